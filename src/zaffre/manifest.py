@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`manifest.json`: what a build says of itself. Written by `image`, held against the files by `trust`.
+
+The format is a contract between both, so it belongs to neither. `format` rises when a reader of the
+old form could be misled.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.json.sig"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Artifact(_Model):
+    """A file of the build: its SHA-256 and its size in bytes (apparent size for sparse files)."""
+
+    sha256: str
+    size: int
+
+
+class Step(_Model):
+    """One step of the build: wall and CPU time in seconds (children included), bytes of its outputs."""
+
+    name: str
+    wall_seconds: float
+    cpu_seconds: float
+    bytes: int
+    cached: bool
+    reason: str
+
+
+class PackageFact(_Model):
+    name: str
+    version: str
+    architecture: str
+    source: str
+    source_version: str
+    sha256: str
+
+
+class Manifest(_Model):
+    """Everything a reader needs to hold a build against its promises."""
+
+    format: Literal[1] = 1
+    image: str
+    kind: str
+    version: str
+    architecture: str
+    profile: str
+    debug: bool
+    definition: str = Field(description="SHA-256 of the normalised definition, its files included")
+    lock: str = Field(description="SHA-256 of the locked set")
+    tools: str = Field(description="key of the tools tree")
+    epoch: int = Field(description="SOURCE_DATE_EPOCH of the build, seconds")
+    root_hash: str | None = Field(default=None, description="dm-verity root hash, hexadecimal")
+    artifacts: dict[str, Artifact]
+    packages: list[PackageFact]
+
+
+class Report(_Model):
+    """`build.json`, beside the manifest: what this run did. Not signed, as times differ between equal builds."""
+
+    key: str
+    steps: list[Step]
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
