@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The initrd: systemd out of our own packages, with the modules and programs that the definition names.
+
+It is staged as a directory from the configured root, so it holds the very files that the packages
+brought, and packed once by cpio and zstd from the tools tree. No hook of a package takes part.
+Format: cpio "newc" (kernel Documentation/driver-api/early-userspace/buffer-format.rst).
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.errors import DefinitionError
+from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.tree.kmod import KernelModules
+
+_USR_MERGE = ("bin", "sbin", "lib", "lib64")
+_MOUNT_POINTS = ("dev", "proc", "run", "sys", "sysroot", "tmp", "var")
+_PACK_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class InitrdSpec:
+    """What goes in: module names, absolute program paths, globs of files, unit names, trees laid over it."""
+
+    modules: tuple[str, ...]
+    programs: tuple[str, ...]
+    files: tuple[str, ...]
+    units: tuple[str, ...]
+    trees: tuple[Path, ...]
+    triplet: str
+
+
+def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
+    """Fill the empty directory `staging` from the configured root. Raises DefinitionError for what is missing."""
+    for name in _USR_MERGE:
+        (staging / "usr" / name).mkdir(parents=True, exist_ok=True)
+        (staging / name).symlink_to(f"usr/{name}")
+    for name in _MOUNT_POINTS:
+        (staging / name).mkdir()
+    (staging / "etc").mkdir()
+    paths = set(_matches(root, spec.files)) | set(_unit_files(root, spec.units))
+    paths |= set(LibraryFinder(root, spec.triplet).closure((*spec.programs, *_programs_among(root, paths))))
+    for path in sorted(paths):
+        _copy(root, staging, path)
+    _copy_modules(root, staging, spec.modules)
+    for tree in spec.trees:
+        shutil.copytree(tree, staging, symlinks=True, dirs_exist_ok=True)
+    _finish(root, staging)
+
+
+def pack_initrd(
+    staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str
+) -> None:
+    """Write `target`, a zstd-compressed cpio of `staging`: sorted, owned by root, dated `epoch`."""
+    sandbox.run(
+        ["depmod", "-b", "/staging", kernel_version],
+        mounts=[Mount(staging, "/staging", writable=True)],
+        timeout=_PACK_SECONDS,
+    )
+    names: list[str] = []
+    for folder, folders, files in os.walk(staging):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            names.append(str(path.relative_to(staging)))
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o111 else 0o644)
+            os.utime(path, (epoch, epoch), follow_symlinks=False)
+    os.utime(staging, (epoch, epoch))
+    archive = target.with_suffix(".cpio")
+    sandbox.run(
+        ["cpio", "--create", "--null", "--format=newc", "--reproducible", "--owner=0:0", "--quiet"],
+        mounts=[Mount(staging, "/staging")],
+        cwd="/staging",
+        stdin="\0".join(sorted(names)).encode() + b"\0",
+        stdout=archive,
+        timeout=_PACK_SECONDS,
+    )
+    sandbox.run(
+        ["zstd", "--quiet", "--force", "-T0", f"-{level}", "/work/in.cpio", "-o", "/work/out.zst"],
+        mounts=[Mount(archive, "/work/in.cpio"), *_output(target, "/work/out.zst")],
+        timeout=_PACK_SECONDS,
+    )
+    archive.unlink()
+
+
+def _output(target: Path, inside: str) -> Sequence[Mount]:
+    target.touch()
+    return (Mount(target, inside, writable=True),)
+
+
+def _matches(root: Path, globs: Iterable[str]) -> Iterable[str]:
+    for pattern in globs:
+        found = [f"/{path.relative_to(root)}" for path in root.glob(pattern.lstrip("/")) if not path.is_dir()]
+        if not found:
+            raise DefinitionError(f"initrd.files: nothing in the tree matches {pattern}")
+        for path in found:
+            yield path
+            yield from links_on_the_way(root, path)
+            yield real_path(root, path)
+
+
+def _unit_files(root: Path, units: Iterable[str]) -> Iterable[str]:
+    folder = root / "usr/lib/systemd/system"
+    for unit in units:
+        path = folder / unit
+        if not path.is_symlink() and not path.exists():
+            raise DefinitionError(f"initrd.units: the tree has no unit {unit}")
+        yield f"/usr/lib/systemd/system/{unit}"
+        for kind in ("wants", "requires", "d"):
+            extra = folder / f"{unit}.{kind}"
+            if extra.is_dir():
+                yield from (
+                    f"/usr/lib/systemd/system/{unit}.{kind}/{entry.name}"
+                    for entry in extra.iterdir()
+                    if kind == "d" or entry.name in units
+                )
+
+
+def _programs_among(root: Path, paths: Iterable[str]) -> list[str]:
+    return [
+        path
+        for path in paths
+        if (here := root / path.lstrip("/")).is_file() and not here.is_symlink() and here.stat().st_mode & 0o111
+    ]
+
+
+def _copy(root: Path, staging: Path, path: str) -> None:
+    source = root / path.lstrip("/")
+    target = staging / real_path(root, str(Path(path).parent)).lstrip("/") / source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink() or target.exists():
+        return
+    if source.is_symlink():
+        target.symlink_to(source.readlink())
+    else:
+        shutil.copyfile(source, target)
+        shutil.copymode(source, target)
+
+
+def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
+    """Copy modules and all that they need, decompressed: the whole archive is compressed once, and better."""
+    modules = KernelModules.of_root(root)
+    base = staging / "usr/lib/modules" / modules.version
+    for relative in sorted(modules.closure(names)):
+        source = root / "usr/lib/modules" / modules.version / relative
+        target = base / relative.removesuffix(".xz")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        data = source.read_bytes()
+        target.write_bytes(lzma.decompress(data) if relative.endswith(".xz") else data)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copyfile(root / "usr/lib/modules" / modules.version / name, base / name)
+
+
+def _finish(root: Path, staging: Path) -> None:
+    """What makes systemd take it for an initrd (systemd(1), "INITRD INTERFACE"), and users for udev's rules."""
+    shutil.copyfile(root / real_path(root, "/etc/os-release").lstrip("/"), staging / "etc/initrd-release")
+    (staging / "etc/os-release").symlink_to("initrd-release")
+    (staging / "etc/machine-id").touch()
+    for name in ("passwd", "group", "nsswitch.conf"):
+        if (root / "etc" / name).is_file():
+            shutil.copyfile(root / "etc" / name, staging / "etc" / name)
+    (staging / "init").symlink_to("usr/lib/systemd/systemd")

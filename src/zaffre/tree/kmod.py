@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which kernel modules a tree has, and what each needs: modules.dep, .softdep and .builtin read as depmod(8) wrote them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from zaffre.errors import DefinitionError
+
+_MODULES = "usr/lib/modules"
+
+
+@dataclass(frozen=True)
+class KernelModules:
+    """The modules of one kernel. Names have `_` for `-`; paths are relative to the version's folder."""
+
+    version: str
+    paths: Mapping[str, str]
+    needs: Mapping[str, tuple[str, ...]]
+    builtin: frozenset[str]
+
+    @classmethod
+    def of_root(cls, root: Path) -> KernelModules:
+        """Read the single kernel of a root file tree. Raises DefinitionError when there is none, or several."""
+        folder = root / _MODULES
+        versions = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        if len(versions) != 1:
+            raise DefinitionError(
+                f"the tree has {len(versions)} kernels ({', '.join(versions) or 'none'}); an image takes exactly one",
+                where="kernel.package",
+            )
+        base = folder / versions[0]
+        paths: dict[str, str] = {}
+        needs: dict[str, tuple[str, ...]] = {}
+        for line in (base / "modules.dep").read_text().splitlines():
+            path, _, after = line.partition(":")
+            paths[_name(path)] = path
+            needs[_name(path)] = tuple(_name(other) for other in after.split())
+        for line in (base / "modules.softdep").read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["softdep"] and words[1].replace("-", "_") in needs:
+                name = words[1].replace("-", "_")
+                needs[name] += tuple(word.replace("-", "_") for word in words[2:] if not word.endswith(":"))
+        builtin = frozenset(_name(line) for line in (base / "modules.builtin").read_text().splitlines())
+        return cls(versions[0], paths, needs, builtin)
+
+    def closure(self, patterns: Iterable[str]) -> frozenset[str]:
+        """Paths of the modules that match the names or globs, with all that they need.
+
+        A built-in module needs nothing. Raises DefinitionError for a name that the kernel does not know.
+        """
+        wanted: list[str] = []
+        for pattern in patterns:
+            normal = pattern.replace("-", "_")
+            found = [name for name in self.paths if fnmatchcase(name, normal)]
+            if not found and normal not in self.builtin:
+                near = difflib.get_close_matches(normal, [*self.paths, *self.builtin], n=3)
+                raise DefinitionError(
+                    f"the kernel {self.version} has no module {pattern}",
+                    resolution=f"did you mean {', '.join(near)}?" if near else "look at modules.dep of the kernel package",
+                )
+            wanted.extend(found)
+        seen: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name not in seen and name in self.paths:
+                seen.add(name)
+                wanted.extend(self.needs[name])
+        return frozenset(self.paths[name] for name in seen)
+
+
+def _name(path: str) -> str:
+    return PurePosixPath(path).name.split(".ko")[0].replace("-", "_")
