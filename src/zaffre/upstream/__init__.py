@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signed package repositories: found, verified, solved, locked and fetched."""
