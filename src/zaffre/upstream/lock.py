@@ -31,13 +31,21 @@ def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
 
+def _below(path: str) -> str:
+    if path.startswith("/") or any(part in {"", ".", ".."} for part in path.split("/")):
+        raise ValueError("a path below the root of the archive, without '..'")
+    return path
+
+
 UtcTime = Annotated[
     datetime,
     AfterValidator(_in_utc),
     PlainSerializer(lambda value: value.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
 ]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_RelativePath = Annotated[str, Field(pattern=r"^(?!/)(?!(.*/)?\.\.?(/|$))[^\x00-\x1f\x7f]+$")]
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
+_Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+:~-]+$")]
+_RelativePath = Annotated[str, Field(pattern=r"^[!-~]+$"), AfterValidator(_below)]
 
 
 class _Model(BaseModel):
@@ -47,16 +55,16 @@ class _Model(BaseModel):
 class LockedPackage(_Model):
     """One package file. `size` in bytes; `path` below the root of the archive; `archive` names it, never a host."""
 
-    name: str
-    version: str
-    architecture: str
+    name: _Name
+    version: _Version
+    architecture: _Name
     sha256: _Digest
     size: Annotated[int, Field(ge=0)]
     path: _RelativePath
     suite: str
     archive: str
-    source: str
-    source_version: str
+    source: _Name
+    source_version: _Version
 
     @property
     def digest(self) -> Sha256:
