@@ -43,8 +43,8 @@ UtcTime = Annotated[
     PlainSerializer(lambda value: value.strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
 ]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9+.-]+$")]
-_Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z.+:~-]+$")]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
+_Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+:~^_-]*$")]
 _RelativePath = Annotated[str, Field(pattern=r"^[!-~]+$"), AfterValidator(_below)]
 
 
