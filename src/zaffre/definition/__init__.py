@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The definition of a distribution: typed models of its TOML files, inheritance, and what can be said about them.
+
+Pure data: nothing here runs a program or reaches the network.
+"""
+
+from __future__ import annotations
+
+from zaffre.definition.distribution import (
+    DISTRIBUTION_FILE,
+    LOCK_FILE,
+    Archive,
+    Defaults,
+    Distribution,
+    Identity,
+    PackageList,
+    Suite,
+    Upstream,
+)
+from zaffre.definition.image import (
+    Compression,
+    Disk,
+    Etc,
+    Extract,
+    Files,
+    Fragment,
+    Image,
+    Initrd,
+    Kernel,
+    Oci,
+    Prune,
+    Setuid,
+    Tmpfiles,
+    Units,
+    User,
+)
+from zaffre.definition.loader import load_distribution
+from zaffre.definition.merge import Origin
+from zaffre.definition.values import Architecture, Family, KeyPath, Kind, Size, dotted, format_size
+
+__all__ = [
+    "DISTRIBUTION_FILE",
+    "LOCK_FILE",
+    "Architecture",
+    "Archive",
+    "Compression",
+    "Defaults",
+    "Disk",
+    "Distribution",
+    "Etc",
+    "Extract",
+    "Family",
+    "Files",
+    "Fragment",
+    "Identity",
+    "Image",
+    "Initrd",
+    "Kernel",
+    "KeyPath",
+    "Kind",
+    "Oci",
+    "Origin",
+    "PackageList",
+    "Prune",
+    "Setuid",
+    "Size",
+    "Suite",
+    "Tmpfiles",
+    "Units",
+    "Upstream",
+    "User",
+    "dotted",
+    "format_size",
+    "load_distribution",
+]

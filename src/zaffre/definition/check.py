@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contradictions: what each value alone allows and all of them together do not."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from zaffre.definition.image import Image
+from zaffre.definition.merge import Origin, origin_of
+from zaffre.definition.problems import Problem, near
+from zaffre.definition.values import KeyPath, Kind, dotted
+
+HOST_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "etc", "tmpfiles", "disk", "provides")
+SYSEXT_ONLY = ("base", "extract", "oci")
+
+Origins = Mapping[KeyPath, Origin]
+
+
+def _problem(origins: Origins, key: KeyPath, message: str, suggestion: str | None = None) -> Problem:
+    origin = origin_of(origins, key)
+    return Problem(origin.file, origin.key, message, suggestion)
+
+
+def _said(origins: Origins, key: KeyPath) -> str:
+    origin = origin_of(origins, key)
+    return f"{origin.file}: {dotted(origin.key)}"
+
+
+def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
+    """Contradictions within one merged image."""
+    yield from _exclusive(origins, ("units", "enable"), image.units.enable, ("units", "mask"), image.units.mask)
+    yield from _exclusive(origins, ("units", "enable"), image.units.enable, ("units", "disable"), image.units.disable)
+    yield from _exclusive(origins, ("setuid", "allow"), image.setuid.allow, ("setuid", "strip"), image.setuid.strip)
+    yield from _exclusive(origins, ("prune", "paths"), image.prune.paths, ("prune", "keep"), image.prune.keep)
+    for index, path in enumerate(image.etc.persistent):
+        if not path.startswith("/etc/"):
+            yield _problem(origins, ("etc", "persistent", index), f"{path!r} is not below /etc")
+    yield from _unique(origins, "users", "name", [user.name for user in image.users])
+    yield from _unique(origins, "users", "uid", [user.uid for user in image.users])
+    yield from _unique(origins, "oci", "name", [item.name for item in image.oci])
+    if image.kind is Kind.HOST:
+        if image.kernel.package is None:
+            yield _problem(origins, ("kernel",), "a host needs a kernel: package is required")
+        misplaced: Iterable[str] = SYSEXT_ONLY
+    else:
+        if image.base is None:
+            yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
+        misplaced = HOST_ONLY
+    for key in misplaced:
+        if (key,) in origins:
+            yield _problem(origins, (key,), f"is not for a {image.kind}")
+
+
+def check_files(image: Image, origins: Origins, root: Path) -> Iterator[Problem]:
+    """Directories that the image names must be there, and what `files.owners` names must be in one of them."""
+    trees: list[tuple[KeyPath, str]] = [
+        (("files", "trees", index), tree) for index, tree in enumerate(image.files.trees)
+    ]
+    if image.initrd.tree:
+        trees.append((("initrd", "tree"), image.initrd.tree))
+    complete = True
+    for key, tree in trees:
+        if not (root / tree).is_dir():
+            complete = False
+            parent = (root / tree).parent
+            beside = [entry.name for entry in parent.iterdir() if entry.is_dir()] if parent.is_dir() else []
+            yield _problem(origins, key, f"there is no directory {tree!r}", near(Path(tree).name, beside))
+            continue
+        for path in sorted((root / tree).rglob("*")):
+            mode = path.lstat().st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+                name = path.relative_to(root)
+                yield _problem(origins, key, f"{name} is neither a file, a directory nor a symbolic link")
+    if not complete:
+        return
+    for path_in_image in image.files.owners:
+        if not any(
+            (root / tree / path_in_image[1:]).is_symlink() or (root / tree / path_in_image[1:]).exists()
+            for tree in image.files.trees
+        ):
+            yield _problem(origins, ("files", "owners", path_in_image), "no directory of files.trees has this path")
+
+
+def check_references(
+    image: Image, origins: Origins, images: Mapping[str, Image], known_images: set[str], known_upstreams: set[str]
+) -> Iterator[Problem]:
+    """Names of other parts of the distribution. Faulty parts are known too, but say nothing further."""
+    if origins[("upstream",)].file != "zaffre.toml" and image.upstream not in known_upstreams:
+        message = f"there is no upstream {image.upstream!r} in upstreams/"
+        yield _problem(origins, ("upstream",), message, near(image.upstream, known_upstreams))
+    if image.base is None:
+        return
+    if image.base not in known_images:
+        yield _problem(origins, ("base",), f"there is no image {image.base!r}", near(image.base, known_images))
+    elif (base := images.get(image.base)) and base.kind is not Kind.HOST:
+        yield _problem(origins, ("base",), f"image {image.base!r} is a {base.kind}, not a host")
+
+
+def _exclusive(
+    origins: Origins, key: KeyPath, values: Iterable[str], other_key: KeyPath, other_values: Iterable[str]
+) -> Iterator[Problem]:
+    others = {value: index for index, value in enumerate(other_values)}
+    for index, value in enumerate(values):
+        if value in others:
+            other = _said(origins, (*other_key, others[value]))
+            yield _problem(
+                origins,
+                (*key, index),
+                f"{value!r} is in {dotted(key)} and in {dotted(other_key)} ({other})",
+                f'remove one of them; "-{value}" takes an inherited item away',
+            )
+
+
+def _unique(origins: Origins, table: str, key: str, values: Iterable[str | int]) -> Iterator[Problem]:
+    seen: dict[str | int, int] = {}
+    for index, value in enumerate(values):
+        if value in seen:
+            first = _said(origins, (table, seen[value], key))
+            yield _problem(origins, (table, index, key), f"{value!r} is used twice, first by {first}")
+        seen.setdefault(value, index)

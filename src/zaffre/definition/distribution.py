@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The models of a distribution and its upstreams: `zaffre.toml`, `upstreams/*.toml`, and the loaded whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from zaffre.definition.image import Image, Items
+from zaffre.definition.merge import Origin
+from zaffre.definition.values import (
+    Architecture,
+    Identifier,
+    KeyPath,
+    LaxArchitecture,
+    LaxFamily,
+    Line,
+    Model,
+    PackageName,
+    RelativePath,
+    Url,
+)
+from zaffre.errors import DefinitionError
+
+DISTRIBUTION_FILE = "zaffre.toml"
+LOCK_FILE = "zaffre.lock"
+
+
+class Identity(Model):
+    """Who the distribution is, as os-release(5) says it."""
+
+    id: Identifier
+    """ID of os-release, and the first word of every image version."""
+    name: Line
+    """NAME of os-release."""
+    version: Line
+    """VERSION_ID of os-release."""
+    home_url: Url | None = None
+    support_url: Url | None = None
+
+
+class Defaults(Model):
+    """What an image or a command takes when nothing else is said."""
+
+    architecture: LaxArchitecture = Architecture.AMD64
+    upstream: Identifier
+
+
+class PackageList(Model):
+    """Packages solved and locked as a set of their own."""
+
+    packages: Annotated[Items[PackageName], Field(min_length=1)]
+
+
+class DistributionFile(Model):
+    """`zaffre.toml`."""
+
+    distribution: Identity
+    defaults: Defaults
+    tools: PackageList
+    """The tools tree: the programs that build, run and check images."""
+    seed: PackageList = PackageList(packages=("apt",))
+    """What the bootstrap resolver installs to solve everything else with."""
+
+
+class Suite(Model):
+    """One suite of an archive."""
+
+    archive: Identifier
+    """Name of the archive that holds it; a mirror is configured for that name, never here."""
+    suite: Line
+    """Its directory below dists/."""
+    components: Annotated[Items[Line], Field(min_length=1)]
+    max_age_days: Annotated[int, Field(ge=1)] | None = None
+    """For a suite whose Release has no Valid-Until: the age at which it is refused."""
+
+
+class Archive(Model):
+    """A hint for finding a mirror of an archive."""
+
+    path: RelativePath
+    """Directory under which mirrors usually have it."""
+
+
+class UpstreamFile(Model):
+    """`upstreams/*.toml`: signed repositories that images derive from."""
+
+    family: LaxFamily
+    keyring: RelativePath
+    """ASCII-armoured OpenPGP certificates, relative to upstreams/: the only ones whose signatures count."""
+    architectures: Annotated[Items[LaxArchitecture], Field(min_length=1)]
+    suites: Annotated[Items[Suite], Field(min_length=1)]
+    archives: Mapping[Identifier, Archive] = {}
+
+
+class Upstream(UpstreamFile):
+    """A loaded upstream."""
+
+    name: Identifier
+    keyring_file: Path
+    """Where the keyring is on this machine."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A whole, valid distribution. `provenance` says for each image where each value came from."""
+
+    root: Path
+    identity: Identity
+    defaults: Defaults
+    tools: PackageList
+    seed: PackageList
+    upstreams: Mapping[str, Upstream]
+    images: Mapping[str, Image]
+    provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
+
+    @property
+    def lock_file(self) -> Path:
+        return self.root / LOCK_FILE
+
+    def image(self, name: str) -> Image:
+        """The image called `name`; DefinitionError with near names if there is none."""
+        if found := self.images.get(name):
+            return found
+        near = get_close_matches(name, self.images, n=1)
+        raise DefinitionError(
+            f"there is no image {name!r}",
+            where=str(self.root / "images"),
+            details="images: " + ", ".join(sorted(self.images)),
+            resolution=f"did you mean {near[0]!r}?" if near else None,
+        )
+
+    def upstream(self, name: str | None = None) -> Upstream:
+        """An upstream by name (which an image has checked), or the default one."""
+        return self.upstreams[name or self.defaults.upstream]
+
+    def upstream_of(self, image: Image) -> Upstream:
+        return self.upstreams[image.upstream]
+
+    def path(self, relative: str) -> Path:
+        """A path that the definition names, on this machine."""
+        return self.root / relative

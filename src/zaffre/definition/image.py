@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The model of an image definition: every setting of `images/*.toml` and `profiles/*.toml`, declared once.
+
+`Fragment` is what a profile may say, `ImageFile` what an image's own file may say, `Image` the merged result
+that the rest of Zaffre works from. A docstring below a field is its text in the schema and the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from zaffre.definition.values import (
+    AbsolutePath,
+    Architecture,
+    Compressor,
+    Identifier,
+    ImageReference,
+    Kind,
+    LaxKind,
+    Line,
+    Model,
+    ModuleName,
+    ModulePattern,
+    OsReleaseKey,
+    Owner,
+    PackageName,
+    PackagePattern,
+    ProvidedName,
+    RelativePath,
+    Size,
+    SysctlKey,
+    UnitName,
+    UserName,
+)
+
+T = TypeVar("T")
+
+# TOML has arrays where a frozen model wants tuples; only that conversion is allowed.
+Items = Annotated[tuple[T, ...], Field(strict=False)]
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Kernel(Model):
+    """The kernel of a host."""
+
+    package: PackagePattern | None = None
+    """Package that brings the kernel; "{arch}" stands for the architecture."""
+    command_line: Items[Line] = ()
+    """Arguments of the kernel command line, in order. The root hash is added by the build."""
+    modules: Items[ModulePattern] = ()
+    """Modules (names or glob patterns of names) that stay in the image; what they depend on follows."""
+    load: Items[ModuleName] = ()
+    """Modules that are loaded at boot, by modules-load.d. They stay in the image without being named twice."""
+
+
+class Initrd(Model):
+    """The initrd: a small systemd system made of files of the image's own tree."""
+
+    modules: Items[ModulePattern] = ()
+    """Modules that the initrd needs to reach the root; what they depend on follows."""
+    programs: Items[AbsolutePath] = ()
+    """Programs of the tree, with all the libraries that they load."""
+    files: Items[AbsolutePath] = ()
+    """Further files of the tree, by glob patterns."""
+    units: Items[UnitName] = ()
+    """systemd units of the tree that belong in the initrd."""
+    tree: RelativePath | None = None
+    """Directory of files of our own, laid over the initrd."""
+
+
+class Files(Model):
+    """Files of our own, laid over the root."""
+
+    trees: Items[RelativePath] = ()
+    """Directories whose content is laid over the root in this order. Owner is root, mode 0644, or 0755 where
+    the file is executable."""
+    owners: Mapping[AbsolutePath, Owner] = {}
+    """Other owners and modes, by path in the image: "user:group:mode"."""
+
+
+class User(Model):
+    """A user (and its group) that the image has beside those of its packages."""
+
+    name: UserName
+    uid: Annotated[int, Field(ge=1, le=59999)]
+    gid: Annotated[int, Field(ge=1, le=59999)] | None = None
+    """Number of its own group; the same as `uid` unless said."""
+    home: AbsolutePath = "/nonexistent"
+    shell: AbsolutePath = "/usr/sbin/nologin"
+    groups: Items[UserName] = ()
+    """Further groups that it is a member of."""
+
+
+class Units(Model):
+    """The state of systemd units."""
+
+    enable: Items[UnitName] = ()
+    disable: Items[UnitName] = ()
+    mask: Items[UnitName] = ()
+    default_target: UnitName = "multi-user.target"
+
+
+class Prune(Model):
+    """What is left out of the image."""
+
+    paths: Items[AbsolutePath] = ()
+    """Glob patterns of paths to remove; "**" stands for any number of directories."""
+    keep: Items[AbsolutePath] = ()
+    """Glob patterns of paths that stay although a pattern of `paths` matches them."""
+
+
+class Setuid(Model):
+    """Files with the setuid or setgid bit. One that neither list names stops the build."""
+
+    allow: Items[AbsolutePath] = ()
+    """Glob patterns of files that keep the bit."""
+    strip: Items[AbsolutePath] = ()
+    """Glob patterns of files that lose it."""
+
+
+class Etc(Model):
+    """`/etc` is an overlay that forgets at reboot, except what is named here."""
+
+    persistent: Items[AbsolutePath] = ()
+    """Files and directories below /etc that are kept in /var."""
+
+
+class Tmpfiles(Model):
+    """What systemd-tmpfiles does at boot."""
+
+    lines: Items[Line] = ()
+    """Lines in the form of tmpfiles.d(5)."""
+
+
+class Disk(Model):
+    """Sizes of partitions. Root and verity exist twice, for A/B updates."""
+
+    esp: Size = 256 << 20
+    """EFI system partition: boot loader and two kernels."""
+    root: Size = 256 << 20
+    """One root slot. An update must fit in it, so leave room to grow."""
+    verity: Size = 16 << 20
+    """One slot of dm-verity hashes."""
+    var_min: Size = 512 << 20
+    """Least size of /var, which takes the rest of the disk at first boot."""
+
+
+class Compression(Model):
+    """How the read-only file systems are compressed (mkfs.erofs -z)."""
+
+    dev: Compressor = "lz4hc,9"
+    """For builds with --profile dev: quick."""
+    release: Compressor = "zstd,12"
+    """For builds with --profile release: small."""
+    cluster: Annotated[int, Field(ge=4096, le=1 << 20, multiple_of=4096)] = 65536
+    """Greatest size of what is compressed together, in bytes (mkfs.erofs -C)."""
+
+
+class Extract(Model):
+    """Single files taken out of a package, for a sysext."""
+
+    package: PackageName
+    paths: Annotated[Items[AbsolutePath], Field(min_length=1)]
+    """Paths in the package."""
+
+
+class Oci(Model):
+    """A container image made of files of one package, carried as an OCI archive."""
+
+    name: Identifier
+    """The archive is usr/share/zaffre/oci/<name>.tar."""
+    ref: ImageReference
+    """Name under which it is imported."""
+    package: PackageName
+    paths: Annotated[Items[AbsolutePath], Field(min_length=1)]
+    """Paths in the package that become the container's root."""
+    command: Annotated[Items[str], Field(min_length=1)]
+    """Entry point with its arguments."""
+
+
+class Fragment(Model):
+    """What a profile may say: any part of an image, to be mixed into one by `profiles`."""
+
+    description: Line = ""
+    profiles: Items[Identifier] = ()
+    """Profiles mixed in before this file, in order."""
+    packages: Items[PackageName] = ()
+    """Packages to install; what they depend on follows."""
+    recommends: bool = False
+    """Whether recommended packages are installed too."""
+    provides: Items[ProvidedName] = ()
+    """Virtual packages that the image supplies by itself, so that no package is installed for them."""
+    kernel: Kernel = Kernel()
+    initrd: Initrd = Initrd()
+    files: Files = Files()
+    users: Items[User] = ()
+    units: Units = Units()
+    sysctl: Mapping[SysctlKey, str | int] = {}
+    """Kernel settings, by name."""
+    prune: Prune = Prune()
+    setuid: Setuid = Setuid()
+    etc: Etc = Etc()
+    tmpfiles: Tmpfiles = Tmpfiles()
+    disk: Disk = Disk()
+    compression: Compression = Compression()
+    os_release: Mapping[OsReleaseKey, Line] = {}
+    """Keys of os-release beside those that the distribution's identity gives."""
+    debug: bool = False
+    """A console shell, for development; os-release says that it is there."""
+    extract: Items[Extract] = ()
+    oci: Items[Oci] = ()
+
+
+class ImageFile(Fragment):
+    """What the file of an image may say."""
+
+    kind: LaxKind | None = None
+    """What the image becomes: a bootable "host" or a "sysext" laid over one."""
+    extends: Annotated[Items[Identifier], BeforeValidator(_one_or_many)] = ()
+    """Images that this one starts from, in order: one name or a list."""
+    upstream: Identifier | None = None
+    """Where packages come from; the distribution's default unless said."""
+    base: Identifier | None = None
+    """For a sysext: the host image that it extends."""
+
+
+class Image(ImageFile):
+    """A whole image: its file merged with its parents and profiles, checked for contradictions.
+
+    `extends` and `profiles` are those of the image's own file, for the record.
+    """
+
+    name: Identifier
+    """The name of its file."""
+    kind: LaxKind
+    upstream: Identifier
+
+    def kernel_package(self, architecture: Architecture) -> str | None:
+        """Name of the kernel's package on `architecture`; None if the image has no kernel."""
+        return self.kernel.package.replace("{arch}", architecture) if self.kernel.package else None
+
+    def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
+        """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""
+        names = {*self.packages, *(item.package for item in self.extract), *(item.package for item in self.oci)}
+        if kernel := self.kernel_package(architecture):
+            names.add(kernel)
+        return tuple(sorted(names))
+
+    def kept_modules(self) -> tuple[str, ...]:
+        """Patterns of the modules that stay in the image: `kernel.modules` and `kernel.load`."""
+        return tuple(dict.fromkeys((*self.kernel.modules, *self.kernel.load)))

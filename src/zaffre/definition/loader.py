@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a distribution from its directory: every file, every error at once.
+
+    zaffre.toml  upstreams/*.toml  profiles/*.toml  images/*.toml
+
+Each file is validated alone first, so that an error names the file that holds it; then images are merged with
+what they extend and mix in, validated as a whole, and checked for contradictions.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from zaffre.definition.check import check_files, check_image, check_references
+from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, DistributionFile, Upstream, UpstreamFile
+from zaffre.definition.image import Fragment, Image, ImageFile
+from zaffre.definition.lineage import Lineage
+from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
+from zaffre.definition.problems import Problem, near, problems_of, raise_problems
+from zaffre.definition.values import KeyPath
+from zaffre.errors import DefinitionError
+
+M = TypeVar("M", bound=BaseModel)
+
+_MAX_FILE_BYTES = 1 << 20
+_MAX_KEYRING_BYTES = 1 << 20
+_ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
+
+
+def load_distribution(root: Path) -> Distribution:
+    """The distribution in directory `root`. DefinitionError lists all that is wrong with it."""
+    if not (root / DISTRIBUTION_FILE).is_file():
+        raise DefinitionError(
+            f"there is no {DISTRIBUTION_FILE} here",
+            where=str(root),
+            resolution="name the directory of a distribution, or make one with `zaffre init`",
+        )
+    loader = _Loader(root)
+    distribution = loader.load()
+    raise_problems(loader.problems, str(root))
+    if distribution is None:
+        message = "a distribution without problems has not been loaded"
+        raise AssertionError(message)
+    return distribution
+
+
+@dataclass
+class _Loader:
+    root: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def load(self) -> Distribution | None:
+        main = self._model(DISTRIBUTION_FILE, DistributionFile)
+        upstreams = {
+            name: upstream
+            for name, file in self._files("upstreams").items()
+            if (upstream := self._upstream(name, file))
+        }
+        known_upstreams = set(self._files("upstreams", quiet=True))
+        if main and main.defaults.upstream not in known_upstreams:
+            self._add(
+                DISTRIBUTION_FILE,
+                ("defaults", "upstream"),
+                f"there is no upstream {main.defaults.upstream!r} in upstreams/",
+                near(main.defaults.upstream, known_upstreams),
+            )
+        images, provenance = self._images(main, known_upstreams)
+        if main is None or self.problems:
+            return None
+        return Distribution(
+            root=self.root,
+            identity=main.distribution,
+            defaults=main.defaults,
+            tools=main.tools,
+            seed=main.seed,
+            upstreams=upstreams,
+            images=images,
+            provenance=provenance,
+        )
+
+    def _images(
+        self, main: DistributionFile | None, known_upstreams: set[str]
+    ) -> tuple[dict[str, Image], dict[str, Mapping[KeyPath, Origin]]]:
+        layers: dict[str, Layer | None] = {}
+        for folder, model in (("profiles", Fragment), ("images", ImageFile)):
+            for file in self._files(folder).values():
+                table = self._read(file)
+                layers[file] = Layer(file, table) if table is not None and self._valid(file, table, model) else None
+        lineage = Lineage(layers)
+        images: dict[str, Image] = {}
+        provenance: dict[str, Mapping[KeyPath, Origin]] = {}
+        for name, file in self._files("images", quiet=True).items():
+            ancestors = lineage.of(file)
+            if ancestors is None:
+                continue
+            merged = merge(ancestors)
+            self.problems += merged.problems
+            table = {"upstream": main.defaults.upstream if main else "", **merged.table, "name": name}
+            origins: dict[KeyPath, Origin] = {
+                ("upstream",): Origin(DISTRIBUTION_FILE, ("defaults", "upstream")),
+                **merged.origins,
+            }
+            provenance[name] = origins
+            try:
+                image = Image.model_validate(table)
+            except ValidationError as error:
+                for problem in problems_of(error, Image, table, file):
+                    origin = origin_of(origins, problem.key)
+                    self._add(origin.file, origin.key, problem.message, problem.suggestion)
+                continue
+            images[name] = image
+            self.problems += check_image(image, origins)
+            self.problems += check_files(image, origins, self.root)
+        self.problems += lineage.problems
+        known = set(self._files("images", quiet=True))
+        for image in images.values():
+            self.problems += check_references(image, provenance[image.name], images, known, known_upstreams)
+        return images, provenance
+
+    def _upstream(self, name: str, file: str) -> Upstream | None:
+        loaded = self._model(file, UpstreamFile)
+        if loaded is None:
+            return None
+        keyring = self.root / "upstreams" / loaded.keyring
+        archives = {suite.archive for suite in loaded.suites}
+        for archive in sorted(set(loaded.archives) - archives):
+            self._add(file, ("archives", archive), f"no suite is in archive {archive!r}", near(archive, archives))
+        seen: set[tuple[str, str]] = set()
+        for index, suite in enumerate(loaded.suites):
+            if (suite.archive, suite.suite) in seen:
+                self._add(file, ("suites", index), f"suite {suite.suite!r} of {suite.archive!r} is named twice")
+            seen.add((suite.archive, suite.suite))
+        try:
+            size, start = keyring.stat().st_size, keyring.open("rb").read(4096)
+        except OSError as error:
+            self._add(file, ("keyring",), f"cannot read upstreams/{loaded.keyring}: {error.strerror}")
+            return None
+        if size > _MAX_KEYRING_BYTES or _ARMOUR not in start:
+            self._add(
+                file,
+                ("keyring",),
+                f"upstreams/{loaded.keyring} is not an ASCII-armoured OpenPGP keyring",
+                "make one with `gpg --armor --export`",
+            )
+            return None
+        return Upstream(**dict(loaded), name=name, keyring_file=keyring)
+
+    def _files(self, folder: str, *, quiet: bool = False) -> dict[str, str]:
+        """Names and files of a folder; a name that nothing could refer to is a problem unless `quiet`."""
+        found = {}
+        for path in sorted((self.root / folder).glob("*.toml")):
+            file = f"{folder}/{path.name}"
+            if re.fullmatch(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", path.stem):
+                found[path.stem] = file
+            elif not quiet:
+                self._add(file, (), "the name of the file must be of lower-case letters, digits, '.', '_' and '-'")
+        return found
+
+    def _model(self, file: str, model: type[M]) -> M | None:
+        table = self._read(file)
+        if table is None:
+            return None
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            self.problems += problems_of(error, model, table, file)
+            return None
+
+    def _valid(self, file: str, table: Mapping[str, object], model: type[BaseModel]) -> bool:
+        plain = additions(table)
+        try:
+            model.model_validate(plain)
+        except ValidationError as error:
+            self.problems += problems_of(error, model, plain, file)
+            return False
+        return True
+
+    def _read(self, file: str) -> dict[str, object] | None:
+        path = self.root / file
+        try:
+            if path.stat().st_size > _MAX_FILE_BYTES:
+                self._add(file, (), "is larger than 1 MB, which no definition is")
+                return None
+            return tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            self._add(file, (), f"cannot be read: {error.strerror}")
+        except UnicodeDecodeError as error:
+            self._add(file, (), f"is not UTF-8 (byte {error.start})")
+        except tomllib.TOMLDecodeError as error:
+            self.problems.append(_syntax_problem(file, path.read_text("utf-8"), str(error)))
+        return None
+
+    def _add(self, file: str, key: KeyPath, message: str, suggestion: str | None = None) -> None:
+        self.problems.append(Problem(file, key, message, suggestion))
+
+
+def _syntax_problem(file: str, text: str, message: str) -> Problem:
+    """The place is only in the text: "... (at line 3, column 7)" or "... (at end of document)"."""
+    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
+    line = (1, 1)
+    if found:
+        message = message[: found.start()]
+        lines = text.split("\n")
+        line = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
+    return Problem(file, (), f"is not TOML: {message[:1].lower() + message[1:]}", None, line)
