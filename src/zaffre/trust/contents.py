@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is inside a build's files: signatures, root hash, hash tree and the partitions of the disk image.
+
+Files whose own hash does not hold are looked at all the same, since where a difference lies is what
+somebody who found one wants to know.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from zaffre.errors import IntegrityError
+from zaffre.manifest import Manifest
+from zaffre.progress import Progress
+from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
+from zaffre.trust.gpt import ESP, Partition, read_partitions
+from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
+from zaffre.trust.keys import Role
+from zaffre.trust.pe import text_sections
+
+_CHUNK = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Planned:
+    name: str
+    needs: tuple[str, ...]
+    check: Callable[[], Verdict]
+
+
+def check_contents(manifest: Manifest, inspector: Inspector, progress: Progress) -> Iterator[tuple[str, Verdict]]:
+    """All checks that the kind of image has, by name. A check whose file is missing fails."""
+    for planned in _plan(manifest, inspector):
+        missing = [name for name in planned.needs if not (inspector.directory / name).is_file()]
+        if missing:
+            yield planned.name, Verdict(ok=False, detail=f"could not be looked at without {', '.join(missing)}")
+            continue
+        with progress.step(f"verify {planned.name}") as remark:
+            try:
+                verdict = planned.check()
+            except IntegrityError as error:
+                verdict = Verdict(ok=False, detail=str(error))
+            remark("holds" if verdict.ok else "does not hold")
+        yield planned.name, verdict
+
+
+def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
+    if manifest.kind != "host":
+        extensions = sorted(name for name in manifest.artifacts if name.endswith(".raw") and "/" not in name)
+        return [
+            _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
+            for name in extensions
+        ]
+    host = _Host(inspector, manifest.root_hash)
+    return [
+        _Planned("kernel image signature", ("uki.efi",), host.uki_signature),
+        _Planned("kernel image root hash", ("uki.efi",), host.uki_root_hash),
+        _Planned("root hash tree", ("root.erofs", "root.verity"), host.hash_tree),
+        _Planned("root in the disk image", ("image.raw", "root.erofs", "root.verity"), host.root_partitions),
+        _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), host.installed_uki),
+        _Planned("boot loader signature", ("image.raw",), host.boot_loader),
+    ]
+
+
+@dataclass(frozen=True)
+class _Host:
+    inspector: Inspector
+    manifest_hash: str | None
+
+    def file(self, name: str) -> Path:
+        return self.inspector.directory / name
+
+    def uki_signature(self) -> Verdict:
+        return self._signed(f"{BUILD}/uki.efi", "uki.efi")
+
+    def uki_root_hash(self) -> Verdict:
+        wanted = require_root_hash(self.manifest_hash)
+        lines = text_sections(self.file("uki.efi"), ".cmdline")
+        if not lines:
+            return Verdict(ok=False, detail="uki.efi has no .cmdline section")
+        for line in lines:
+            found = [word.removeprefix("roothash=") for word in line.split() if word.startswith("roothash=")]
+            if found != [wanted]:
+                said = f"roothash={', '.join(found)}" if found else "no roothash="
+                return Verdict(ok=False, detail=f"uki.efi says {said}, the manifest {wanted}")
+        return Verdict(ok=True, detail=f"roothash={wanted[:16]}... in the signed command line")
+
+    def hash_tree(self) -> Verdict:
+        return self.inspector.hash_tree(
+            f"{BUILD}/root.erofs", f"{BUILD}/root.verity", require_root_hash(self.manifest_hash)
+        )
+
+    def root_partitions(self) -> Verdict:
+        """Found by the root hash, as the initrd finds them (systemd-veritysetup-generator(8))."""
+        image = self.file("image.raw")
+        partitions = {partition.uuid: partition for partition in read_partitions(image)}
+        identities = partition_uuids(require_root_hash(self.manifest_hash))
+        for name, identity in zip(("root.erofs", "root.verity"), identities, strict=True):
+            partition = partitions.get(identity)
+            if partition is None:
+                return Verdict(ok=False, detail=f"no partition of image.raw has the UUID {identity}, for {name}")
+            fault = _difference(image, partition, self.file(name))
+            if fault:
+                return Verdict(ok=False, detail=f"partition {partition.label!r} is not {name}: {fault}")
+        return Verdict(ok=True, detail="both partitions equal their files bit for bit")
+
+    def installed_uki(self) -> Verdict:
+        with self._from_system_partition("EFI/Linux") as (name, copy):
+            if not _equal(copy, self.file("uki.efi")):
+                return Verdict(ok=False, detail=f"{name} differs from uki.efi")
+            return Verdict(ok=True, detail=f"{name} equals uki.efi bit for bit")
+
+    def boot_loader(self) -> Verdict:
+        """At the removable-media path of the UEFI specification (3.5.1.1)."""
+        with self._from_system_partition("EFI/BOOT") as (name, copy):
+            return self._signed(f"{SCRATCH}/{copy.name}", name, scratch=copy.parent)
+
+    def _signed(self, path: str, name: str, *, scratch: Path | None = None) -> Verdict:
+        done = self.inspector.ask(["sbverify", "--cert", DB_CERTIFICATE, path], scratch=scratch)
+        who = f"db certificate {self.inspector.certificates[Role.DB].fingerprint[:16]}"
+        if done.returncode == 0:
+            return Verdict(ok=True, detail=f"{name} is signed by {who}")
+        return Verdict(ok=False, detail=f"{name} is not signed by {who}: {last_words(done)}")
+
+    @contextmanager
+    def _from_system_partition(self, folder: str) -> Iterator[tuple[str, Path]]:
+        """The one EFI program in a folder of the ESP: its path there and a copy of it. Raises IntegrityError."""
+        found = [partition for partition in read_partitions(self.file("image.raw")) if partition.type == ESP]
+        if len(found) != 1:
+            raise IntegrityError(f"image.raw has {len(found)} EFI system partitions, not one")
+        drive = f"{BUILD}/image.raw@@{found[0].offset}"
+        listing = self.inspector.ask(["mdir", "-b", "-i", drive, f"::/{folder}"])
+        if listing.returncode != 0:
+            raise IntegrityError(f"{folder} of the EFI system partition can't be read: {last_words(listing)}")
+        names = [line for line in listing.stdout.decode(errors="replace").splitlines() if line.lower().endswith(".efi")]
+        if len(names) != 1:
+            raise IntegrityError(f"{folder} holds {len(names)} programs, not one: {', '.join(names)}")
+        with tempfile.TemporaryDirectory(prefix="zaffre-verify-") as scratch:
+            copy = Path(scratch) / "copy.efi"
+            copied = self.inspector.ask(["mcopy", "-n", "-i", drive, names[0], "-"], stdout=copy)
+            if copied.returncode != 0:
+                raise IntegrityError(f"{names[0]} can't be read: {last_words(copied)}")
+            yield names[0].removeprefix("::/"), copy
+
+
+def _difference(image: Path, partition: Partition, file: Path) -> str | None:
+    """None if the partition begins with the file and the rest is zeros; else the first difference."""
+    size = file.stat().st_size
+    if size > partition.size:
+        return f"the partition has {partition.size} bytes, the file {size}"
+    with image.open("rb") as left, file.open("rb") as right:
+        left.seek(partition.offset)
+        for position in range(0, partition.size, _CHUNK):
+            want = min(_CHUNK, partition.size - position)
+            ours, theirs = left.read(want), right.read(want).ljust(want, b"\0")
+            if ours != theirs:
+                pairs = enumerate(zip(ours, theirs, strict=False))
+                first = next((index for index, (a, b) in pairs if a != b), len(ours))
+                return f"first difference at byte {position + first}"
+    return None
+
+
+def _equal(left: Path, right: Path) -> bool:
+    if left.stat().st_size != right.stat().st_size:
+        return False
+    with left.open("rb") as a, right.open("rb") as b:
+        while chunk := a.read(_CHUNK):
+            if chunk != b.read(_CHUNK):
+                return False
+    return True

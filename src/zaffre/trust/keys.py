@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner's keys: which there are, where they lie, and whether they can be used.
+
+A directory of keys holds, for each `Role`, a private key (PEM, PKCS #8, mode 0600) and its public half:
+an X.509 certificate, or for the release key, which only signs files, a bare public key. The directory
+itself is 0700. `load_certificates` needs the public halves only, so a build can be verified where no
+private key ever was; `load_keys` needs both and holds them against each other.
+
+Secure Boot's keys (PK, KEK, db) are RSA-2048 since that is firmware's least common denominator: the UEFI
+specification (2.10, 32.4.1) names it for signature databases, while RSA-4096 and ECDSA are optional and
+missing from much firmware that is in use. The release key is ECDSA P-256, the kind that `cosign verify-blob`
+and `openssl dgst` both check.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
+
+from zaffre.digest import Sha256, sha256_bytes
+from zaffre.errors import DefinitionError, IntegrityError, WorldError, ZaffreError
+from zaffre.trust.signer import FileSigner, Signer
+
+EXPIRY_WARNING = timedelta(days=180)
+_MAX_FILE = 64 * 1024
+_OWNER_NAMESPACE = uuid.UUID("6ee9ba5b-5bd6-5c6c-9b7c-4f0b6d1b4b0e")
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+class Role(StrEnum):
+    """What a key is for; the value is the stem of its file names."""
+
+    PK = "PK"
+    KEK = "KEK"
+    DB = "db"
+    VERITY = "verity"
+    RELEASE = "release"
+
+    @property
+    def purpose(self) -> str:
+        return _PURPOSES[self]
+
+    @property
+    def has_certificate(self) -> bool:
+        return self is not Role.RELEASE
+
+    @property
+    def private_name(self) -> str:
+        return f"{self.value}.key"
+
+    @property
+    def public_name(self) -> str:
+        return f"{self.value}.{'crt' if self.has_certificate else 'pub'}"
+
+
+_PURPOSES: Mapping[Role, str] = {
+    Role.PK: "platform key: owns a machine's Secure Boot settings",
+    Role.KEK: "key exchange key: may change a machine's db",
+    Role.DB: "signs boot loaders and kernel images",
+    Role.VERITY: "signs the root hash of system extensions",
+    Role.RELEASE: "signs manifests of builds",
+}
+
+
+@dataclass(frozen=True)
+class PublicHalf:
+    """A role's certificate or public key, parsed. `fingerprint` is over the DER form, as `openssl` prints it."""
+
+    role: Role
+    path: Path
+    public_key: PublicKey
+    certificate: x509.Certificate | None
+    fingerprint: Sha256
+
+    @property
+    def not_after(self) -> datetime | None:
+        """When the certificate ends (UTC); None for a bare public key, which has no date."""
+        return self.certificate.not_valid_after_utc if self.certificate else None
+
+    def expired(self, now: datetime) -> bool:
+        return self.not_after is not None and now >= self.not_after
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The public halves of all roles: what verification needs, and what may be given away."""
+
+    directory: Path
+    halves: Mapping[Role, PublicHalf]
+
+    def __getitem__(self, role: Role) -> PublicHalf:
+        return self.halves[role]
+
+    @property
+    def owner_guid(self) -> uuid.UUID:
+        """The SignatureOwner of our entries in the firmware's databases; follows from the platform key."""
+        return uuid.uuid5(_OWNER_NAMESPACE, self.halves[Role.PK].fingerprint)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """All keys, private halves included. Only `load_keys` makes one, so its promises hold."""
+
+    certificates: Certificates
+
+    @property
+    def directory(self) -> Path:
+        return self.certificates.directory
+
+    def private_path(self, role: Role) -> Path:
+        return self.directory / role.private_name
+
+    def public_path(self, role: Role) -> Path:
+        return self.certificates[role].path
+
+    def release_signer(self) -> Signer:
+        return FileSigner(self.private_path(Role.RELEASE))
+
+
+def load_certificates(directory: Path) -> Certificates:
+    """Read the public halves. Raises DefinitionError for a missing directory or file, IntegrityError for an odd one."""
+    _require_directory(directory)
+    return Certificates(directory, {role: _load_public(directory / role.public_name, role) for role in Role})
+
+
+def load_keys(directory: Path, *, now: datetime) -> Keys:
+    """Read and check all keys.
+
+    Guarantees: the directory is closed to others, each private key too, each matches its public half and no
+    certificate has expired at `now`. Raises DefinitionError (missing), WorldError (permissions, expired) or
+    IntegrityError (unreadable or mismatched).
+    """
+    _require_directory(directory)
+    _require_private(directory, wanted=0o700)
+    certificates = load_certificates(directory)
+    for role in Role:
+        path = directory / role.private_name
+        if not path.is_file():
+            raise _missing(path, role)
+        _require_private(path, wanted=0o600)
+        _require_pair(path, certificates[role])
+        _require_current(certificates[role], now)
+    return Keys(certificates)
+
+
+def fingerprint_of(public: x509.Certificate | PublicKey) -> Sha256:
+    """SHA-256 of the DER form of a certificate, or of a bare key's SubjectPublicKeyInfo."""
+    if isinstance(public, x509.Certificate):
+        return sha256_bytes(public.public_bytes(Encoding.DER))
+    return sha256_bytes(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def _require_directory(directory: Path) -> None:
+    if not directory.is_dir():
+        raise DefinitionError(
+            "there are no keys here",
+            where=str(directory),
+            resolution="make them with 'zaffre keys init', or say where they are with --keys DIR or ZAFFRE_KEYS",
+        )
+
+
+def _missing(path: Path, role: Role) -> ZaffreError:
+    return DefinitionError(
+        f"the {role.value} key is missing ({role.purpose})",
+        where=str(path),
+        resolution="restore the file from your backup, or make new keys elsewhere with 'zaffre keys init --keys DIR'",
+    )
+
+
+def _require_private(path: Path, *, wanted: int) -> None:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise WorldError(
+            f"private keys are open to other users: mode {mode:04o}, at most {wanted:04o} is allowed",
+            where=str(path),
+            resolution=f"if nobody else can have read it: chmod {wanted:o} {path}",
+        )
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise IntegrityError(f"the file is larger than any key ({_MAX_FILE} bytes)", where=str(path))
+    return data
+
+
+def _load_public(path: Path, role: Role) -> PublicHalf:
+    if not path.is_file():
+        raise _missing(path, role)
+    data = _read(path)
+    try:
+        if role.has_certificate:
+            certificate = x509.load_pem_x509_certificate(data)
+            key = certificate.public_key()
+            if isinstance(key, rsa.RSAPublicKey):
+                return PublicHalf(role, path, key, certificate, fingerprint_of(certificate))
+        else:
+            bare = load_pem_public_key(data)
+            if isinstance(bare, ec.EllipticCurvePublicKey) and isinstance(bare.curve, ec.SECP256R1):
+                return PublicHalf(role, path, bare, None, fingerprint_of(bare))
+    except ValueError as error:
+        kind = "an X.509 certificate" if role.has_certificate else "a public key"
+        raise IntegrityError(f"the file is not {kind} in PEM form", where=str(path), details=str(error)) from error
+    wanted = "RSA" if role.has_certificate else "ECDSA P-256"
+    raise IntegrityError(f"the {role.value} key must be {wanted}", where=str(path))
+
+
+def _require_pair(path: Path, public: PublicHalf) -> None:
+    try:
+        private = load_pem_private_key(_read(path), password=None)
+    except (ValueError, TypeError) as error:
+        raise IntegrityError(
+            "the file is not a private key in PEM form without a passphrase", where=str(path), details=str(error)
+        ) from error
+    if private.public_key() != public.public_key:
+        raise IntegrityError(
+            f"the private key does not belong to {public.path.name}",
+            where=str(path),
+            resolution="restore both files from the same backup",
+        )
+
+
+def _require_current(public: PublicHalf, now: datetime) -> None:
+    if public.certificate is None:
+        return
+    if public.expired(now):
+        raise WorldError(
+            f"the certificate expired on {public.certificate.not_valid_after_utc:%Y-%m-%d}",
+            where=str(public.path),
+            resolution="make new keys with 'zaffre keys init --keys DIR' and enrol them on the machines",
+        )
+    if now < public.certificate.not_valid_before_utc:
+        raise WorldError(
+            f"the certificate is valid from {public.certificate.not_valid_before_utc:%Y-%m-%d} on,"
+            f" and this machine says it is {now:%Y-%m-%d}",
+            where=str(public.path),
+            resolution="set this machine's clock",
+        )
+
+
+def default_directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """`$ZAFFRE_KEYS`, else `zaffre/keys` below the user's XDG data directory."""
+    if chosen := environment.get("ZAFFRE_KEYS"):
+        return Path(chosen)
+    base = environment.get("XDG_DATA_HOME", "")
+    # The XDG specification: a value that is not absolute is ignored.
+    root = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return root / "zaffre" / "keys"
