@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make demo` and `make test` do all their own set-up, and can be run again cheaply.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench lock-python clean
+
+BIN := .venv/bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## the host's packages and .venv, with a working .venv/bin/zaffre
+	@scripts/setup
+
+demo: setup ## build Zaffre Linux's container host, boot it, prove what it promises
+	@scripts/demo
+
+test: setup ## every test: pure ones, those with real tools, those that boot a machine
+	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+
+check: setup ## lint, format, types, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup ## put the code into the house's form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: setup ## measure size, build time and boot beside mkosi and mmdebstrap
+	@$(BIN)/python bench/run.py
+
+lock-python: setup ## choose new exact versions of the Python dependencies
+	@scripts/lock-python
+
+clean: ## remove what was made in this folder (the store and the keys are elsewhere and stay)
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist out
+	find src tests -name __pycache__ -type d -exec rm -rf {} +
