@@ -6,6 +6,7 @@ Pure data: nothing here runs a program or reaches the network.
 
 from __future__ import annotations
 
+from zaffre.definition.digests import digest, packages_digest, request_digest, tree_digest
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
@@ -17,6 +18,7 @@ from zaffre.definition.distribution import (
     Suite,
     Upstream,
 )
+from zaffre.definition.explain import Explained, explain
 from zaffre.definition.image import (
     Compression,
     Disk,
@@ -36,6 +38,8 @@ from zaffre.definition.image import (
 )
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.merge import Origin
+from zaffre.definition.schema import json_schema
+from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.values import Architecture, Family, KeyPath, Kind, Size, dotted, format_size
 
 __all__ = [
@@ -48,6 +52,7 @@ __all__ = [
     "Disk",
     "Distribution",
     "Etc",
+    "Explained",
     "Extract",
     "Family",
     "Files",
@@ -69,7 +74,15 @@ __all__ = [
     "Units",
     "Upstream",
     "User",
+    "digest",
     "dotted",
+    "explain",
     "format_size",
+    "init_distribution",
+    "json_schema",
     "load_distribution",
+    "packages_digest",
+    "reference_root",
+    "request_digest",
+    "tree_digest",
 ]

@@ -75,12 +75,25 @@ def check_files(image: Image, origins: Origins, root: Path) -> Iterator[Problem]
                 yield _problem(origins, key, f"{name} is neither a file, a directory nor a symbolic link")
     if not complete:
         return
+    holders: dict[str, list[int]] = {}
+    for index, tree in enumerate(image.files.trees):
+        for path in (root / tree).rglob("*"):
+            if path.is_symlink() or not path.is_dir():
+                holders.setdefault("/" + path.relative_to(root / tree).as_posix(), []).append(index)
+    for path_in_image, indexes in sorted(holders.items()):
+        # An heir may replace a file of its parent; a file that names two trees with the same path contradicts itself.
+        first, *others = indexes
+        for index in others:
+            if origins[("files", "trees", index)].file == origins[("files", "trees", first)].file:
+                trees_named = f"{image.files.trees[first]!r} and {image.files.trees[index]!r}"
+                yield _problem(origins, ("files", "trees", index), f"{path_in_image} is in {trees_named}")
     for path_in_image in image.files.owners:
-        if not any(
-            (root / tree / path_in_image[1:]).is_symlink() or (root / tree / path_in_image[1:]).exists()
-            for tree in image.files.trees
-        ):
+        if not any(_there(root / tree / path_in_image[1:]) for tree in image.files.trees):
             yield _problem(origins, ("files", "owners", path_in_image), "no directory of files.trees has this path")
+
+
+def _there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def check_references(

@@ -108,7 +108,11 @@ class Upstream(UpstreamFile):
 
 @dataclass(frozen=True)
 class Distribution:
-    """A whole, valid distribution. `provenance` says for each image where each value came from."""
+    """A whole, valid distribution.
+
+    For each image, `lineage` names the files it is merged from, lowest first and its own last, and `provenance`
+    says where each value came from.
+    """
 
     root: Path
     identity: Identity
@@ -117,6 +121,7 @@ class Distribution:
     seed: PackageList
     upstreams: Mapping[str, Upstream]
     images: Mapping[str, Image]
+    lineage: Mapping[str, tuple[str, ...]] = field(repr=False)
     provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
 
     @property

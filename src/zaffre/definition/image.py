@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.values import (
     AbsolutePath,
@@ -18,7 +18,6 @@ from zaffre.definition.values import (
     Compressor,
     Identifier,
     ImageReference,
-    Kind,
     LaxKind,
     Line,
     Model,
@@ -222,7 +221,11 @@ class ImageFile(Fragment):
 
     kind: LaxKind | None = None
     """What the image becomes: a bootable "host" or a "sysext" laid over one."""
-    extends: Annotated[Items[Identifier], BeforeValidator(_one_or_many)] = ()
+    extends: Annotated[
+        Items[Identifier],
+        BeforeValidator(_one_or_many),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = ()
     """Images that this one starts from, in order: one name or a list."""
     upstream: Identifier | None = None
     """Where packages come from; the distribution's default unless said."""

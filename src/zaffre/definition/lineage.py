@@ -19,7 +19,6 @@ class Lineage:
 
     def __init__(self, layers: Mapping[str, Layer | None]) -> None:
         self._layers = layers
-        self._broken: set[str] = set()
         self.problems: list[Problem] = []
 
     def of(self, file: str) -> tuple[Layer, ...] | None:

@@ -71,7 +71,18 @@ class _Loader:
                 f"there is no upstream {main.defaults.upstream!r} in upstreams/",
                 near(main.defaults.upstream, known_upstreams),
             )
-        images, provenance = self._images(main, known_upstreams)
+        elif (
+            main
+            and (default := upstreams.get(main.defaults.upstream))
+            and main.defaults.architecture not in default.architectures
+        ):
+            self._add(
+                DISTRIBUTION_FILE,
+                ("defaults", "architecture"),
+                f"upstream {default.name!r} has no {main.defaults.architecture}",
+                f"it has {', '.join(default.architectures)}",
+            )
+        images, lineage, provenance = self._images(main, known_upstreams)
         if main is None or self.problems:
             return None
         return Distribution(
@@ -82,24 +93,27 @@ class _Loader:
             seed=main.seed,
             upstreams=upstreams,
             images=images,
+            lineage=lineage,
             provenance=provenance,
         )
 
     def _images(
         self, main: DistributionFile | None, known_upstreams: set[str]
-    ) -> tuple[dict[str, Image], dict[str, Mapping[KeyPath, Origin]]]:
+    ) -> tuple[dict[str, Image], dict[str, tuple[str, ...]], dict[str, Mapping[KeyPath, Origin]]]:
         layers: dict[str, Layer | None] = {}
         for folder, model in (("profiles", Fragment), ("images", ImageFile)):
             for file in self._files(folder).values():
                 table = self._read(file)
                 layers[file] = Layer(file, table) if table is not None and self._valid(file, table, model) else None
-        lineage = Lineage(layers)
+        ancestry = Lineage(layers)
+        lineage: dict[str, tuple[str, ...]] = {}
         images: dict[str, Image] = {}
         provenance: dict[str, Mapping[KeyPath, Origin]] = {}
         for name, file in self._files("images", quiet=True).items():
-            ancestors = lineage.of(file)
+            ancestors = ancestry.of(file)
             if ancestors is None:
                 continue
+            lineage[name] = tuple(layer.file for layer in ancestors)
             merged = merge(ancestors)
             self.problems += merged.problems
             table = {"upstream": main.defaults.upstream if main else "", **merged.table, "name": name}
@@ -118,11 +132,11 @@ class _Loader:
             images[name] = image
             self.problems += check_image(image, origins)
             self.problems += check_files(image, origins, self.root)
-        self.problems += lineage.problems
+        self.problems += ancestry.problems
         known = set(self._files("images", quiet=True))
         for image in images.values():
             self.problems += check_references(image, provenance[image.name], images, known, known_upstreams)
-        return images, provenance
+        return images, lineage, provenance
 
     def _upstream(self, name: str, file: str) -> Upstream | None:
         loaded = self._model(file, UpstreamFile)

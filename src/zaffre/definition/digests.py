@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What identifies a definition: digests over its normalised content, the files that it names included.
+
+Everything counts except, with reasons: `extends` and `profiles` (how a value got into an image does not change
+the image), and where things are on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from zaffre.definition.distribution import Distribution, Upstream
+from zaffre.definition.image import Image
+from zaffre.definition.values import Architecture
+from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
+
+
+def digest(distribution: Distribution, image: Image) -> Sha256:
+    """Digest of all that the definition says of an image: identity, merged settings, files, upstream, keyring.
+
+    Raises OSError if a file that the definition names cannot be read.
+    """
+    upstream = distribution.upstream_of(image)
+    trees = [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+    return sha256_json(
+        {
+            "identity": distribution.identity.model_dump(mode="json"),
+            "image": image.model_dump(mode="json", exclude={"extends", "profiles"}),
+            "trees": {tree: tree_digest(distribution.path(tree)) for tree in trees},
+            "upstream": upstream.model_dump(mode="json", exclude={"keyring_file"}),
+            "keyring": sha256_file(upstream.keyring_file),
+        }
+    )
+
+
+def request_digest(distribution: Distribution, image: Image, architecture: Architecture) -> Sha256:
+    """Digest of all that the choice of packages for an image depends on. A lock holds it and is stale without it."""
+    return packages_digest(
+        distribution.upstream_of(image),
+        image.requested_packages(architecture),
+        architecture=architecture,
+        provides=image.provides,
+        recommends=image.recommends,
+    )
+
+
+def packages_digest(
+    upstream: Upstream,
+    packages: Iterable[str],
+    *,
+    architecture: Architecture,
+    provides: Iterable[str] = (),
+    recommends: bool = False,
+) -> Sha256:
+    """The same for any set of packages, such as those of the tools tree. Their order says nothing."""
+    suites: list[JSON] = [
+        {"archive": suite.archive, "suite": suite.suite, "components": suite.components} for suite in upstream.suites
+    ]
+    return sha256_json(
+        {
+            "family": upstream.family,
+            "suites": suites,
+            "architecture": architecture,
+            "packages": sorted(set(packages)),
+            "provides": sorted(set(provides)),
+            "recommends": recommends,
+        }
+    )
+
+
+def tree_digest(directory: Path) -> Sha256:
+    """Digest of a directory of files: names, content, targets of links, and whether a file is executable.
+
+    Times, owners and other modes do not count, as they differ between clones and never reach an image.
+    """
+    entries: dict[str, JSON] = {}
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            mode = path.lstat().st_mode
+            relative = path.relative_to(directory).as_posix()
+            if stat.S_ISLNK(mode):
+                entries[relative] = {"link": str(path.readlink())}
+            elif stat.S_ISDIR(mode):
+                entries[relative] = {"directory": True}
+            else:
+                entries[relative] = {"sha256": sha256_file(path), "executable": bool(mode & stat.S_IXUSR)}
+    return sha256_json(entries)

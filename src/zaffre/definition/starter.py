@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A distribution of one's own: the part of the reference distribution that its container host needs.
+
+There is no second copy to keep right: a wheel carries the repository's `distro/` as `template/` in this package,
+and an editable install reads `distro/` itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, Identity
+from zaffre.definition.loader import load_distribution
+from zaffre.definition.problems import problems_of, raise_problems
+from zaffre.errors import DefinitionError
+
+STARTER_IMAGES = ("container-host", "check")
+
+
+def reference_root() -> Path:
+    """Where the reference distribution is."""
+    here = Path(__file__).parent
+    installed = here / "template"
+    return installed if installed.is_dir() else here.parents[2] / "distro"
+
+
+def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # noqa: A002 - the field's own word
+    """Write a small distribution called `name` that builds as it is; return its files, relative to `directory`.
+
+    The directory appears whole or not at all. DefinitionError if it exists and is not empty, or if `id` or
+    `name` cannot be those of a distribution.
+    """
+    identity = {"id": id, "name": name, "version": "1"}
+    try:
+        Identity.model_validate(identity)
+    except ValidationError as error:
+        raise_problems(problems_of(error, Identity, identity, "zaffre init"), "zaffre init")
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise DefinitionError(
+            "is there already and not empty", where=str(directory), resolution="name a directory that does not exist"
+        )
+    reference = load_distribution(reference_root())
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+        whole = Path(scratch, "distribution")
+        for file in files_of(reference, STARTER_IMAGES):
+            _copy(reference.root / file, whole / file)
+        main = whole / DISTRIBUTION_FILE
+        main.write_text(_renamed(main.read_text("utf-8"), identity), "utf-8")
+        load_distribution(whole)
+        whole.rename(directory)
+    return sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_symlink() or path.is_file())
+
+
+def files_of(distribution: Distribution, images: Iterable[str]) -> list[str]:
+    """The files and directories that images are defined by, relative to the distribution."""
+    found = [DISTRIBUTION_FILE]
+    for name in images:
+        image = distribution.image(name)
+        upstream = distribution.upstream_of(image)
+        found += [f"upstreams/{upstream.name}.toml", f"upstreams/{upstream.keyring}"]
+        found += distribution.lineage[name]
+        found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+    return list(dict.fromkeys(found))
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, symlinks=True, copy_function=shutil.copy, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, target)
+
+
+def _renamed(text: str, identity: dict[str, str]) -> str:
+    """`zaffre.toml` with another identity: its comments and package lists stay, the reference's URLs go."""
+    before, table, rest = re.split(r"(?m)^(\[distribution\]\n)", text, maxsplit=1)
+    others = re.split(r"(?m)^(?=\[)", rest, maxsplit=1)[1:]
+    spdx = "".join(line for line in before.splitlines(keepends=True) if "SPDX" in line)
+    lines = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in identity.items())
+    title = f"# {identity['name']}. `zaffre schema` describes every key.\n\n"
+    return spdx + title + table + lines + "\n" + "".join(others)
