@@ -35,15 +35,18 @@ class FileFact:
 
 @dataclass(frozen=True)
 class Release:
-    """A verified Release. `files` maps a path below the suite's directory to what it must be."""
+    """A verified Release. `files` maps a path below the suite's directory to what it must be.
 
+    `separate_all`: packages for all architectures are in an index of their own.
+    """
+
+    text: bytes
     digest: Sha256
     suite: str
     codename: str
     date: datetime
     valid_until: datetime | None
     by_hash: bool
-    components: frozenset[str]
     architectures: frozenset[str]
     separate_all: bool
     files: Mapping[str, FileFact]
@@ -114,16 +117,17 @@ def parse_release(text: bytes, *, signers: tuple[str, ...] = (), where: str) -> 
     try:
         fields = parse_stanza(text.decode("utf-8"))
         return Release(
+            text=text,
             digest=sha256_bytes(text),
             suite=fields.get("Suite", ""),
             codename=fields.get("Codename", ""),
             date=_time(fields["Date"]),
             valid_until=_time(fields["Valid-Until"]) if "Valid-Until" in fields else None,
             by_hash=fields.get("Acquire-By-Hash", "no") == "yes",
-            # The security archive names its components with a directory before them: "updates/main".
-            components=frozenset(name.rpartition("/")[2] for name in fields.get("Components", "").split()),
             architectures=frozenset(fields.get("Architectures", "").split()),
-            separate_all=fields.get("No-Support-for-Architecture-all", "") == "Packages",
+            # As apt: an `all` index counts when it is declared and not said to be part of the others.
+            separate_all="all" in fields.get("Architectures", "").split()
+            and fields.get("No-Support-for-Architecture-all", "") != "Packages",
             files=_files(fields["SHA256"]),
             signers=signers,
         )

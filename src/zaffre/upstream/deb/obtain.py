@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One file with a known digest, from the first of several sources that really has it, into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from zaffre.digest import Sha256
+from zaffre.errors import IntegrityError
+from zaffre.store import Store
+from zaffre.upstream.deb.download import Downloader, DownloadError
+from zaffre.upstream.deb.mirrors import Source, shown_url
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why one URL did not give the file. `absent`: it hasn't got it; `wrong`: it gave other bytes."""
+
+    url: str
+    reason: str
+    absent: bool = False
+    wrong: bool = False
+
+    def __str__(self) -> str:
+        return f"{shown_url(self.url)}: {self.reason}"
+
+
+class UnobtainableError(Exception):
+    """No source gave the file."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        super().__init__("\n".join(map(str, refusals)))
+        self.refusals = tuple(refusals)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether every source answered, and none has the file."""
+        return all(refusal.absent for refusal in self.refusals)
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a source served other bytes under the file's name."""
+        return any(refusal.wrong for refusal in self.refusals)
+
+
+def urls_at(sources: Sequence[Source], *paths: str) -> list[str]:
+    """Every path at the first source, then at the next."""
+    return [source.at(quote(path, safe="/~+:=,@")) for source in sources for path in paths]
+
+
+def obtain(
+    digest: Sha256,
+    size: int,
+    urls: Sequence[str],
+    *,
+    downloader: Downloader,
+    store: Store,
+    advance: Callable[[int], None],
+) -> Path:
+    """The blob's path; downloaded only when the store hasn't got it, and by one process at a time.
+
+    `advance` gets `size` in total, whatever way was taken. Raises UnobtainableError when all URLs failed.
+    """
+    with store.lock(f"download-{digest}"):
+        if store.has(digest):
+            advance(size)
+            return store.path(digest)
+        partial = store.partial(digest)
+        refusals: list[Refusal] = []
+        if partial.exists():
+            advance(partial.stat().st_size)
+        for url in urls:
+            try:
+                # A partial file may be rotten or of another mirror's making: then once more from its beginning.
+                for _ in range(2):
+                    resumed = downloader.save(url, partial, size=size, advance=advance)
+                    try:
+                        return store.adopt(digest)
+                    except IntegrityError:
+                        advance(-size)
+                        if not resumed:
+                            raise
+            except IntegrityError:
+                refusals.append(Refusal(url, "it does not have the SHA-256 that it must have", wrong=True))
+            except DownloadError as error:
+                refusals.append(Refusal(url, str(error), absent=error.absent, wrong=error.wrong))
+        raise UnobtainableError(refusals)
