@@ -61,7 +61,9 @@ class KernelModules:
                 near = difflib.get_close_matches(normal, [*self.paths, *self.builtin], n=3)
                 raise DefinitionError(
                     f"the kernel {self.version} has no module {pattern}",
-                    resolution=f"did you mean {', '.join(near)}?" if near else "look at modules.dep of the kernel package",
+                    resolution=f"did you mean {', '.join(near)}?"
+                    if near
+                    else "look at modules.dep of the kernel package",
                 )
             wanted.extend(found)
         seen: set[str] = set()
