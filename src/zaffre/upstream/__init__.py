@@ -1,2 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signed package repositories: found, verified, solved, locked and fetched."""
+"""Signed package repositories: found, verified, solved, locked and fetched.
+
+The lock's own types are exported here, as every later step needs them; `upstream.deb` has what talks to
+Debian archives, and `upstream.locking` the making and checking of a lock. Both load an HTTP client and an
+OpenPGP library, which a build that finds everything in the store does without.
+"""
+
+from zaffre.upstream.diff import Change, LockDiff, SetDiff, diff_locks
+from zaffre.upstream.lock import (
+    LOCK_NAME,
+    Group,
+    Lock,
+    LockedPackage,
+    LockedSet,
+    LockedSuite,
+    User,
+    Users,
+    load_lock,
+    lock_text,
+    parse_lock,
+    save_lock,
+)
+
+__all__ = [
+    "LOCK_NAME",
+    "Change",
+    "Group",
+    "Lock",
+    "LockDiff",
+    "LockedPackage",
+    "LockedSet",
+    "LockedSuite",
+    "SetDiff",
+    "User",
+    "Users",
+    "diff_locks",
+    "load_lock",
+    "lock_text",
+    "parse_lock",
+    "save_lock",
+]

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring locked package files into the store. After the lock, this is the only step that uses the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Lock as Mutex
+
+from zaffre.digest import Sha256
+from zaffre.errors import IntegrityError, WorldError
+from zaffre.progress import SILENT, Progress
+from zaffre.store import Store
+from zaffre.upstream.deb.download import CancelledError, Downloader, Limits
+from zaffre.upstream.deb.mirrors import Mirrors
+from zaffre.upstream.deb.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.lock import LockedPackage
+
+_MOST_NAMED = 20
+
+
+class DroppedError(WorldError):
+    """Locked files that no source has any more: lock again, or name a source that keeps old files."""
+
+
+def missing(packages: Iterable[LockedPackage], store: Store) -> tuple[LockedPackage, ...]:
+    """Those whose file is not in the store, each digest once."""
+    unique = {package.digest: package for package in packages}
+    return tuple(package for digest, package in unique.items() if not store.has(digest))
+
+
+def fetch(
+    packages: Iterable[LockedPackage],
+    mirrors: Mirrors,
+    store: Store,
+    progress: Progress = SILENT,
+    *,
+    limits: Limits | None = None,
+) -> None:
+    """After this, the store has the file of every package. Present ones cost nothing, and then no mirror is needed.
+
+    `mirrors` should be turned to the time of the lock (`Mirrors.at`), so that snapshot services can serve.
+    Raises DroppedError when files are gone everywhere, IntegrityError when a source serves others in their
+    place, WorldError when no source answers. What has arrived stays in the store, and parts are resumed.
+    """
+    wanted = missing(packages, store)
+    if not wanted:
+        return
+    sources = {archive: mirrors.sources(archive) for archive in {package.archive for package in wanted}}
+    # Large files first: the last connection to finish decides how long all take.
+    ordered = sorted(wanted, key=lambda package: package.size, reverse=True)
+    failures: dict[Sha256, tuple[LockedPackage, UnobtainableError]] = {}
+    with (
+        Downloader(limits) as downloader,
+        progress.transfer(f"{len(wanted)} packages", sum(package.size for package in wanted)) as advance,
+        ThreadPoolExecutor(downloader.limits.connections) as pool,
+    ):
+        mutex = Mutex()
+
+        def one(package: LockedPackage) -> None:
+            urls = urls_at(sources[package.archive], package.path)
+            try:
+                obtain(package.digest, package.size, urls, downloader=downloader, store=store, advance=advance)
+            except UnobtainableError as error:
+                with mutex:
+                    failures[package.digest] = package, error
+                # Go on after a dropped file, to name all of them at once; anything else would fail again and again.
+                if not error.dropped:
+                    downloader.cancel()
+
+        futures = [pool.submit(one, package) for package in ordered]
+        try:
+            for future in as_completed(futures):
+                try:
+                    future.result()
+                except CancelledError:
+                    continue
+        except BaseException:
+            downloader.cancel()
+            raise
+    if failures:
+        raise _failure([failures[package.digest] for package in wanted if package.digest in failures])
+
+
+def _failure(failures: list[tuple[LockedPackage, UnobtainableError]]) -> WorldError:
+    fatal = [(package, error) for package, error in failures if not error.dropped]
+    package, error = (fatal or failures)[0]
+    where = f"{package.name} {package.version}"
+    if error.wrong:
+        return IntegrityError(
+            "the package's file is not the one that is locked",
+            where=where,
+            details=str(error),
+            resolution=f"name another mirror first, with `--mirror {package.archive}=URL`, and tell the mirror's owner",
+        )
+    if fatal:
+        return WorldError(
+            "the package cannot be fetched",
+            where=where,
+            details=str(error),
+            resolution="check the network and run the same command again (it goes on where it stopped), "
+            f"or name another mirror with `--mirror {package.archive}=URL`",
+        )
+    lines = []
+    for gone, reason in failures[:_MOST_NAMED]:
+        lines.append(f"{gone.name} {gone.version} ({gone.architecture}):")
+        lines.extend(f"  {refusal}" for refusal in reason.refusals)
+    if len(failures) > _MOST_NAMED:
+        lines.append(f"… and {len(failures) - _MOST_NAMED} more")
+    names = " ".join(sorted({gone.name for gone, _ in failures}))
+    return DroppedError(
+        "a locked package is no longer at any source"
+        if len(failures) == 1
+        else f"{len(failures)} locked packages are no longer at any source",
+        where=where,
+        details="\n".join(lines),
+        resolution=f"run `zaffre lock --update {names}` to lock what the mirrors have now, or add a snapshot "
+        "service to mirrors.toml",
+    )
