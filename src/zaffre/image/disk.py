@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The disk image: GPT, ESP, the verified root and its empty twin, written by systemd-repart without a loop device.
+
+Labels and type UUIDs follow the Discoverable Partitions Specification; the UUIDs of the root and its
+verity partition are the two halves of the root hash, as systemd-veritysetup-generator(8) wants them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.errors import DefinitionError
+from zaffre.sandbox import Mount, Sandbox
+
+_ROOT_TYPES = {"amd64": "root-x86-64", "arm64": "root-arm64"}
+_REPART_SECONDS = 300.0
+_GPT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class DiskPlan:
+    """Sizes in bytes; `version` names the partitions, so that an update can tell them apart."""
+
+    architecture: str
+    name: str
+    version: str
+    root_hash: str
+    esp_bytes: int
+    root_bytes: int
+    verity_bytes: int
+    var_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Apparent size: both slots, the ESP, and room for the smallest /var, which the first boot makes."""
+        return self.esp_bytes + 2 * (self.root_bytes + self.verity_bytes) + self.var_bytes + 4 * _GPT_BYTES
+
+
+def repart_definitions(plan: DiskPlan) -> dict[str, str]:
+    """The repart.d files by name. Twins B have the size of A and the label that systemd-sysupdate takes as free."""
+    root_type = _ROOT_TYPES[plan.architecture]
+    data_uuid, hash_uuid = root_uuids(plan.root_hash)
+    label = f"{plan.name}_{plan.version}"
+    return {
+        "10-esp.conf": _partition("esp", plan.esp_bytes, Label="esp", Format="vfat", CopyFiles="/esp:/"),
+        "20-verity-a.conf": _partition(
+            f"{root_type}-verity",
+            plan.verity_bytes,
+            Label=f"{label}_verity"[:36],
+            UUID=str(hash_uuid),
+            CopyBlocks="/work/root.verity",
+            ReadOnly="yes",
+        ),
+        "30-root-a.conf": _partition(
+            root_type,
+            plan.root_bytes,
+            Label=label[:36],
+            UUID=str(data_uuid),
+            CopyBlocks="/work/root.erofs",
+            ReadOnly="yes",
+        ),
+        "40-verity-b.conf": _partition(f"{root_type}-verity", plan.verity_bytes, Label="_empty", ReadOnly="yes"),
+        "50-root-b.conf": _partition(root_type, plan.root_bytes, Label="_empty", ReadOnly="yes"),
+    }
+
+
+def root_uuids(root_hash: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """Partition UUIDs of data and hash: the first and the last 128 bits of the root hash."""
+    return uuid.UUID(root_hash[:32]), uuid.UUID(root_hash[-32:])
+
+
+def require_fit(plan: DiskPlan, *, root_size: int, verity_size: int, esp_size: int) -> None:
+    """Raise DefinitionError when a payload does not fit its partition; two UKIs must fit the ESP for an update."""
+    for key, size, room in (
+        ("disk.root", root_size, plan.root_bytes),
+        ("disk.verity", verity_size, plan.verity_bytes),
+        ("disk.esp", esp_size, plan.esp_bytes),
+    ):
+        if size > room:
+            raise DefinitionError(
+                f"{size / 1e6:.1f} MB do not fit the partition of {room / 1e6:.1f} MB",
+                where=key,
+                resolution=f"raise {key}, or make the image smaller: `zaffre inventory` shows what takes the room",
+            )
+
+
+def write_disk(
+    plan: DiskPlan, target: Path, *, esp: Path, root: Path, verity: Path, scratch: Path, epoch: int, sandbox: Sandbox
+) -> None:
+    """Write the raw, sparse image `target`; the same inputs give the same bytes."""
+    definitions = scratch / "repart.d"
+    definitions.mkdir()
+    for name, text in repart_definitions(plan).items():
+        (definitions / name).write_text(text)
+    output = scratch / "disk"
+    output.mkdir()
+    seed = uuid.uuid5(uuid.NAMESPACE_OID, f"{plan.name} {plan.version} {plan.architecture} {plan.root_hash}")
+    sandbox.run(
+        [
+            "systemd-repart",
+            "--empty=create",
+            f"--size={plan.total_bytes}",
+            f"--seed={seed}",
+            "--offline=yes",
+            "--sector-size=512",
+            "--dry-run=no",
+            "--no-pager",
+            "--pretty=no",
+            "--definitions=/work/repart.d",
+            "/work/disk/image.raw",
+        ],
+        mounts=[
+            Mount(definitions, "/work/repart.d"),
+            Mount(output, "/work/disk", writable=True),
+            Mount(esp, "/esp"),
+            Mount(root, "/work/root.erofs"),
+            Mount(verity, "/work/root.verity"),
+        ],
+        env={"SOURCE_DATE_EPOCH": str(epoch), "SYSTEMD_REPART_MKFS_OPTIONS_VFAT": "--invariant", "TMPDIR": "/tmp"},
+        timeout=_REPART_SECONDS,
+    )
+    (output / "image.raw").rename(target)
+
+
+def _partition(kind: str, size: int, **settings: str) -> str:
+    lines = ["[Partition]", f"Type={kind}", f"SizeMinBytes={size}", f"SizeMaxBytes={size}"]
+    return "\n".join([*lines, *(f"{key}={value}" for key, value in settings.items())]) + "\n"

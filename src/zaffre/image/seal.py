@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealing: a directory becomes an erofs image, its dm-verity tree and the root hash that vouches for both."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.digest import sha256_bytes, sha256_file
+from zaffre.errors import ToolError
+from zaffre.sandbox import Mount, Sandbox
+
+_SEAL_SECONDS = 1800.0
+_ROOT_HASH = re.compile(r"^Root hash:\s+([0-9a-f]{64})$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Compression:
+    """`algorithm` as mkfs.erofs(1) spells it ("zstd,level=12"), empty for none; `cluster` in bytes."""
+
+    algorithm: str
+    cluster: int
+
+
+def make_erofs(source: Path, target: Path, *, compression: Compression, epoch: int, label: str, sandbox: Sandbox) -> None:
+    """Write `target` from the directory `source`, with its owners and modes, every time stamp at `epoch`."""
+    target.touch()
+    argv = ["mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", f"-U{_uuid(label)}", f"-L{label[:15]}"]
+    if compression.algorithm:
+        argv += [f"-z{compression.algorithm}", f"-C{compression.cluster}"]
+    sandbox.run(
+        [*argv, "/work/out.erofs", "/work/tree"],
+        mounts=[Mount(source, "/work/tree"), Mount(target, "/work/out.erofs", writable=True)],
+        timeout=_SEAL_SECONDS,
+    )
+
+
+def make_verity(data: Path, target: Path, *, sandbox: Sandbox) -> str:
+    """Write the dm-verity hash tree of `data` to `target` and return the root hash (SHA-256, hexadecimal).
+
+    Salt and UUID come from the digest of the data: equal images have equal trees, different ones share no hash.
+    """
+    digest = sha256_file(data)
+    target.touch()
+    completed = sandbox.run(
+        [
+            "veritysetup",
+            "format",
+            f"--salt={digest}",
+            f"--uuid={uuid.UUID(sha256_bytes(digest.encode())[:32])}",
+            "/work/data",
+            "/work/hash",
+        ],
+        mounts=[Mount(data, "/work/data"), Mount(target, "/work/hash", writable=True)],
+        timeout=_SEAL_SECONDS,
+    )
+    match = _ROOT_HASH.search(completed.stdout.decode())
+    if match is None:
+        raise ToolError(
+            "veritysetup printed no root hash",
+            command="veritysetup format",
+            returncode=0,
+            details=completed.stdout.decode(errors="replace")[-2000:],
+        )
+    return match[1]
+
+
+def _uuid(label: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"zaffre erofs {label}")

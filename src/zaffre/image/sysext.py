@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system extension as a signed disk image: erofs, its dm-verity tree, and a signature of the root hash.
+
+The form is that of systemd-sysext(8): a GPT with a data, a verity and a signature partition (Discoverable
+Partitions Specification). A host merges it only if the certificate of the signature is one it trusts
+(/usr/lib/verity.d), which its image policy demands.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from zaffre.image.uki import SigningKeys
+from zaffre.sandbox import Mount, Sandbox
+
+_ROOT_TYPES = {"amd64": "root-x86-64", "arm64": "root-arm64"}
+_REPART_SECONDS = 300.0
+
+
+def extension_release(name: str, *, distribution: str, version: str) -> tuple[str, str]:
+    """Path and content of the file that ties an extension to the hosts it was made for."""
+    path = f"usr/lib/extension-release.d/extension-release.{name}"
+    return path, f"ID={distribution}\nVERSION_ID={version}\n"
+
+
+def write_sysext(
+    target: Path, *, name: str, erofs: Path, architecture: str, keys: SigningKeys, scratch: Path, epoch: int, sandbox: Sandbox
+) -> None:
+    """Write the signed image `target` from the erofs of the extension's `/usr`; reproducible."""
+    kind = _ROOT_TYPES[architecture]
+    definitions = scratch / "repart.d"
+    definitions.mkdir()
+    parts = {
+        "10-data.conf": f"[Partition]\nType={kind}\nCopyBlocks=/work/data.erofs\nVerity=data\nVerityMatchKey=root\n",
+        "20-hash.conf": f"[Partition]\nType={kind}-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
+        "30-signature.conf": f"[Partition]\nType={kind}-verity-sig\nVerity=signature\nVerityMatchKey=root\n",
+    }
+    for file, text in parts.items():
+        (definitions / file).write_text(text)
+    output = scratch / "extension"
+    output.mkdir()
+    sandbox.run(
+        [
+            "systemd-repart",
+            "--empty=create",
+            "--size=auto",
+            f"--seed={uuid.uuid5(uuid.NAMESPACE_OID, f'zaffre sysext {name}')}",
+            "--offline=yes",
+            "--sector-size=512",
+            "--dry-run=no",
+            "--no-pager",
+            "--pretty=no",
+            "--definitions=/work/repart.d",
+            "--private-key=/keys/verity.key",
+            "--certificate=/keys/verity.crt",
+            "/work/extension/image.raw",
+        ],
+        mounts=[
+            Mount(definitions, "/work/repart.d"),
+            Mount(output, "/work/extension", writable=True),
+            Mount(erofs, "/work/data.erofs"),
+            Mount(keys.verity_key, "/keys/verity.key"),
+            Mount(keys.verity_certificate, "/keys/verity.crt"),
+        ],
+        env={"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": "/tmp"},
+        timeout=_REPART_SECONDS,
+    )
+    (output / "image.raw").rename(target)

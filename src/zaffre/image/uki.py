@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signed boot chain: systemd-boot and a unified kernel image (UAPI group specification), by ukify(1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from zaffre.sandbox import Mount, Sandbox
+
+_SIGN_SECONDS = 120.0
+_EFI_NAMES = {"amd64": "x64", "arm64": "aa64"}
+_TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+
+
+@dataclass(frozen=True)
+class SigningKeys:
+    """PEM files of the owner: `db` signs what the firmware starts, `verity` signs extension images."""
+
+    db_key: Path
+    db_certificate: Path
+    verity_key: Path
+    verity_certificate: Path
+
+
+def triplet(architecture: str) -> str:
+    """Debian's multi-arch triplet, the folder of the architecture's libraries."""
+    return _TRIPLETS[architecture]
+
+
+def command_line(arguments: Sequence[str], *, root_hash: str) -> str:
+    """The kernel command line of a host whose root is named by nothing but its dm-verity root hash."""
+    fixed = (f"roothash={root_hash}", "root=/dev/mapper/root", "rootfstype=erofs", "ro")
+    return " ".join((*fixed, *arguments))
+
+
+def build_uki(
+    target: Path,
+    *,
+    kernel: Path,
+    kernel_version: str,
+    initrd: Path,
+    os_release: Path,
+    arguments: str,
+    architecture: str,
+    keys: SigningKeys,
+    epoch: int,
+    scratch: Path,
+    sandbox: Sandbox,
+) -> None:
+    """Write `target`: kernel, initrd, os-release and command line in one file, signed with the db key."""
+    unsigned = scratch / "unsigned.efi"
+    unsigned.touch()
+    sandbox.run(
+        [
+            "ukify",
+            "build",
+            "--linux=/work/vmlinuz",
+            "--initrd=/work/initrd",
+            "--os-release=@/work/os-release",
+            f"--cmdline={arguments}",
+            f"--uname={kernel_version}",
+            f"--efi-arch={_EFI_NAMES[architecture]}",
+            "--output=/work/out.efi",
+        ],
+        mounts=[
+            Mount(kernel, "/work/vmlinuz"),
+            Mount(initrd, "/work/initrd"),
+            Mount(os_release, "/work/os-release"),
+            Mount(unsigned, "/work/out.efi", writable=True),
+        ],
+        env={"SOURCE_DATE_EPOCH": str(epoch)},
+        timeout=_SIGN_SECONDS,
+    )
+    sign_pe(unsigned, target, keys=keys, epoch=epoch, sandbox=sandbox)
+    unsigned.unlink()
+
+
+def sign_boot_loader(target: Path, *, architecture: str, keys: SigningKeys, epoch: int, sandbox: Sandbox) -> None:
+    """Write `target`: the tools tree's systemd-boot, signed with the db key."""
+    source = sandbox.tools.root / f"usr/lib/systemd/boot/efi/systemd-boot{_EFI_NAMES[architecture]}.efi"
+    sign_pe(source, target, keys=keys, epoch=epoch, sandbox=sandbox)
+
+
+def boot_loader_path(architecture: str) -> str:
+    """The removable-media path of the UEFI specification (3.5.1.1), relative to the ESP."""
+    return f"EFI/BOOT/BOOT{_EFI_NAMES[architecture].upper()}.EFI"
+
+
+def sign_pe(source: Path, target: Path, *, keys: SigningKeys, epoch: int, sandbox: Sandbox) -> None:
+    """Sign a PE file (Authenticode). The time in the signature is `epoch`, so equal inputs give equal bytes.
+
+    sbsign takes that time from the clock and knows no SOURCE_DATE_EPOCH: it is shown a clock that stands still.
+    """
+    target.touch()
+    moment = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    sandbox.run(
+        ["sbsign", "--key", "/keys/db.key", "--cert", "/keys/db.crt", "--output", "/work/signed.efi", "/work/in.efi"],
+        mounts=[
+            Mount(source, "/work/in.efi"),
+            Mount(target, "/work/signed.efi", writable=True),
+            Mount(keys.db_key, "/keys/db.key"),
+            Mount(keys.db_certificate, "/keys/db.crt"),
+        ],
+        env={"LD_PRELOAD": sandbox.faketime_library, "FAKETIME": moment, "FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+        timeout=_SIGN_SECONDS,
+    )
