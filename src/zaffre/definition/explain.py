@@ -34,8 +34,9 @@ class Explained:
 
 
 def explain(distribution: Distribution, image_name: str) -> list[Explained]:
-    """All values of an image: what it is first, then in the order of the model. Lists that are empty and settings of other kinds of
-    image are left out. DefinitionError if there is no such image.
+    """All values of an image: what it is first, then in the order of the model.
+
+    Empty lists and settings of other kinds of image are left out. DefinitionError if there is no such image.
     """
     image = distribution.image(image_name)
     origins = distribution.provenance[image_name]

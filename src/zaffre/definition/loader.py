@@ -116,7 +116,7 @@ class _Loader:
             lineage[name] = tuple(layer.file for layer in ancestors)
             merged = merge(ancestors)
             self.problems += merged.problems
-            table = {"upstream": main.defaults.upstream if main else "", **merged.table, "name": name}
+            table = {"upstream": main.defaults.upstream if main else "unknown", **merged.table, "name": name}
             origins: dict[KeyPath, Origin] = {
                 ("upstream",): Origin(DISTRIBUTION_FILE, ("defaults", "upstream")),
                 **merged.origins,

@@ -20,6 +20,8 @@ from zaffre.definition.values import KeyPath, dotted
 from zaffre.errors import DefinitionError
 
 _LIMIT = 50
+_FEW = 12
+_TYPE = "must be "
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ def raise_problems(problems: Iterable[Problem], root: str) -> None:
     )
 
 
-def near(word: str, choices: Iterable[str]) -> str | None:
+def near(word: str, choices: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """A suggestion of the choice that `word` was probably meant to be."""
-    found = get_close_matches(word, list(choices), n=1)
+    found = get_close_matches(word, list(choices), n=1, cutoff=cutoff)
     return f"did you mean {found[0]!r}?" if found else None
 
 
@@ -71,35 +73,36 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Mapping[st
     """A validation error in our own words. `data` is what was validated: it gives the true key paths."""
     texts: dict[KeyPath, list[tuple[str, str | None]]] = {}
     for detail in error.errors(include_url=False):
-        key = _key_path(detail["loc"], data)
+        key = _key_path(detail["loc"], data, missing=detail["type"] == "missing")
         texts.setdefault(key, []).append(_words(detail, key, model))
     problems = []
-    for key, found in texts.items():
+    for key, words in texts.items():
+        # The form of a name says nothing when what it names is of the wrong type.
+        found = [word for word in words if word[0].startswith(_TYPE)] or words
         messages = list(dict.fromkeys(message for message, _ in found))
-        if all(message.startswith("must be a") and ", not " in message for message in messages):  # of a union
-            kinds = [message.removeprefix("must be ").split(", not ") for message in messages]
-            messages = [f"must be {' or '.join(kind for kind, _ in kinds)}, not {kinds[0][1]}"]
+        if len(messages) > 1 and all(", not " in message for message in messages):  # the types of a union
+            kinds = [message.removeprefix(_TYPE).split(", not ") for message in messages]
+            messages = [f"{_TYPE}{' or '.join(kind for kind, _ in kinds)}, not {kinds[0][1]}"]
         suggestion = next((suggestion for _, suggestion in found if suggestion), None)
         problems.append(Problem(file, key, "; ".join(messages), suggestion))
     return problems
 
 
-def _key_path(location: Sequence[str | int], data: object) -> KeyPath:
-    """A location of pydantic without the parts that name types or roles instead of keys."""
+def _key_path(location: Sequence[str | int], data: object, *, missing: bool) -> KeyPath:
+    """A location of pydantic without the parts that name types or roles instead of keys.
+
+    With `missing`, the last key is one that the data lacks.
+    """
     path: list[str | int] = []
     for part in location:
-        if isinstance(data, Mapping):
+        if isinstance(data, Mapping) and (part in data or missing):
             path.append(part)
-            if part not in data:
-                break
-            data = data[part]
+            data = data.get(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             path.append(part)
             data = data[part]
         else:
             break
-    if path and path[-1] == "[key]":
-        path.pop()
     return tuple(path)
 
 
@@ -134,7 +137,7 @@ def _words(detail: ErrorDetails, key: KeyPath, model: type[BaseModel]) -> tuple[
     if kind == "extra_forbidden":
         message, suggestion = "unknown key", _near_key(key, model)
     elif expected := _EXPECTED.get(kind):
-        message = f"must be {expected}, not {_toml_kind(value)}"
+        message = f"{_TYPE}{expected}, not {_toml_kind(value)}"
         if isinstance(value, Mapping) and key and key[0] == "sysctl":
             suggestion = f'write the whole name in quotes: "{_first_leaf(key[1:], value)}"'
     elif kind == "enum":
@@ -175,10 +178,14 @@ def _near_key(key: KeyPath, model: type[BaseModel]) -> str | None:
             table = _model_in(known.annotation) if known else None
     if table is None:
         return None
-    if suggestion := near(str(word), table.model_fields):
+    if suggestion := near(str(word), table.model_fields, cutoff=0.7):
         return suggestion
-    elsewhere = [dotted(path) for path in _all_keys(model) if path[-1] == word]
-    return f"did you mean {elsewhere[0]!r}?" if elsewhere else f"keys here: {', '.join(table.model_fields)}"
+    elsewhere = {str(path[-1]): dotted(path) for path in reversed([*_all_keys(model)])}
+    if found := get_close_matches(str(word), elsewhere, n=1, cutoff=0.8):
+        return f"did you mean {elsewhere[found[0]]!r}?"
+    if len(table.model_fields) > _FEW:
+        return "`zaffre schema` lists every key"
+    return f"keys here: {', '.join(table.model_fields)}"
 
 
 def _all_keys(model: type[BaseModel], at: KeyPath = ()) -> Iterator[KeyPath]:

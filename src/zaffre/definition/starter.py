@@ -11,7 +11,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -59,13 +59,13 @@ def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # 
     return sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_symlink() or path.is_file())
 
 
-def files_of(distribution: Distribution, images: Iterable[str]) -> list[str]:
-    """The files and directories that images are defined by, relative to the distribution."""
+def files_of(distribution: Distribution, images: Sequence[str]) -> list[str]:
+    """The files and directories that images (and the tools tree) are defined by, relative to the distribution."""
     found = [DISTRIBUTION_FILE]
+    for upstream in (distribution.upstream(), *(distribution.upstream_of(distribution.image(name)) for name in images)):
+        found += [f"upstreams/{upstream.name}.toml", f"upstreams/{upstream.keyring}"]
     for name in images:
         image = distribution.image(name)
-        upstream = distribution.upstream_of(image)
-        found += [f"upstreams/{upstream.name}.toml", f"upstreams/{upstream.keyring}"]
         found += distribution.lineage[name]
         found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
     return list(dict.fromkeys(found))
