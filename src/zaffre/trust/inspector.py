@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.errors import ToolError
 from zaffre.sandbox import Completed, Mount, Sandbox
 from zaffre.trust.keys import Certificates, Role
 
@@ -17,7 +16,7 @@ DB_CERTIFICATE = "/certificates/db.crt"
 VERITY_CERTIFICATE = "/certificates/verity.crt"
 
 _TIMEOUT = 600.0
-_NOT_FOUND = 127
+_SANDBOX_WORDS = "bwrap: "
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Inspector:
     sandbox: Sandbox
 
     def ask(self, argv: Sequence[str], *, scratch: Path | None = None, stdout: Path | None = None) -> Completed:
-        """Run a tool, with `scratch` at `SCRATCH`. Raises ToolError if it is not there or is killed."""
+        """Run a tool, with `scratch` at `SCRATCH`. Raises ToolError if it can't be started or does not end."""
         mounts = [
             Mount(self.directory.resolve(), BUILD),
             Mount(self.certificates[Role.DB].path.resolve(), DB_CERTIFICATE),
@@ -43,15 +42,11 @@ class Inspector:
         ]
         if scratch is not None:
             mounts.append(Mount(scratch, SCRATCH))
-        done = self.sandbox.run(argv, mounts=mounts, stdout=stdout, timeout=_TIMEOUT, check=False)
-        if done.returncode == _NOT_FOUND or done.returncode < 0:
-            raise ToolError(
-                f"{argv[0]} could not be run in the tools tree",
-                command=" ".join(argv),
-                returncode=done.returncode,
-                details=done.stderr_tail,
-                resolution="see that the package with this program is in [tools] of zaffre.toml, then 'zaffre lock'",
-            )
+        # If it was the sandbox that failed, that is no answer about the build: let the sandbox say what is wrong.
+        for strict in (False, True):
+            done = self.sandbox.run(argv, mounts=mounts, stdout=stdout, timeout=_TIMEOUT, check=strict)
+            if not done.stderr_tail.startswith(_SANDBOX_WORDS):
+                break
         return done
 
     def hash_tree(self, data: str, tree: str, root_hash: str, *, scratch: Path | None = None) -> Verdict:
