@@ -73,6 +73,8 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Mapping[st
     """A validation error in our own words. `data` is what was validated: it gives the true key paths."""
     texts: dict[KeyPath, list[tuple[str, str | None]]] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # pydantic counts valid items only, and the others have been told
         key = _key_path(detail["loc"], data, missing=detail["type"] == "missing")
         texts.setdefault(key, []).append(_words(detail, key, model))
     problems = []
