@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
 
 _SIGN_SECONDS = 120.0
@@ -104,6 +105,18 @@ def sign_pe(source: Path, target: Path, *, keys: SigningKeys, epoch: int, sandbo
             Mount(keys.db_key, "/keys/db.key"),
             Mount(keys.db_certificate, "/keys/db.crt"),
         ],
-        env={"LD_PRELOAD": sandbox.faketime_library, "FAKETIME": moment, "FAKETIME_DONT_FAKE_MONOTONIC": "1"},
+        env={"LD_PRELOAD": _faketime(sandbox), "FAKETIME": moment, "FAKETIME_DONT_FAKE_MONOTONIC": "1"},
         timeout=_SIGN_SECONDS,
     )
+
+
+def _faketime(sandbox: Sandbox) -> str:
+    root = sandbox.tools.root
+    found = sorted(root.glob("usr/lib/*/faketime/libfaketime.so.1"))
+    if not found:
+        raise DefinitionError(
+            "the tools tree has no libfaketime, without which a signature holds the time of the build",
+            where="zaffre.toml: tools.packages",
+            resolution='add "libfaketime" to tools.packages and run `zaffre lock`',
+        )
+    return f"/{found[0].relative_to(root)}"

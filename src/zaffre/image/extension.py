@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A system extension: files of our own, single files out of packages, and container images, sealed and signed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from zaffre.definition import Distribution, Image, tree_digest
+from zaffre.digest import Sha256, sha256_file
+from zaffre.errors import DefinitionError
+from zaffre.image.oci import write_oci_archive
+from zaffre.image.output import place
+from zaffre.image.seal import Compression, make_erofs
+from zaffre.image.steps import Workshop, code_digest
+from zaffre.image.sysext import extension_release, write_sysext
+from zaffre.store import Action, ActionResult
+from zaffre.tree.unpack import Unpacked, unpack_all
+from zaffre.tree.model import Kind
+from zaffre.upstream import LockedPackage
+
+_OCI_FOLDER = "usr/share/zaffre/oci"
+
+
+def build_extension(
+    distribution: Distribution, image: Image, packages: Sequence[LockedPackage], shop: Workshop
+) -> Sha256:
+    """The blob of the signed extension image. `packages` is the locked set; only named files of it are used."""
+    wanted = {entry.package for entry in (*image.extract, *image.oci)}
+    chosen = {package.name: package for package in packages if package.name in wanted}
+    action = Action(
+        kind="sysext",
+        label=f"extension {image.name}",
+        inputs={
+            "packages": {name: package.sha256 for name, package in chosen.items()},
+            "extract": [entry.model_dump(mode="json") for entry in image.extract],
+            "oci": [entry.model_dump(mode="json") for entry in image.oci],
+            "trees": {tree: tree_digest(distribution.path(tree)) for tree in image.files.trees},
+            "identity": distribution.identity.model_dump(mode="json"),
+            "certificate": sha256_file(shop.keys.verity_certificate),
+            "epoch": shop.epoch,
+            "tools": shop.sandbox.tools.key,
+            "code": code_digest(),
+        },
+        reason="an extension is laid over a host without changing it",
+    )
+
+    def produce(scratch: Path) -> ActionResult:
+        tree = scratch / "tree"
+        tree.mkdir()
+        for source in image.files.trees:
+            shutil.copytree(distribution.path(source), tree, symlinks=True, dirs_exist_ok=True)
+        unpacked = {
+            one.package.name: one
+            for one in unpack_all(tuple(chosen.values()), store=shop.store, progress=shop.progress)
+        }
+        for entry in image.extract:
+            for path in entry.paths:
+                _take(unpacked[entry.package], path, tree / path.lstrip("/"))
+        _write_containers(image, unpacked, tree, scratch, shop)
+        name, text = extension_release(
+            image.name, distribution=distribution.identity.id, version=distribution.identity.version
+        )
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(text)
+        _normalise(tree)
+        return ActionResult({"extension": shop.store.add_file(_seal(image, tree, scratch, shop), move=True)}, {})
+
+    return shop.perform("extension", action, produce).outputs["extension"]
+
+
+def place_extension(blob: Sha256, folder: Path, shop: Workshop) -> int:
+    place(shop.store.path(blob), folder / "extension.raw")
+    return (folder / "extension.raw").stat().st_size
+
+
+def _write_containers(
+    image: Image, unpacked: Mapping[str, Unpacked], tree: Path, scratch: Path, shop: Workshop
+) -> None:
+    for entry in image.oci:
+        folder = scratch / f"oci-{entry.name}"
+        files: dict[str, Path] = {}
+        for path in entry.paths:
+            files[path] = folder / path.lstrip("/")
+            _take(unpacked[entry.package], path, files[path])
+        target = tree / _OCI_FOLDER / f"{entry.name}.tar"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_oci_archive(
+            target,
+            reference=entry.ref,
+            files=files,
+            command=entry.command,
+            architecture=shop.architecture,
+            epoch=shop.epoch,
+        )
+
+
+def _take(package: Unpacked, path: str, target: Path) -> None:
+    """Copy one file out of a package; a merged-usr name (/bin/x for /usr/bin/x) finds it too."""
+    names = {path.lstrip("/"), f"usr{path}", path.removeprefix("/usr/")}
+    member = next((one for one in package.index.members if one.path in names and one.kind is Kind.FILE), None)
+    if member is None:
+        raise DefinitionError(
+            f"the package {package.package.name} has no file {path}",
+            resolution=f"look at the list of {package.package.name}'s files, and mend the path",
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with package.data.open("rb") as source, target.open("wb") as out:
+        source.seek(member.offset)
+        out.write(source.read(member.size))
+    target.chmod(0o755 if member.mode & 0o111 else 0o644)
+
+
+def _normalise(tree: Path) -> None:
+    """Modes come from the executable bit alone, owners are root: nothing of the building user gets in."""
+    for path in (tree, *tree.rglob("*")):
+        if path.is_symlink():
+            os.chown(path, 0, 0, follow_symlinks=False)
+            continue
+        path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        os.chown(path, 0, 0)
+
+
+def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop) -> Path:
+    data, target = scratch / "data.erofs", scratch / "extension.raw"
+    make_erofs(
+        tree,
+        data,
+        compression=Compression("zstd,level=3", 65536),
+        epoch=shop.epoch,
+        label=image.name,
+        sandbox=shop.sandbox,
+    )
+    write_sysext(
+        target,
+        name=image.name,
+        erofs=data,
+        architecture=shop.architecture,
+        keys=shop.keys,
+        scratch=scratch,
+        epoch=shop.epoch,
+        sandbox=shop.sandbox,
+    )
+    return target

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host image, step by step: configured root -> initrd and kernel -> sealed root -> UKI -> disk.
+
+Each step is an action whose key holds all it depends on; the disk is put together anew, as that is cheap.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.definition import Distribution, Image, tree_digest
+from zaffre.digest import JSON, Sha256, sha256_file
+from zaffre.errors import DefinitionError
+from zaffre.image import disk, uki
+from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd
+from zaffre.image.output import place
+from zaffre.image.seal import Compression, make_erofs, make_verity
+from zaffre.image.state import state_files
+from zaffre.image.steps import Workshop, code_digest
+from zaffre.store import Action, ActionResult
+from zaffre.tree import KernelModules, customise, extract_root, inventory_of
+
+_INITRD_LEVELS = {"dev": 3, "release": 19}
+_TRUST = "usr/lib/verity.d/zaffre.crt"
+
+
+@dataclass(frozen=True)
+class HostPlan:
+    """What is to be built. `root` is the tar blob of the configured root."""
+
+    distribution: Distribution
+    image: Image
+    profile: str
+    version: str
+    root: Sha256
+
+    @property
+    def slug(self) -> str:
+        """The name that tells this system's partitions and boot entries from another's."""
+        return f"{self.distribution.identity.id}-{self.image.name}"
+
+    @property
+    def compression(self) -> Compression:
+        chosen = self.image.compression.release if self.profile == "release" else self.image.compression.dev
+        return Compression(mkfs_option(chosen), self.image.compression.cluster)
+
+
+@dataclass(frozen=True)
+class HostParts:
+    """Blobs of a host's files, and the root hash that binds the kernel to its root."""
+
+    erofs: Sha256
+    verity: Sha256
+    inventory: Sha256
+    uki: Sha256
+    root_hash: str
+
+
+def build_host(plan: HostPlan, shop: Workshop) -> HostParts:
+    """Run the steps. The same plan and lock give the same blobs."""
+    kernel = shop.perform("initrd", *_initrd_action(plan, shop))
+    root = shop.perform("root", *_root_action(plan, shop))
+    root_hash = str(root.facts["root_hash"])
+    signed = shop.perform("kernel image", *_uki_action(plan, shop, kernel, root))
+    return HostParts(
+        erofs=root.outputs["erofs"],
+        verity=root.outputs["verity"],
+        inventory=root.outputs["inventory"],
+        uki=signed.outputs["uki"],
+        root_hash=root_hash,
+    )
+
+
+def place_host(plan: HostPlan, parts: HostParts, folder: Path, shop: Workshop) -> int:
+    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written."""
+    names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
+    for name, digest in {**names, "inventory.json": parts.inventory}.items():
+        place(shop.store.path(digest), folder / name)
+    with shop.store.scratch("disk") as scratch:
+        esp = _stage_esp(plan, folder / "uki.efi", scratch, shop)
+        layout = disk.DiskPlan(
+            architecture=shop.architecture,
+            name=plan.slug,
+            version=plan.version,
+            root_hash=parts.root_hash,
+            esp_bytes=plan.image.disk.esp,
+            root_bytes=plan.image.disk.root,
+            verity_bytes=plan.image.disk.verity,
+            var_bytes=plan.image.disk.var_min,
+        )
+        disk.require_fit(
+            layout,
+            root_size=(folder / "root.erofs").stat().st_size,
+            verity_size=(folder / "root.verity").stat().st_size,
+            esp_size=2 * (folder / "uki.efi").stat().st_size,
+        )
+        disk.write_disk(
+            layout,
+            folder / "image.raw",
+            esp=esp,
+            root=folder / "root.erofs",
+            verity=folder / "root.verity",
+            scratch=scratch,
+            epoch=shop.epoch,
+            sandbox=shop.sandbox,
+        )
+    return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
+
+
+def mkfs_option(compressor: str) -> str:
+    """The definition's "zstd,12" as mkfs.erofs(1) wants it: "zstd,level=12"; "none" is no compression."""
+    name, _, level = compressor.partition(",")
+    if name == "none":
+        return ""
+    return f"{name},level={level}" if level else name
+
+
+def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+    image = plan.image
+    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    tree = plan.distribution.path(image.initrd.tree) if image.initrd.tree else None
+    level = _INITRD_LEVELS[plan.profile]
+    action = Action(
+        kind="initrd",
+        label=f"initrd {image.name} {plan.profile}",
+        inputs={
+            "root": plan.root,
+            "initrd": image.initrd.model_dump(mode="json"),
+            "tree": tree_digest(tree) if tree else None,
+            "state": dict(state.initrd),
+            "level": level,
+            "epoch": shop.epoch,
+            "tools": shop.sandbox.tools.key,
+            "code": code_digest(),
+        },
+        reason="the programs and modules that find and verify the root",
+    )
+
+    def produce(scratch: Path) -> ActionResult:
+        root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
+        for folder in (root, staging, generated):
+            folder.mkdir()
+        extract_root(shop.store.path(plan.root), root, skip=lambda path: False)
+        write_generated(generated, state.initrd)
+        spec = InitrdSpec(
+            modules=image.initrd.modules,
+            programs=image.initrd.programs,
+            files=image.initrd.files,
+            units=image.initrd.units,
+            trees=(generated, *((tree,) if tree else ())),
+            triplet=uki.triplet(shop.architecture),
+        )
+        stage_initrd(root, staging, spec)
+        version = KernelModules.of_root(root).version
+        packed = scratch / "initrd.zst"
+        pack_initrd(
+            staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version
+        )
+        kernel = root / "boot" / f"vmlinuz-{version}"
+        if not kernel.is_file():
+            raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
+        return ActionResult(
+            {"initrd": shop.store.add_file(packed, move=True), "kernel": shop.store.add_file(kernel, move=True)},
+            {"version": version},
+        )
+
+    return action, produce
+
+
+def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+    image = plan.image
+    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    settings = image.model_dump(
+        mode="json", exclude={"extends", "profiles", "packages", "initrd", "disk", "compression", "description"}
+    )
+    inputs: Mapping[str, JSON] = {
+        "root": plan.root,
+        "settings": settings,
+        "identity": plan.distribution.identity.model_dump(mode="json"),
+        "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
+        "state": dict(state.root),
+        "trust": sha256_file(shop.keys.verity_certificate),
+        "version": plan.version,
+        "compression": f"{plan.compression.algorithm} {plan.compression.cluster}",
+        "epoch": shop.epoch,
+        "tools": shop.sandbox.tools.key,
+        "code": code_digest(),
+    }
+    action = Action("root", f"root {image.name} {plan.profile}", inputs, "the definition applied, sealed by dm-verity")
+
+    def produce(scratch: Path) -> ActionResult:
+        root = scratch / "root"
+        root.mkdir()
+        generated = {**state.root, _TRUST: shop.keys.verity_certificate.read_text()}
+        customise(
+            shop.store.path(plan.root),
+            root,
+            image,
+            distribution=plan.distribution,
+            version=plan.version,
+            generated=generated,
+            architecture=shop.architecture,
+            epoch=shop.epoch,
+            sandbox=shop.sandbox,
+        )
+        listing = scratch / "inventory.json"
+        listing.write_text(inventory_of(root).model_dump_json(indent=1) + "\n")
+        erofs, verity = scratch / "root.erofs", scratch / "root.verity"
+        make_erofs(
+            root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox
+        )
+        root_hash = make_verity(erofs, verity, sandbox=shop.sandbox)
+        os_release = (root / "usr/lib/os-release").read_bytes()
+        return ActionResult(
+            {
+                "erofs": shop.store.add_file(erofs, move=True),
+                "verity": shop.store.add_file(verity, move=True),
+                "inventory": shop.store.add_file(listing, move=True),
+                "os-release": shop.store.add_bytes(os_release),
+            },
+            {"root_hash": root_hash},
+        )
+
+    return action, produce
+
+
+def _uki_action(
+    plan: HostPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
+) -> tuple[Action, Callable[[Path], ActionResult]]:
+    arguments = uki.command_line(plan.image.kernel.command_line, root_hash=str(root.facts["root_hash"]))
+    action = Action(
+        kind="uki",
+        label=f"uki {plan.image.name} {plan.profile}",
+        inputs={
+            "kernel": kernel.outputs["kernel"],
+            "initrd": kernel.outputs["initrd"],
+            "os-release": root.outputs["os-release"],
+            "arguments": arguments,
+            "certificate": sha256_file(shop.keys.db_certificate),
+            "epoch": shop.epoch,
+            "tools": shop.sandbox.tools.key,
+            "code": code_digest(),
+        },
+        reason="kernel, initrd and root hash in one signed file",
+    )
+
+    def produce(scratch: Path) -> ActionResult:
+        target = scratch / "uki.efi"
+        uki.build_uki(
+            target,
+            kernel=shop.store.path(kernel.outputs["kernel"]),
+            kernel_version=str(kernel.facts["version"]),
+            initrd=shop.store.path(kernel.outputs["initrd"]),
+            os_release=shop.store.path(root.outputs["os-release"]),
+            arguments=arguments,
+            architecture=shop.architecture,
+            keys=shop.keys,
+            epoch=shop.epoch,
+            scratch=scratch,
+            sandbox=shop.sandbox,
+        )
+        return ActionResult({"uki": shop.store.add_file(target, move=True)}, {})
+
+    return action, produce
+
+
+def _stage_esp(plan: HostPlan, signed: Path, scratch: Path, shop: Workshop) -> Path:
+    """The ESP's content: boot loader, one UKI, and a loader.conf with no `default`, which would defeat boot counting."""
+    esp = scratch / "esp"
+    loader = esp / uki.boot_loader_path(shop.architecture)
+    for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
+        folder.mkdir(parents=True)
+    uki.sign_boot_loader(
+        loader, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox
+    )
+    shutil.copyfile(signed, esp / "EFI/Linux" / f"{plan.slug}_{plan.version}.efi")
+    (esp / "loader/loader.conf").write_text("timeout 0\neditor no\n")
+    for path in (esp, *esp.rglob("*")):
+        os.utime(path, (shop.epoch, shop.epoch))
+    return esp
+
+
+def write_generated(folder: Path, files: Mapping[str, str]) -> None:
+    """Write generated files below `folder`; a content that begins with `->` is the target of a link."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if content.startswith("->"):
+            path.symlink_to(content.removeprefix("->"))
+        else:
+            path.write_text(content)
