@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Machines in QEMU: run an image, check it, measure it."""

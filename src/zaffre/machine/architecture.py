@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What differs between machines of different processors, as values.
+
+Paths are those of Debian's packages `qemu-system-x86` and `ovmf` inside the tools tree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zaffre.errors import DefinitionError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """`variables` is the empty NVRAM that belongs to `firmware`; `native` are names of uname(2) that can run it by KVM.
+
+    `machine` includes System Management Mode where the firmware guards its variables with it: without, a
+    kernel could write db itself and Secure Boot would prove nothing (edk2, OvmfPkg/README, "SMM support").
+    """
+
+    name: str
+    program: str
+    machine: str
+    firmware: str
+    variables: str
+    guarded_flash: bool
+    tpm_device: str
+    console: str
+    native: tuple[str, ...]
+
+
+AMD64 = Architecture(
+    name="amd64",
+    program="qemu-system-x86_64",
+    machine="q35,smm=on",
+    firmware="/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+    variables="/usr/share/OVMF/OVMF_VARS_4M.fd",
+    guarded_flash=True,
+    tpm_device="tpm-crb",
+    console="ttyS0",
+    native=("x86_64",),
+)
+
+_KNOWN = {architecture.name: architecture for architecture in (AMD64,)}
+
+
+def architecture_named(name: str) -> Architecture:
+    """By the name that Debian gives it. Raises DefinitionError."""
+    try:
+        return _KNOWN[name]
+    except KeyError:
+        raise DefinitionError(
+            f"no machine is known for the architecture {name!r}",
+            resolution=f"machines can be run for: {', '.join(_KNOWN)}; building and verifying works for others too",
+        ) from None

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An image made into a running machine: throw-away overlay, the owner's firmware, a TPM, credentials.
+
+The image is only ever read: all that the guest writes goes to an overlay that is gone with the machine.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zaffre.errors import WorldError
+from zaffre.machine.accelerator import devices_for
+from zaffre.machine.architecture import Architecture
+from zaffre.machine.firmware import OwnerCertificates, enrolled_variables
+from zaffre.machine.qemu import Machine, start
+from zaffre.machine.spec import Accelerator, Disk, DiskFormat, Firmware, MachineSpec, Network
+from zaffre.machine.tpm import software_tpm
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.store import Store
+
+GIB = 1 << 30
+
+_INSIDE = "/run/machine"
+_TOOL_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What to boot. `disk_bytes` is what the guest sees, at least the image's size: /var grows into it.
+
+    `disks` are read-only and found by serial (/dev/disk/by-id/virtio-<serial>).
+    """
+
+    image: Path
+    architecture: Architecture
+    certificates: OwnerCertificates
+    disks: Mapping[str, Path] = field(default_factory=dict)
+    credentials: Mapping[str, bytes] = field(default_factory=dict)
+    memory_mib: int = 1024
+    cpus: int = 2
+    disk_bytes: int = 4 * GIB
+    network: Network = Network.ISOLATED
+
+
+@contextmanager
+def boot(guest: Guest, accelerator: Accelerator, *, store: Store, sandbox: Sandbox) -> Iterator[Machine]:
+    """The machine runs while the block does. Raises WorldError for an image that isn't there, ToolError."""
+    for path in (guest.image, *guest.disks.values()):
+        if not path.is_file():
+            raise WorldError("the file is not there", where=str(path), resolution="build the image first")
+    variables = enrolled_variables(guest.certificates, guest.architecture, store=store, sandbox=sandbox)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(store.scratch("machine"))
+        shutil.copyfile(variables, scratch / "variables.fd")
+        state = scratch / "tpm"
+        state.mkdir()
+        mounts = [
+            Mount(scratch, _INSIDE, writable=True),
+            Mount(guest.image, "/run/images/root"),
+            *(Mount(path, f"/run/images/{serial}") for serial, path in guest.disks.items()),
+        ]
+        size = max(guest.disk_bytes, guest.image.stat().st_size)
+        sandbox.run(
+            [
+                *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/run/images/root"),
+                *(f"{_INSIDE}/root.qcow2", str(size)),
+            ],
+            mounts=mounts,
+            timeout=_TOOL_SECONDS,
+        )
+        spec = MachineSpec(
+            architecture=guest.architecture,
+            accelerator=accelerator,
+            memory_mib=guest.memory_mib,
+            cpus=guest.cpus,
+            disks=(
+                Disk(f"{_INSIDE}/root.qcow2", DiskFormat.QCOW2, "root"),
+                *(Disk(f"/run/images/{serial}", DiskFormat.RAW, serial, read_only=True) for serial in guest.disks),
+            ),
+            firmware=Firmware(guest.architecture.firmware, f"{_INSIDE}/variables.fd"),
+            network=guest.network,
+            tpm=True,
+            credentials=guest.credentials,
+            identity=uuid.uuid4(),
+        )
+        machine = start(
+            spec,
+            sandbox,
+            mounts=mounts,
+            network=guest.network is Network.HOST,
+            devices=devices_for(accelerator),
+            tpm=stack.enter_context(software_tpm(state, sandbox)),
+        )
+        with machine:
+            yield machine

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a serial console says: its last lines, how far the boot is, and words after which it cannot go on. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from enum import StrEnum
+
+_LONGEST_LINE = 2000
+_KEPT_LINES = 400
+
+# ECMA-48 control sequences (CSI ... final byte), operating system commands, two-character escapes.
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_=>]")
+_UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a0-\uffff]")
+
+
+class Stage(StrEnum):
+    """How far a boot has come, by what was printed; a quiet kernel leaves `LOADER` on the record until the system."""
+
+    FIRMWARE = "firmware"
+    LOADER = "boot loader"
+    KERNEL = "kernel"
+    INITRD = "initrd"
+    SYSTEM = "system"
+
+
+_ORDER = list(Stage)
+
+# Firmware: edk2, MdeModulePkg/Universal/BdsDxe; kernel: the EFI stub and start_kernel(); systemd: src/core/main.c.
+_SIGNS: tuple[tuple[Stage, re.Pattern[str]], ...] = (
+    (Stage.LOADER, re.compile(r"BdsDxe: starting Boot")),
+    (Stage.KERNEL, re.compile(r"EFI stub: |^\[ *\d+\.\d{6}\] ")),
+    (Stage.INITRD, re.compile(r"Booting initrd of |Running in initrd")),
+    (Stage.SYSTEM, re.compile(r"Welcome to ")),
+)
+
+# Words of the firmware and the boot loader; a running system may use the same ones for lesser things.
+_EARLY_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"Security Violation|Access Denied", re.IGNORECASE), "a signature was refused"),
+    (re.compile(r"BdsDxe: No bootable option or device was found"), "the firmware found nothing to boot"),
+)
+_REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"Kernel panic - not syncing"), "the kernel gave up"),
+    (re.compile(r"You are in emergency mode|Cannot open access to console"), "the system fell into emergency mode"),
+    (re.compile(r"Freezing execution"), "the init system gave up"),
+)
+
+
+class ConsoleLog:
+    """Takes bytes as they come; a line that never ends counts as soon as it is there."""
+
+    def __init__(self) -> None:
+        self.stage = Stage.FIRMWARE
+        self.refusal: str | None = None
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._open = b""
+
+    def feed(self, data: bytes) -> None:
+        *whole, self._open = (self._open + data).replace(b"\r", b"\n").split(b"\n")
+        for raw in whole:
+            line = _plain(raw)
+            self._lines.append(line)
+            self._judge(line)
+        if len(self._open) > _LONGEST_LINE:
+            self._lines.append(_plain(self._open))
+            self._open = b""
+        self._judge(_plain(self._open))
+
+    def tail(self, count: int) -> str:
+        """The last lines that are not empty, without escape sequences."""
+        lines = [line for line in (*self._lines, _plain(self._open)) if line.strip()]
+        return "\n".join(lines[-count:])
+
+    def restarted(self) -> None:
+        """The machine was reset: the stages begin again."""
+        self.stage = Stage.FIRMWARE
+
+    def reached(self, stage: Stage) -> None:
+        """Another witness (a notification) says how far the boot is."""
+        if _ORDER.index(stage) > _ORDER.index(self.stage):
+            self.stage = stage
+
+    def _judge(self, line: str) -> None:
+        for stage, sign in _SIGNS:
+            if sign.search(line):
+                self.reached(stage)
+        early = _EARLY_REFUSALS if self.stage in {Stage.FIRMWARE, Stage.LOADER} else ()
+        if self.refusal is None:
+            found = (f"{words}: {line.strip()}" for sign, words in (*early, *_REFUSALS) if sign.search(line))
+            self.refusal = next(found, None)
+
+
+def _plain(raw: bytes) -> str:
+    return _UNPRINTABLE.sub("", _ESCAPES.sub("", raw.decode("utf-8", "replace")))
