@@ -8,6 +8,7 @@ from zaffre.upstream.deb.index import Candidate, Index, Indexes, Universe
 from zaffre.upstream.deb.keyring import Keyring
 from zaffre.upstream.deb.mirrors import Mirrors, Source, find_mirrors, shown_url
 from zaffre.upstream.deb.refresh import refresh
+from zaffre.upstream.deb.solve import SetRequest, Solution, Solver, resolve
 from zaffre.upstream.deb.version import version_key
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "Keyring",
     "Limits",
     "Mirrors",
+    "SetRequest",
+    "Solution",
+    "Solver",
     "Source",
     "Universe",
     "bootstrap_resolve",
@@ -25,6 +29,7 @@ __all__ = [
     "find_mirrors",
     "missing",
     "refresh",
+    "resolve",
     "shown_url",
     "version_key",
 ]

@@ -64,7 +64,7 @@ def obtain(
 
     `advance` gets `size` in total, whatever way was taken. Raises UnobtainableError when all URLs failed.
     """
-    with store.lock(f"download-{digest}"):
+    with store.lock(f"fetch-{digest}"):
         if store.has(digest):
             advance(size)
             return store.path(digest)
