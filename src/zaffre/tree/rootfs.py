@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files inside a root file tree, from outside: every link of the tree is followed as if the tree were `/`.
+
+Packages' scripts have run in the tree. One of them could have made `etc` a link to `/etc`, and a plain
+`root / "etc/passwd"` would then be the host's. Nothing may run in the tree meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from zaffre.errors import IntegrityError
+
+_MAX_LINKS = 40
+
+
+def inside(root: Path, path: str, *, follow: bool = True) -> Path:
+    """Where `path` of the tree lies on the host. The last component need not exist; `follow` says whether a link
+    there is followed. Raises IntegrityError for links in a circle."""
+    done: list[str] = []
+    todo = [part for part in reversed(path.split("/")) if part not in {"", "."}]
+    followed = 0
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            del done[-1:]
+            continue
+        here = root.joinpath(*done, part)
+        if (todo or follow) and here.is_symlink():
+            followed += 1
+            if followed > _MAX_LINKS:
+                raise IntegrityError("symbolic links of the tree lead in a circle", where=path)
+            target = os.readlink(here)
+            if target.startswith("/"):
+                done.clear()
+            todo.extend(one for one in reversed(target.split("/")) if one not in {"", "."})
+        else:
+            done.append(part)
+    return root.joinpath(*done)
+
+
+def read_text(root: Path, path: str) -> str:
+    """The file's text, "" when there is none. Bytes that are not UTF-8 survive a `write_text`."""
+    try:
+        return inside(root, path).read_text(encoding="utf-8", errors="surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def write_text(root: Path, path: str, text: str, *, mode: int = 0o644) -> None:
+    write_bytes(root, path, text.encode("utf-8", "surrogateescape"), mode=mode)
+
+
+def write_bytes(root: Path, path: str, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file, with the folders that it needs. A present file keeps its owner and gets the new mode and content."""
+    place = inside(root, path)
+    make_folder(root, os.path.dirname(path))  # noqa: PTH120
+    if place.is_dir():
+        raise IntegrityError("a directory is where a file should be written", where=f"/{path.lstrip('/')}")
+    with place.open("wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), mode)
+
+
+def make_folder(root: Path, path: str, *, mode: int = 0o755) -> Path:
+    """The folder, made with all above it when absent."""
+    place = inside(root, path)
+    missing = []
+    while not place.is_dir():
+        if os.path.lexists(place):
+            raise IntegrityError("something else is where a folder should be", where=f"/{path.lstrip('/')}")
+        missing.append(place)
+        place = place.parent
+    for folder in reversed(missing):
+        folder.mkdir()
+        folder.chmod(mode)
+    return inside(root, path)
+
+
+def make_link(root: Path, path: str, target: str) -> None:
+    """A symlink, in the place of whatever file or link was there."""
+    make_folder(root, os.path.dirname(path))  # noqa: PTH120
+    place = inside(root, path, follow=False)
+    remove(place)
+    place.symlink_to(target)
+
+
+def remove(place: Path) -> None:
+    """Remove a file, a link or a whole folder; absent is fine."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def walk(root: Path, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Every path below `folder` with its own status, a directory before what is in it; follows no link."""
+    start = root / folder if folder else root
+    if not start.is_dir() or start.is_symlink():
+        return
+    folders = [folder]
+    while folders:
+        here = folders.pop()
+        with os.scandir(root / here) as entries:
+            for entry in sorted(entries, key=lambda one: one.name):
+                path = f"{here}/{entry.name}" if here else entry.name
+                status = entry.stat(follow_symlinks=False)
+                yield path, status
+                if stat.S_ISDIR(status.st_mode):
+                    folders.append(path)
+
+
+def prune(root: Path, wanted_gone: Callable[[str], bool], kept: Callable[[str], bool]) -> list[str]:
+    """Remove every path that matches and is not kept; a folder goes only with nothing kept below it.
+
+    Both functions get absolute paths of the tree. Returns what was removed.
+    """
+    removed: list[str] = []
+    _prune(root, "", wanted_gone, kept, removed, inherited=False)
+    return removed
+
+
+def _prune(
+    root: Path,
+    folder: str,
+    wanted_gone: Callable[[str], bool],
+    kept: Callable[[str], bool],
+    removed: list[str],
+    *,
+    inherited: bool,
+) -> bool:
+    """Whether anything is left in the folder. `inherited`: a folder above is to go."""
+    left = False
+    with os.scandir(root / folder) as scanned:
+        entries = sorted(scanned, key=lambda one: one.name)
+    for entry in entries:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        keep = kept(f"/{path}")
+        gone = not keep and (inherited or wanted_gone(f"/{path}"))
+        if entry.is_dir(follow_symlinks=False):
+            inner = _prune(root, path, wanted_gone, kept, removed, inherited=gone)
+            if gone and not inner:
+                (root / path).rmdir()
+                removed.append(f"/{path}")
+            else:
+                left = True
+        elif gone:
+            (root / path).unlink()
+            removed.append(f"/{path}")
+        else:
+            left = True
+    return left
