@@ -40,6 +40,7 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
         f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _AFTER_ROOT,
         f"{_UNITS}/sysroot-etc.mount": _ETC_MOUNT,
         f"{_UNITS}/sysroot-var.mount": _VAR_MOUNT.format(label=VAR_LABEL),
+        f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
         f"{_UNITS}/zaffre-overlay.service": _OVERLAY_SERVICE,
         f"{_UNITS}/zaffre-persist.service": _PERSIST_SERVICE,
         "usr/lib/zaffre/overlay.conf": "d /run/zaffre/etc/upper 0755\nd /run/zaffre/etc/work 0755\n",
@@ -103,6 +104,17 @@ def _repart_var(minimum: int) -> str:
 
 
 _AFTER_ROOT = "[Unit]\nRequires=sysroot.mount\nAfter=sysroot.mount\n"
+
+# Nobody can log in to an initrd, and a machine that waits there is lost: it restarts, as the kernel does on panic=.
+_EMERGENCY_SERVICE = """\
+[Unit]
+Description=The root could not be verified or mounted: the machine restarts
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+ExecStart=systemctl --force --no-block reboot
+"""
 
 _OVERLAY_SERVICE = """\
 [Unit]
