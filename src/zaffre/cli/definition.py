@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zaffre init`, `show` and `schema`: the definition and what can be said about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.output import count, table
+
+if TYPE_CHECKING:
+    from zaffre.definition import Distribution
+
+
+def init(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
+    identity: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="ID in os-release. Else: from the folder's name.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="NAME in os-release. Else: from the ID, with capitals.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a small distribution of your own, which builds as it is.
+
+    Example: zaffre init acme-linux --name "Acme Linux"
+    """
+    from zaffre.definition import init_distribution
+
+    chosen = identity or _identifier(directory.absolute().name)
+    title = name or " ".join(word.capitalize() for word in re.split("[-_.]", chosen))
+    files = init_distribution(directory, id=chosen, name=title)
+    workspace(context).emit(
+        {"directory": str(directory), "id": chosen, "name": title, "files": [str(file) for file in files]},
+        lambda: _initialised(directory, title, len(files)),
+        as_json=json,
+    )
+
+
+def _identifier(folder: str) -> str:
+    """A folder's name in the letters that os-release(5) allows for ID."""
+    return re.sub("[^a-z0-9._-]+", "-", folder.lower()).strip("-._")
+
+
+def _initialised(directory: Path, title: str, files: int) -> str:
+    steps = [
+        (f"cd {directory}", ""),
+        ("zaffre show container-host", "what the image is, and where each value comes from"),
+        ("zaffre lock", "choose exact packages"),
+        ("zaffre build container-host", ""),
+    ]
+    return f"{title} is in {directory}: {count(files, 'file')}.\n\nNext:\n" + table(
+        [("", command, comment) for command, comment in steps]
+    )
+
+
+def show(
+    context: typer.Context,
+    image: Annotated[str | None, typer.Argument(help="Its name. Left away: which images there are.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print an image's merged definition, and which file each value came from.
+
+    Examples: zaffre show; zaffre show container-host; zaffre show container-host --json
+    """
+    from zaffre.definition import explain
+
+    work = workspace(context)
+    distribution = work.distribution
+    if image is None:
+        images = [
+            {"name": one.name, "kind": one.kind.value, "description": one.description}
+            for one in distribution.images.values()
+        ]
+        work.emit(images, lambda: _images(distribution), as_json=json)
+        return
+    rows = explain(distribution, image)
+    work.emit(
+        [asdict(row) for row in rows],
+        lambda: table([(row.key, str(row.value), row.origin) for row in rows], headers=("KEY", "VALUE", "FROM")),
+        as_json=json,
+    )
+
+
+def _images(distribution: Distribution) -> str:
+    rows = [(one.name, one.kind.value, one.description) for one in distribution.images.values()]
+    title = f"{distribution.identity.name} {distribution.identity.version} ({distribution.root})"
+    return f"{title}\n\n" + table(rows, headers=("IMAGE", "KIND", "DESCRIPTION"))
+
+
+def schema(context: typer.Context) -> None:
+    """Print the JSON Schema of the definition's files: every key, its type, default and meaning.
+
+    Example: zaffre schema > zaffre.schema.json
+    """
+    from zaffre.definition import json_schema
+
+    workspace(context).emit(json_schema(), str, as_json=True)
