@@ -42,7 +42,7 @@ class Privilege:
 
 @dataclass(frozen=True)
 class Request:
-    """All that the command line depends on. `/` is `root`, writable, if there is one; else the tools tree, read-only."""
+    """All that the line depends on. `/` is `root`, writable, when there is one, else the tools tree, read-only."""
 
     argv: Sequence[str]
     tools: ToolsTree | None

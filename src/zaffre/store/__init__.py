@@ -5,7 +5,7 @@ from zaffre.store.action import Action, ActionKey, ActionResult, Performed, expl
 from zaffre.store.check import VerifyReport
 from zaffre.store.collect import GcReport, Kind, Removal, StoreSize
 from zaffre.store.errors import CorruptBlobError, MissingBlobError, disk_full_error, disk_full_guard
-from zaffre.store.files import allocated_size, copy_sparse, remove_tree, write_atomic
+from zaffre.store.files import allocated_size, copy_sparse, hash_file, remove_tree, write_atomic
 from zaffre.store.stopwatch import Stopwatch
 from zaffre.store.store import Store
 
@@ -28,6 +28,7 @@ __all__ = [
     "disk_full_error",
     "disk_full_guard",
     "explain_difference",
+    "hash_file",
     "remove_tree",
     "write_atomic",
 ]

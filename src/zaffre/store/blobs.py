@@ -8,10 +8,10 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from zaffre.digest import Sha256, sha256_bytes, sha256_file
+from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import IntegrityError
 from zaffre.store.errors import CorruptBlobError, MissingBlobError, disk_full_guard
-from zaffre.store.files import copy_sparse
+from zaffre.store.files import copy_sparse, hash_file
 from zaffre.store.layout import Layout, mark_used
 from zaffre.store.session import Sessions
 
@@ -46,7 +46,7 @@ class Blobs:
 
     def verified(self, digest: Sha256) -> Path:
         path = self.path(digest)
-        found = sha256_file(path)
+        found = hash_file(path)
         if found != digest:
             self.quarantine(digest)
             raise corrupt(digest, found, path)
@@ -76,7 +76,7 @@ class Blobs:
             with disk_full_guard(temporary):
                 if not (move and _rename(path, temporary)):
                     copy_sparse(path, temporary)
-                digest = sha256_file(temporary)
+                digest = hash_file(temporary)
                 if expected is not None and digest != expected:
                     raise _mismatch(expected, digest, path)
                 self._publish(temporary, digest)
@@ -90,7 +90,7 @@ class Blobs:
         partial = self._layout.partial / digest
         self._sessions.directory()
         try:
-            found = sha256_file(partial)
+            found = hash_file(partial)
         except FileNotFoundError:
             return self.path(digest)  # another process adopted it meanwhile
         if found != digest:

@@ -7,11 +7,11 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from zaffre.digest import Sha256, sha256_file
+from zaffre.digest import Sha256
 from zaffre.store.action import ActionKey
 from zaffre.store.blobs import Blobs
 from zaffre.store.collect import Entry, Kind, entries
-from zaffre.store.files import remove_tree
+from zaffre.store.files import hash_file, remove_tree
 from zaffre.store.layout import Layout
 from zaffre.store.records import parse_record
 from zaffre.store.session import Sessions
@@ -80,7 +80,7 @@ class Checker:
 
 def _blob_holds(entry: Entry) -> bool:
     try:
-        return sha256_file(entry.path) == entry.name
+        return hash_file(entry.path) == entry.name
     except FileNotFoundError:  # collected meanwhile
         return True
     except OSError:  # the disk cannot read it

@@ -5,14 +5,19 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+from zaffre.digest import Sha256
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
 _CHUNK = 1 << 20
+_ZEROS = memoryview(bytes(_CHUNK))
 _NO_CLONE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.ETXTBSY}
 _NO_RANGE = {errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM, errno.EIO}
 
@@ -45,17 +50,52 @@ def _clone(reader: int, writer: int) -> bool:
 def _copy_extents(reader: int, writer: int) -> None:
     size = os.fstat(reader).st_size
     os.ftruncate(writer, size)
+    for start, end in _extents(reader, size):
+        _copy_range(reader, writer, start, end)
+
+
+def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where a file has data: begin and end of each piece, by lseek(2)."""
     position = 0
     while position < size:
         try:
-            start = os.lseek(reader, position, os.SEEK_DATA)
+            start = os.lseek(fd, position, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # nothing but a hole up to the end
                 return
             raise
-        end = os.lseek(reader, start, os.SEEK_HOLE)
-        _copy_range(reader, writer, start, end)
-        position = end
+        position = os.lseek(fd, start, os.SEEK_HOLE)
+        yield start, position
+
+
+def hash_file(path: Path) -> Sha256:
+    """SHA-256 of a file's content, in bounded memory, without reading holes.
+
+    Reading a hole fills the page cache with zeros: 1 GiB of it took 2.8 s, hashing as many zeros 0.6 s.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        position = 0
+        buffer = bytearray(_CHUNK)
+        for start, end in _extents(file.fileno(), size):
+            _hash_zeros(digest, start - position)
+            position = start
+            while position < end:
+                count = os.preadv(file.fileno(), [memoryview(buffer)[: min(_CHUNK, end - position)]], position)
+                if not count:
+                    raise OSError(errno.EIO, "the file became shorter while it was read", str(path))
+                digest.update(memoryview(buffer)[:count])
+                position += count
+        _hash_zeros(digest, size - position)
+    return Sha256(digest.hexdigest())
+
+
+def _hash_zeros(digest: hashlib._Hash, count: int) -> None:
+    while count > 0:
+        piece = min(count, _CHUNK)
+        digest.update(_ZEROS[:piece])
+        count -= piece
 
 
 def _copy_range(reader: int, writer: int, start: int, end: int) -> None:

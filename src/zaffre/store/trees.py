@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from zaffre.digest import Sha256, sha256_file
+from zaffre.digest import Sha256
 from zaffre.store.action import ActionKey
 from zaffre.store.errors import disk_full_guard
+from zaffre.store.files import hash_file
 from zaffre.store.layout import Layout, mark_used
 from zaffre.store.locks import HeldLock, acquire
 from zaffre.store.session import Sessions
@@ -126,7 +127,7 @@ def _lines(folder: Path, prefix: bytes) -> Iterator[bytes]:
         name = prefix + os.fsencode(entry.name)
         content = ""
         if stat.S_ISREG(status.st_mode):
-            content = sha256_file(Path(entry.path))
+            content = hash_file(Path(entry.path))
         elif stat.S_ISLNK(status.st_mode):
             content = str(Path(entry.path).readlink())
         head = f"{status.st_mode:o} {status.st_uid} {status.st_gid} "
