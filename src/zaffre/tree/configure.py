@@ -44,16 +44,22 @@ _POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (in
 _TIMEOUT = 3600.0
 _MERGED_SUFFIX = ".usr-is-merged"
 
-# What dpkg gives a preinst (dpkg(1), "Environment"), but for the names of the package, which the loop sets.
+# As dpkg runs a preinst: in tmp.ci, where debconf looks for the package's name, with its environment (dpkg(1)).
 _PREINST = r"""
 export DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg DPKG_FORCE=security-mac,downgrade DPKG_MAINTSCRIPT_NAME=preinst
-export DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_DEBUG=0 DPKG_COLORS=never
+export DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_DEBUG=0 DPKG_COLORS=never PERL_DL_NONLAZY=1
 DPKG_RUNNING_VERSION=$1; export DPKG_RUNNING_VERSION; shift
+cd /var/lib/dpkg
 while [ $# -gt 0 ]; do
-    DPKG_MAINTSCRIPT_PACKAGE=$2 DPKG_MAINTSCRIPT_ARCH=$3 "/var/lib/dpkg/info/$1.preinst" install >&2 || {
+    mkdir tmp.ci
+    printf 'Package: %s\n' "$2" >tmp.ci/control
+    for file in info/"$1".*; do cp -p "$file" tmp.ci/"${file#info/"$1".}"; done
+    export DPKG_MAINTSCRIPT_PACKAGE=$2 DPKG_MAINTSCRIPT_ARCH=$3
+    (cd / && /var/lib/dpkg/tmp.ci/preinst install >&2) || {
         echo "the preinst of $2 failed (exit $?)" >&2
         exit 1
     }
+    rm -r tmp.ci
     shift 3
 done
 """
@@ -153,8 +159,13 @@ def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, setti
         write_bytes(root, f"{ADMIN}/{path}", content, mode=mode)
 
 
-def configure(root: Path, packages: Sequence[PackageIndex], settings: Settings, *, sandbox: Sandbox) -> None:
-    """Run what dpkg would run, in `root`, and leave every package "install ok installed"."""
+def configure(
+    root: Path, packages: Sequence[PackageIndex], settings: Settings, *, sandbox: Sandbox, preinsts: bool = True
+) -> None:
+    """Run what dpkg would run, in `root`, and leave every package "install ok installed".
+
+    `preinsts` is false when dpkg has run them while it unpacked.
+    """
     environment = {**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
     kept = inside(root, _POLICY)
     own = kept.read_bytes() if kept.is_file() else None
@@ -163,7 +174,7 @@ def configure(root: Path, packages: Sequence[PackageIndex], settings: Settings, 
     def run(script: str, *arguments: str) -> None:
         sandbox.run(["/bin/sh", "-euc", script, "sh", *arguments], root=root, env=environment, timeout=_TIMEOUT)
 
-    scripts = [index for index in packages if "preinst" in index.files]
+    scripts = [index for index in packages if preinsts and "preinst" in index.files]
     dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
     run(_PREINST, dpkg, *(word for index in scripts for word in (index.label, index.name, index.architecture)))
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"))

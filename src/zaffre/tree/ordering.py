@@ -18,14 +18,23 @@ FIRST = ("base-files", "base-passwd")
 _T = TypeVar("_T")
 
 
+def needed_by(packages: Sequence[PackageIndex], wanted: Sequence[PackageIndex]) -> list[PackageIndex]:
+    """Those of the packages that `wanted` are or need, directly or not, in the order of `packages`."""
+    by_name = _by_name(packages)
+    todo = [number for number, index in enumerate(packages) if index in wanted]
+    seen = set(todo)
+    while todo:
+        for number in _needs(packages[todo.pop()], by_name):
+            if number not in seen:
+                seen.add(number)
+                todo.append(number)
+    return [packages[number] for number in sorted(seen)]
+
+
 def dependency_order(packages: Sequence[tuple[PackageIndex, _T]]) -> list[tuple[PackageIndex, _T]]:
     """Depth first over Pre-Depends and Depends; a cycle is entered at its first name and cut where it closes."""
     ordered = sorted(packages, key=lambda one: (_rank(one[0]), one[0].name, one[0].architecture))
-    by_name: dict[str, list[int]] = {}
-    for number, (index, _) in enumerate(ordered):
-        by_name.setdefault(index.name, []).append(number)
-        for group in parse_relations(index.fields.get("Provides", "")):
-            by_name.setdefault(group[0].name, []).append(number)
+    by_name = _by_name([index for index, _ in ordered])
     needs = [_needs(index, by_name) for index, _ in ordered]
     out: list[int] = []
     seen: set[int] = set()
@@ -45,6 +54,17 @@ def dependency_order(packages: Sequence[tuple[PackageIndex, _T]]) -> list[tuple[
                 stack.append((following, iter(needs[following])))
     first = [number for number in range(len(ordered)) if ordered[number][0].name in FIRST]
     return [ordered[number] for number in (*first, *(number for number in out if number not in first))]
+
+
+def _by_name(packages: Sequence[PackageIndex]) -> dict[str, list[int]]:
+    """Numbers of the packages by their own names, and after those by the names that they provide."""
+    by_name: dict[str, list[int]] = {}
+    for number, index in enumerate(packages):
+        by_name.setdefault(index.name, []).append(number)
+    for number, index in enumerate(packages):
+        for group in parse_relations(index.fields.get("Provides", "")):
+            by_name.setdefault(group[0].name, []).append(number)
+    return by_name
 
 
 def _rank(index: PackageIndex) -> int:
