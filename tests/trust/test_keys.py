@@ -96,12 +96,6 @@ def test_the_fingerprint_is_the_one_that_openssl_prints(made: Path) -> None:
     assert line.strip().split("=")[1].replace(":", "").lower() == load_certificates(made)[Role.DB].fingerprint
 
 
-def test_the_owner_guid_follows_from_the_platform_key(made: Path, tmp_path: Path) -> None:
-    other = init_keys(tmp_path / "keys", owner="Example", now=NOW)
-    assert load_certificates(made).owner_guid == load_certificates(made).owner_guid
-    assert load_certificates(made).owner_guid != other.certificates.owner_guid
-
-
 def test_nothing_is_overwritten(keys: Path) -> None:
     before = {path.name: path.read_bytes() for path in keys.iterdir()}
     with pytest.raises(DefinitionError, match="never overwritten") as caught:

@@ -114,7 +114,6 @@ def _describe(half: PublicHalf, now: datetime) -> dict[str, JSON]:
 def _describe_all(certificates: Certificates, now: datetime) -> JSON:
     return {
         "directory": str(certificates.directory),
-        "owner_guid": str(certificates.owner_guid),
         "keys": [_describe(half, now) for half in certificates.halves.values()],
     }
 

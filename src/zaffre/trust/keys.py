@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import stat
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,7 +37,6 @@ from zaffre.trust.signer import FileSigner, Signer
 
 EXPIRY_WARNING = timedelta(days=180)
 _MAX_FILE = 64 * 1024
-_OWNER_NAMESPACE = uuid.UUID("6ee9ba5b-5bd6-5c6c-9b7c-4f0b6d1b4b0e")
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -107,11 +105,6 @@ class Certificates:
 
     def __getitem__(self, role: Role) -> PublicHalf:
         return self.halves[role]
-
-    @property
-    def owner_guid(self) -> uuid.UUID:
-        """The SignatureOwner of our entries in the firmware's databases; follows from the platform key."""
-        return uuid.uuid5(_OWNER_NAMESPACE, self.halves[Role.PK].fingerprint)
 
 
 @dataclass(frozen=True)
