@@ -12,7 +12,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -139,7 +138,7 @@ class LockedSet(_Model):
         """Bytes to download for the set."""
         return sum(package.size for package in self.packages)
 
-    @cached_property
+    @property
     def digest(self) -> Sha256:
         """Identity of what is locked: the packages and ids, not the words in which they were asked for."""
         return sha256_json(self.model_dump(mode="json", exclude={"request"}))
@@ -182,7 +181,7 @@ class Lock(_Model):
         """SOURCE_DATE_EPOCH of everything made from the lock, in seconds."""
         return int(self.created.timestamp())
 
-    @cached_property
+    @property
     def digest(self) -> Sha256:
         return sha256_bytes(lock_text(self).encode())
 

@@ -22,6 +22,17 @@ _MOST_NAMED = 20
 class DroppedError(WorldError):
     """Locked files that no source has any more: lock again, or name a source that keeps old files."""
 
+    def __init__(
+        self, brief: str, *, packages: tuple[LockedPackage, ...], where: str, details: str, resolution: str
+    ) -> None:
+        super().__init__(brief, where=where, details=details, resolution=resolution)
+        self.packages = packages
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What `zaffre lock --update` has to be given."""
+        return tuple(sorted({package.name for package in self.packages}))
+
 
 def missing(packages: Iterable[LockedPackage], store: Store) -> tuple[LockedPackage, ...]:
     """Those whose file is not in the store, each digest once."""
@@ -107,11 +118,13 @@ def _failure(failures: list[tuple[LockedPackage, UnobtainableError]]) -> WorldEr
         lines.extend(f"  {refusal}" for refusal in reason.refusals)
     if len(failures) > _MOST_NAMED:
         lines.append(f"… and {len(failures) - _MOST_NAMED} more")
-    names = " ".join(sorted({gone.name for gone, _ in failures}))
+    packages = tuple(gone for gone, _ in failures)
+    names = " ".join(sorted({gone.name for gone in packages}))
     return DroppedError(
         "a locked package is no longer at any source"
         if len(failures) == 1
         else f"{len(failures)} locked packages are no longer at any source",
+        packages=packages,
         where=where,
         details="\n".join(lines),
         resolution=f"run `zaffre lock --update {names}` to lock what the mirrors have now, or add a snapshot "

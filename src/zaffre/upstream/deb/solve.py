@@ -9,7 +9,7 @@ host. The simulated installation is the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -31,6 +31,8 @@ _TIME_LIMIT = 300.0
 _INSTALL = re.compile(
     r"Inst (?P<name>[^\s:]+)(?::\S+)? (?:\[[^\]]*\] )?\((?P<version>\S+) .*\[(?P<architecture>[^\]\s]+)\]\)"
 )
+_WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
+_MOST_TRIALS = 6
 _CONFIGURATION = """\
 Dir::State "{here}/state";
 Dir::State::status "{here}/status";
@@ -109,15 +111,27 @@ class Solver:
             for name, version in wanted.items()
             if any(one.version == version for one in universe.candidates(name))
         }
-        try:
-            packages = workshop.install(request, pins)
-        except DefinitionError:
-            if not pins:
-                raise
-            packages = workshop.install(request, {})
+        packages = _with_fewest_released(lambda kept: workshop.install(request, kept), pins)
         got = {package.name: package.version for package in packages}
         released = tuple(sorted(name for name, version in wanted.items() if got.get(name, version) != version))
         return Solution(packages, released)
+
+
+def _with_fewest_released(
+    install: Callable[[Mapping[str, str]], tuple[LockedPackage, ...]], pins: Mapping[str, str]
+) -> tuple[LockedPackage, ...]:
+    """Install with all pins; while they make it impossible, without those that apt complains of; at last with none."""
+    kept = dict(pins)
+    for _ in range(_MOST_TRIALS):
+        try:
+            return install(kept)
+        except DefinitionError as error:
+            blamed = kept.keys() & set(_WORD.findall(error.details or ""))
+            if not blamed:
+                break
+            for name in blamed:
+                del kept[name]
+    return install({})
 
 
 def resolve(

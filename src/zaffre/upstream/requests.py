@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a definition to what is asked of the solver, and whether a lock still answers it. Pure and offline."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
+from zaffre.digest import Sha256
+from zaffre.errors import WorldError
+from zaffre.upstream.deb.solve import SetRequest
+from zaffre.upstream.lock import Lock, LockedSet
+
+TOOLS = "tools"
+_MACHINES = {"x86_64": Architecture.AMD64, "aarch64": Architecture.ARM64, "arm64": Architecture.ARM64}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A set that the definition calls for. `base`: the set that it is an addition to, for a sysext."""
+
+    request: SetRequest
+    digest: Sha256
+    upstream: Upstream
+    kind: Kind | None
+    base: str | None = None
+    named: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.request.name, self.request.architecture
+
+
+@dataclass(frozen=True)
+class Stale:
+    """One reason for which a lock does not answer the definition."""
+
+    name: str
+    architecture: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.architecture}): {self.reason}"
+
+
+def host_architecture() -> Architecture:
+    """The architecture that tools run on: this machine's. Raises WorldError for one that is not supported."""
+    machine = platform.machine()
+    if machine not in _MACHINES:
+        raise WorldError(
+            f"images cannot be built on a machine of the kind '{machine}'",
+            resolution=f"use one of {', '.join(sorted(_MACHINES))}",
+        )
+    return _MACHINES[machine]
+
+
+def archives_of(distribution: Distribution) -> dict[str, str]:
+    """Names of all archives of a distribution, with the directory that mirrors usually keep them in."""
+    found: dict[str, str] = {}
+    for upstream in distribution.upstreams.values():
+        for suite in upstream.suites:
+            hint = upstream.archives.get(suite.archive)
+            found.setdefault(suite.archive, hint.path if hint else suite.archive)
+    return found
+
+
+def tools_wanted(distribution: Distribution, architecture: str) -> Wanted:
+    upstream = distribution.upstream()
+    request = SetRequest(TOOLS, _sorted(distribution.tools.packages), str(architecture))
+    return _wanted(request, upstream, None)
+
+
+def image_wanted(distribution: Distribution, image: Image, architecture: str) -> Wanted:
+    """What an image calls for. A sysext is solved together with its base, and keeps what it adds to it."""
+    machine = Architecture(architecture)
+    named = image.requested_packages(machine)
+    packages, provides, recommends = set(named), set(image.provides), image.recommends
+    base = distribution.image(image.base) if image.base else None
+    if base is not None:
+        packages |= set(base.requested_packages(machine))
+        provides |= set(base.provides)
+        recommends = base.recommends
+    request = SetRequest(image.name, _sorted(packages), str(machine), _sorted(provides), recommends)
+    return _wanted(
+        request,
+        distribution.upstream_of(image),
+        image.kind,
+        base=base.name if base else None,
+        named=frozenset(named),
+    )
+
+
+def _wanted(
+    request: SetRequest,
+    upstream: Upstream,
+    kind: Kind | None,
+    *,
+    base: str | None = None,
+    named: frozenset[str] = frozenset(),
+) -> Wanted:
+    digest = packages_digest(
+        upstream,
+        request.packages,
+        architecture=Architecture(request.architecture),
+        provides=request.provides,
+        recommends=request.recommends,
+    )
+    return Wanted(request, digest, upstream, kind, base, named)
+
+
+def all_wanted(
+    distribution: Distribution,
+    lock: Lock | None,
+    *,
+    images: Sequence[str] | None = None,
+    architectures: Sequence[str] = (),
+    tools_architecture: str | None = None,
+) -> tuple[Wanted, ...]:
+    """The tools and every image (or those named, with their bases), bases before what extends them.
+
+    On each of `architectures` (the default one, if none is given), and on those that the lock already has.
+    """
+    machines = list(architectures) or [distribution.defaults.architecture]
+    chosen = [distribution.image(name) for name in (images if images is not None else sorted(distribution.images))]
+    chosen += [distribution.image(image.base) for image in chosen if image.base]
+    unique = {image.name: image for image in sorted(chosen, key=lambda image: (image.base is not None, image.name))}
+    locked = {one.key for one in lock.sets} if lock else set()
+    found = [tools_wanted(distribution, tools_architecture or host_architecture())]
+    for image in unique.values():
+        upstream = distribution.upstream_of(image)
+        found += [
+            image_wanted(distribution, image, architecture)
+            for architecture in upstream.architectures
+            if architecture in machines or (image.name, str(architecture)) in locked
+        ]
+    return tuple(found)
+
+
+def staleness(wanted: Wanted, locked: LockedSet | None) -> str | None:
+    """Why the locked set does not answer what is wanted; None if it does."""
+    if locked is None:
+        return "is not in the lock"
+    if locked.upstream != wanted.upstream.name:
+        return f"is locked from the upstream '{locked.upstream}', the definition says '{wanted.upstream.name}'"
+    if locked.request == wanted.digest:
+        return None
+    have = {package.name for package in locked.packages}
+    asked = wanted.named if wanted.base else frozenset(wanted.request.packages)
+    if absent := sorted(asked - have):
+        return f"the definition asks for {', '.join(absent)}, which the lock does not have"
+    return "the definition asks for other packages, suites or virtual packages than when it was locked"
+
+
+def check_lock(distribution: Distribution, lock: Lock | None, *, tools_architecture: str | None = None) -> list[Stale]:
+    """Every reason for which the lock does not answer the definition; empty when it does. Offline."""
+    if lock is None:
+        return [Stale("zaffre.lock", "all", "there is no lock yet")]
+    stale: list[Stale] = []
+    locked: Mapping[tuple[str, str], LockedSet] = {one.key: one for one in lock.sets}
+    if lock.distribution != distribution.identity.id:
+        stale.append(Stale("zaffre.lock", "all", f"is the lock of another distribution, '{lock.distribution}'"))
+    for wanted in all_wanted(distribution, lock, tools_architecture=tools_architecture):
+        mine = locked.get(wanted.key)
+        reason = staleness(wanted, mine)
+        if reason is None and mine is not None and wanted.base:
+            reason = base_moved(mine, lock, wanted.base)
+        if reason is not None:
+            stale.append(Stale(*wanted.key, reason))
+    stale += [
+        Stale(*one.key, "is in the lock, but the definition has no such image")
+        for one in lock.sets
+        if one.name != TOOLS and one.name not in distribution.images
+    ]
+    return stale
+
+
+def base_moved(locked: LockedSet, lock: Lock, base: str) -> str | None:
+    """Why a sysext's set does not fit the locked set of its base; None if it does."""
+    below = lock.find(base, locked.architecture)
+    if below is None:
+        return f"its base '{base}' is not in the lock"
+    versions = {package.name: package.version for package in below.packages}
+    moved = [one.name for one in locked.packages if versions.get(one.name, one.version) != one.version]
+    return f"its base '{base}' has another version of {', '.join(moved)}" if moved else None
+
+
+def _sorted(names: Sequence[str] | set[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
