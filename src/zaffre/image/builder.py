@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a definition and its lock to a directory of signed artifacts, in the store's terms as little work as possible."""
+"""From a definition and its lock to a directory of signed artifacts, doing no step that was done before."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zaffre.definition import Distribution, Image, digest
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
-from zaffre.image.host import HostParts, HostPlan, build_host, place_host
+from zaffre.image.host import HostPlan, build_host, place_host
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
@@ -56,6 +56,15 @@ class Build:
 
 
 @dataclass(frozen=True)
+class _Job:
+    image: Image
+    locked: LockedSet
+    order: Order
+    folder: Path
+    key: Sha256
+
+
+@dataclass(frozen=True)
 class Builder:
     """Builds images of one distribution from one lock.
 
@@ -83,11 +92,11 @@ class Builder:
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
         inputs = self._inputs(image, locked, order)
-        key = sha256_json(inputs)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
+        job = _Job(image, locked, order, folder, sha256_json(inputs))
         label = f"build {image.name} {order.architecture} {order.profile}"
         why = tuple(explain_difference(self.store.recall(label), inputs))
-        if order.use_cache and (report := read_report(folder)) is not None and report.key == key:
+        if order.use_cache and (report := read_report(folder)) is not None and report.key == job.key:
             return Build(folder, report, fresh=False, why=())
         remove_leftovers(order.out)
         shop = Workshop(
@@ -100,7 +109,7 @@ class Builder:
             epoch=self.lock.epoch,
             use_cache=order.use_cache,
         )
-        report = self._make(image, locked, order, folder, key, shop, watch)
+        report = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
         self.store.remember(label, inputs)
         return Build(folder, report, fresh=True, why=why)
 
@@ -109,78 +118,76 @@ class Builder:
         """`<distribution>.<date of the lock>.<n>`."""
         return f"{self.distribution.identity.version}.{self.lock.version}"
 
-    def _make(
-        self, image: Image, locked: LockedSet, order: Order, folder: Path, key: Sha256, shop: Workshop, watch: Stopwatch
-    ) -> Report:
-        parts: HostParts | None = None
-        if image.kind == "host":
-            plan, parts = self._host(image, locked, order, shop)
-        else:
-            extension = self._extension(image, locked, shop)
-        with fresh_directory(folder) as partial:
-            if parts is not None:
-                host = parts
-                shop.timed("disk", "partitions, boot loader, checks of size", lambda: place_host(plan, host, partial, shop))
-            else:
-                shop.timed("output", "the signed extension", lambda: place_extension(extension, partial, shop))
-            shop.timed("manifest", "digests of all files, signed", lambda: self._sign(image, locked, order, partial, parts))
-            report = Report(
-                key=key,
-                steps=shop.log.steps,
-                wall_seconds=round(watch.wall, 3),
-                cpu_seconds=round(watch.cpu, 3),
-                peak_memory_bytes=_peak_memory(),
-            )
-            write_report(partial, report)
-        return report
+    def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Report:
+        self.fetch(job.locked.packages)
+        root = self._configured(job, shop)
+        plan = HostPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        parts = build_host(plan, shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
+            return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
 
-    def _host(self, image: Image, locked: LockedSet, order: Order, shop: Workshop) -> tuple[HostPlan, HostParts]:
-        self.fetch(locked.packages)
-        with self.progress.step("packages") as remark:
-            performed = configured_root(
-                locked.packages,
-                provides=image.provides,
-                users=locked.users,
-                setuid=setuid_policy(image),
-                epoch=shop.epoch,
-                architecture=order.architecture,
-                label=image.name,
-                store=self.store,
-                sandbox=shop.sandbox,
-                progress=self.progress,
-                use_cache=shop.use_cache,
-            )
-            size = self.store.path(performed.result.outputs["root"]).stat().st_size
-            remark("cached" if performed.cached else f"{len(locked.packages)} unpacked and configured")
-        shop.log.add("packages", performed, size, "unpacked in parallel, configured by dpkg once")
-        plan = HostPlan(self.distribution, image, order.profile, self.version, performed.result.outputs["root"])
-        return plan, build_host(plan, shop)
-
-    def _extension(self, image: Image, locked: LockedSet, shop: Workshop) -> Sha256:
-        wanted = {entry.package for entry in (*image.extract, *image.oci)}
-        chosen = tuple(package for package in locked.packages if package.name in wanted)
+    def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Report:
+        wanted = {entry.package for entry in (*job.image.extract, *job.image.oci)}
+        chosen = tuple(package for package in job.locked.packages if package.name in wanted)
         if missing := wanted - {package.name for package in chosen}:
             raise DefinitionError(
-                f"the lock lacks {', '.join(sorted(missing))}", where=f"images/{image.name}.toml", resolution="run `zaffre lock`"
+                f"the lock lacks {', '.join(sorted(missing))}",
+                where=f"images/{job.image.name}.toml",
+                resolution="run `zaffre lock`",
             )
         self.fetch(chosen)
-        return build_extension(self.distribution, image, chosen, shop)
+        blob = build_extension(self.distribution, job.image, chosen, shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))
+            return self._finish(job, partial, shop, watch, root_hash=None)
 
-    def _sign(self, image: Image, locked: LockedSet, order: Order, folder: Path, parts: HostParts | None) -> int:
+    def _configured(self, job: _Job, shop: Workshop) -> Sha256:
+        locked = job.locked
+        performed = configured_root(
+            locked.packages,
+            provides=job.image.provides,
+            users=locked.users,
+            setuid=setuid_policy(job.image),
+            epoch=shop.epoch,
+            architecture=locked.architecture,
+            label=f"configure {job.image.name}",
+            store=self.store,
+            sandbox=shop.sandbox,
+            progress=self.progress,
+            use_cache=shop.use_cache,
+        )
+        with self.progress.step(f"{len(locked.packages)} packages") as remark:
+            shop.record("packages", performed, remark, reason="unpacked in parallel, configured by dpkg once")
+        return performed.result.outputs["root"]
+
+    def _finish(self, job: _Job, folder: Path, shop: Workshop, watch: Stopwatch, *, root_hash: str | None) -> Report:
+        shop.timed("manifest", "digests of all files, signed", lambda: self._sign(job, folder, root_hash))
+        report = Report(
+            key=job.key,
+            steps=shop.log.steps,
+            wall_seconds=round(watch.wall, 3),
+            cpu_seconds=round(watch.cpu, 3),
+            peak_memory_bytes=_peak_memory(),
+        )
+        write_report(folder, report)
+        return report
+
+    def _sign(self, job: _Job, folder: Path, root_hash: str | None) -> int:
         manifest = Manifest(
-            image=image.name,
-            kind=str(image.kind),
+            image=job.image.name,
+            kind=str(job.image.kind),
             version=self.version,
-            architecture=order.architecture,
-            profile=order.profile,
-            debug=image.debug,
-            definition=digest(self.distribution, image),
-            lock=locked.digest,
+            architecture=job.order.architecture,
+            profile=job.order.profile,
+            debug=job.image.debug,
+            definition=digest(self.distribution, job.image),
+            lock=job.locked.digest,
             tools=self.tools_key,
             epoch=self.lock.epoch,
-            root_hash=parts.root_hash if parts else None,
+            root_hash=root_hash,
             artifacts=describe_artifacts(folder),
-            packages=_facts(locked.packages),
+            packages=_facts(job.locked.packages),
         )
         write_manifest(folder, manifest, self.signer)
         return sum(artifact.size for artifact in manifest.artifacts.values())

@@ -118,7 +118,7 @@ def write_disk(
             Mount(root, "/work/root.erofs"),
             Mount(verity, "/work/root.verity"),
         ],
-        env={"SOURCE_DATE_EPOCH": str(epoch), "SYSTEMD_REPART_MKFS_OPTIONS_VFAT": "--invariant", "TMPDIR": "/tmp"},
+        env={"SOURCE_DATE_EPOCH": str(epoch), "SYSTEMD_REPART_MKFS_OPTIONS_VFAT": "--invariant", "TMPDIR": "/run"},
         timeout=_REPART_SECONDS,
     )
     (output / "image.raw").rename(target)

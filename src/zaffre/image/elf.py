@@ -140,9 +140,7 @@ def _read(path: Path) -> _Needs:
 
 
 def _parse(elf: ELFFile) -> _Needs:
-    interpreter = next(
-        (segment.get_interp_name() for segment in elf.iter_segments("PT_INTERP")), None
-    )
+    interpreter = next((segment.get_interp_name() for segment in elf.iter_segments("PT_INTERP")), None)
     needed: list[str] = []
     run_path: list[str] = []
     dynamic = elf.get_section_by_name(".dynamic")

@@ -17,8 +17,8 @@ from zaffre.image.seal import Compression, make_erofs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.sysext import extension_release, write_sysext
 from zaffre.store import Action, ActionResult
-from zaffre.tree.unpack import Unpacked, unpack_all
 from zaffre.tree.model import Kind
+from zaffre.tree.unpack import Unpacked, unpack_all
 from zaffre.upstream import LockedPackage
 
 _OCI_FOLDER = "usr/share/zaffre/oci"

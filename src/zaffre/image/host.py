@@ -144,7 +144,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
         root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
         for folder in (root, staging, generated):
             folder.mkdir()
-        extract_root(shop.store.path(plan.root), root, skip=lambda path: False)
+        extract_root(shop.store.path(plan.root), root, skip=lambda _: False)
         write_generated(generated, state.initrd)
         spec = InitrdSpec(
             modules=image.initrd.modules,
@@ -157,9 +157,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
         stage_initrd(root, staging, spec)
         version = KernelModules.of_root(root).version
         packed = scratch / "initrd.zst"
-        pack_initrd(
-            staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version
-        )
+        pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
         kernel = root / "boot" / f"vmlinuz-{version}"
         if not kernel.is_file():
             raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
@@ -210,9 +208,7 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
         listing = scratch / "inventory.json"
         listing.write_text(inventory_of(root).model_dump_json(indent=1) + "\n")
         erofs, verity = scratch / "root.erofs", scratch / "root.verity"
-        make_erofs(
-            root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox
-        )
+        make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
         root_hash = make_verity(erofs, verity, sandbox=shop.sandbox)
         os_release = (root / "usr/lib/os-release").read_bytes()
         return ActionResult(
@@ -269,14 +265,12 @@ def _uki_action(
 
 
 def _stage_esp(plan: HostPlan, signed: Path, scratch: Path, shop: Workshop) -> Path:
-    """The ESP's content: boot loader, one UKI, and a loader.conf with no `default`, which would defeat boot counting."""
+    """Boot loader, one UKI, and a loader.conf without `default`, which would defeat boot counting."""
     esp = scratch / "esp"
     loader = esp / uki.boot_loader_path(shop.architecture)
     for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
         folder.mkdir(parents=True)
-    uki.sign_boot_loader(
-        loader, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox
-    )
+    uki.sign_boot_loader(loader, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox)
     shutil.copyfile(signed, esp / "EFI/Linux" / f"{plan.slug}_{plan.version}.efi")
     (esp / "loader/loader.conf").write_text("timeout 0\neditor no\n")
     for path in (esp, *esp.rglob("*")):

@@ -55,9 +55,7 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
     _finish(root, staging)
 
 
-def pack_initrd(
-    staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str
-) -> None:
+def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str) -> None:
     """Write `target`, a zstd-compressed cpio of `staging`: sorted, owned by root, dated `epoch`."""
     sandbox.run(
         ["depmod", "-b", "/staging", kernel_version],

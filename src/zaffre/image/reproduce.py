@@ -143,9 +143,7 @@ def _build(recipe: Recipe, circumstances: Circumstances, place: Path) -> Path:
         for package in wanted:
             store.add_file(packages.path(package.digest), expected=package.digest)
 
-    sandbox = Sandbox(
-        recipe.tools, clock_offset_seconds=circumstances.clock_offset_seconds, jobs=circumstances.jobs
-    )
+    sandbox = Sandbox(recipe.tools, clock_offset_seconds=circumstances.clock_offset_seconds, jobs=circumstances.jobs)
     builder = Builder(
         distribution=load_distribution(recipe.distribution),
         lock=recipe.lock,

@@ -24,7 +24,9 @@ class Compression:
     cluster: int
 
 
-def make_erofs(source: Path, target: Path, *, compression: Compression, epoch: int, label: str, sandbox: Sandbox) -> None:
+def make_erofs(
+    source: Path, target: Path, *, compression: Compression, epoch: int, label: str, sandbox: Sandbox
+) -> None:
     """Write `target` from the directory `source`, with its owners and modes, every time stamp at `epoch`."""
     target.touch()
     argv = ["mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", f"-U{_uuid(label)}", f"-L{label[:15]}"]

@@ -54,12 +54,12 @@ class Workshop:
         """Run a cached step, with its line on the screen and in the report."""
         with self.progress.step(title) as remark:
             performed = self.store.perform(action, produce, use_cache=self.use_cache)
-            self.record(title, action, performed, remark)
+            self.record(title, performed, remark, reason=action.reason)
         return performed.result
 
-    def record(self, title: str, action: Action, performed: Performed, remark: Callable[[str], None]) -> None:
+    def record(self, title: str, performed: Performed, remark: Callable[[str], None], *, reason: str) -> None:
         size = sum(self.store.path(digest).stat().st_size for digest in performed.result.outputs.values())
-        self.log.add(title, performed, size, action.reason)
+        self.log.add(title, performed, size, reason)
         remark("cached" if performed.cached else f"{size / 1e6:.1f} MB")
 
     def timed(self, title: str, reason: str, work: Callable[[], int]) -> None:

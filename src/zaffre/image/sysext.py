@@ -25,7 +25,15 @@ def extension_release(name: str, *, distribution: str, version: str) -> tuple[st
 
 
 def write_sysext(
-    target: Path, *, name: str, erofs: Path, architecture: str, keys: SigningKeys, scratch: Path, epoch: int, sandbox: Sandbox
+    target: Path,
+    *,
+    name: str,
+    erofs: Path,
+    architecture: str,
+    keys: SigningKeys,
+    scratch: Path,
+    epoch: int,
+    sandbox: Sandbox,
 ) -> None:
     """Write the signed image `target` from the erofs of the extension's `/usr`; reproducible."""
     kind = _ROOT_TYPES[architecture]
@@ -63,7 +71,7 @@ def write_sysext(
             Mount(keys.verity_key, "/keys/verity.key"),
             Mount(keys.verity_certificate, "/keys/verity.crt"),
         ],
-        env={"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": "/tmp"},
+        env={"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": "/run"},
         timeout=_REPART_SECONDS,
     )
     (output / "image.raw").rename(target)
