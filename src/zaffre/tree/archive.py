@@ -106,7 +106,7 @@ class _Slice(io.RawIOBase):
 
 
 def decompressed(file: BinaryIO, part: Part, *, limit: int) -> Iterator[bytes]:
-    """The uncompressed bytes of a part, in chunks of at most 1 MiB. Raises BadArchiveError, also when `limit` is passed."""
+    """The uncompressed bytes of a part, in chunks of at most 1 MiB. Raises BadArchiveError, also beyond `limit`."""
     total = 0
     try:
         for chunk in _chunks(io.BufferedReader(_Slice(file, part), _CHUNK), part.compression):

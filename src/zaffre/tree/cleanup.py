@@ -36,8 +36,8 @@ REMOVED: dict[str, str] = {
     "/etc/**/*.ucf-{old,new,dist}": "backups",
     "/etc/**/*.dpkg-{old,new,dist,tmp}": "backups",
     "/root/.cache": "of the build",
-    "/tmp/**": "of the build",
-    "/var/tmp/**": "of the build",
+    "/tmp/**": "of the build",  # noqa: S108
+    "/var/tmp/**": "of the build",  # noqa: S108
     "/run/**": "of the build",
     "/dev/**": "the kernel's",
     "/proc/**": "the kernel's",

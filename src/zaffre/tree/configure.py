@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locked packages become a configured root: unpacked by us, configured by dpkg itself, packed into one blob.
 
-The steps are those that make a tree equal to dpkg's own (traps 20 to 23): the files of all packages and dpkg's database;
-every preinst, in the order of dependencies; base-passwd, libc6, debianutils and dash configured; the locked users put in
-place; one `dpkg --configure -a`; then everything removed that belongs to the moment of building.
+The steps are those that make a tree equal to dpkg's own (traps 20 to 23): the files of all packages and dpkg's
+database; every preinst, in the order of dependencies; base-passwd, libc6, debianutils and dash configured; the locked
+users put in place; one `dpkg --configure -a`; then everything removed that belongs to the moment of building.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def configured_root(
 
 def build_root(
     unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, sandbox: Sandbox
-) -> tuple[list[Node], _Times]:
+) -> tuple[list[Node], Times]:
     """Fill the empty directory `root`; return what is in it, and the time that each path is to have."""
     ordered = dependency_order([(one.index, one.data) for one in unpacked])
     packages = [index for index, _ in ordered]
@@ -147,7 +147,7 @@ def build_root(
     lay_database(root, packages, plan, settings)
     configure(root, packages, settings, sandbox=sandbox)
     clean(root)
-    return apply_setuid(root, scan(root), settings.setuid), _Times(plan, settings.epoch)
+    return apply_setuid(root, scan(root), settings.setuid), Times(plan, settings.epoch)
 
 
 def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, settings: Settings) -> None:
@@ -257,7 +257,7 @@ def _stripped(root: Path, node: Node) -> Node:
     return Node(node.path, path.lstat(), kept, node.target)
 
 
-class _Times:
+class Times:
     """A file that is as its package shipped it keeps the package's time, at most `epoch`; all else has `epoch`.
 
     So no clock shows: neither a clock ahead, which clamping alone would mend, nor one behind.

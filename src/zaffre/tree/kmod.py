@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which kernel modules a tree has, and what each needs: modules.dep, .softdep and .builtin read as depmod(8) wrote them."""
+"""Which kernel modules a tree has, and what each needs: modules.dep, .softdep and .builtin as depmod(8) wrote them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def inside(root: Path, path: str, *, follow: bool = True) -> Path:
             followed += 1
             if followed > _MAX_LINKS:
                 raise IntegrityError("symbolic links of the tree lead in a circle", where=path)
-            target = os.readlink(here)
+            target = str(here.readlink())
             if target.startswith("/"):
                 done.clear()
             todo.extend(one for one in reversed(target.split("/")) if one not in {"", "."})
@@ -56,7 +56,7 @@ def write_text(root: Path, path: str, text: str, *, mode: int = 0o644) -> None:
 
 
 def write_bytes(root: Path, path: str, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file, with the folders that it needs. A present file keeps its owner and gets the new mode and content."""
+    """Write a file, with the folders that it needs. A present file keeps its owner."""
     place = inside(root, path)
     make_folder(root, os.path.dirname(path))  # noqa: PTH120
     if place.is_dir():

@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Explained:
-    """Paths (globs) that may differ, and why. A reason is part of the result: no difference is passed over in silence."""
+    """Paths (globs) that may differ, and why. No difference is passed over in silence."""
 
     paths: tuple[str, ...]
     reason: str

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tools tree: the programs that build images, from a locked set, unpacked and configured like any image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from zaffre.progress import Progress
+from zaffre.sandbox import Sandbox, ToolsTree
+from zaffre.store import Action, Store
+from zaffre.tree.configure import CONFIGURE_FORMAT, Settings, build_root
+from zaffre.tree.policy import STRIP_ALL
+from zaffre.tree.unpack import unpack_all
+from zaffre.upstream.lock import LockedPackage, Users
+
+
+@contextmanager
+def tools_tree(
+    packages: Sequence[LockedPackage],
+    *,
+    architecture: str,
+    epoch: int,
+    store: Store,
+    sandbox: Sandbox,
+    progress: Progress,
+) -> Iterator[ToolsTree]:
+    """A tree of these packages, made once a store and kept from garbage collection until the block ends.
+
+    `sandbox` needs no tools of its own: packages are configured by their own dpkg. Nothing in the tree is
+    setuid, and its files may not be changed. The key is that of packages, epoch and this code.
+    """
+    action = Action(
+        kind="tools",
+        label="tools tree",
+        inputs={
+            "format": CONFIGURE_FORMAT,
+            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
+            "architecture": architecture,
+            "epoch": epoch,
+        },
+        reason="a build takes its programs from a locked tree, not from the host",
+    )
+
+    def produce(root: Path) -> None:
+        root.chmod(0o755)
+        settings = Settings((), Users(), STRIP_ALL, epoch, architecture)
+        unpacked = unpack_all(packages, store=store, progress=progress)
+        with progress.step(f"configure {len(packages)} packages as tools"):
+            nodes, times = build_root(unpacked, root, settings, sandbox=sandbox)
+            for node in reversed(nodes):
+                time = times(node)
+                os.utime(root / node.path, (time, time), follow_symlinks=False)
+
+    held = store.tree(action.key)
+    if held is None:
+        store.add_tree(action.key, produce)
+        held = store.tree(action.key)
+    if held is None:
+        raise AssertionError("a tree that was just made is gone")
+    with held as root:
+        yield ToolsTree(root=root, key=action.key)
