@@ -29,12 +29,12 @@ def verify(
 
     Example: zaffre verify out/container-host-1.20260504.0-amd64
     """
+    from zaffre.cli.making import Making
     from zaffre.trust import verify_build
 
     work = workspace(context)
-    work.need_root()
-    with work.sandbox() as sandbox:
-        report = verify_build(directory, certificates=work.certificates, sandbox=sandbox, progress=work.progress)
+    certificates, sandbox = work.certificates, Making(work).sandbox
+    report = verify_build(directory, certificates=certificates, sandbox=sandbox, progress=work.progress)
     work.emit(report, lambda: _words(report), as_json=json)
     if not report.ok:
         raise typer.Exit(ExitCode.FINDING)

@@ -7,6 +7,7 @@ kernel use. Both checksums must hold.
 
 from __future__ import annotations
 
+import os
 import struct
 import uuid
 import zlib
@@ -39,6 +40,7 @@ class Partition:
 def read_partitions(path: Path) -> tuple[Partition, ...]:
     """The used entries of the table, in table order. Raises IntegrityError if there is no sound table, OSError."""
     with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
         file.seek(SECTOR)
         header = file.read(SECTOR)
         if len(header) < _HEADER.size or not header.startswith(b"EFI PART"):
@@ -49,13 +51,17 @@ def read_partitions(path: Path) -> tuple[Partition, ...]:
         # The checksum is taken over the header with its own field as zeros.
         if not _HEADER.size <= length <= SECTOR or zlib.crc32(header[:16] + bytes(4) + header[20:length]) != checksum:
             raise IntegrityError("the partition table's header has a wrong checksum", where=str(path))
-        if count > _MAX_ENTRIES or not _ENTRY.size <= width <= _MAX_ENTRY_SIZE:
-            raise IntegrityError(f"the partition table claims {count} entries of {width} bytes", where=str(path))
+        if count > _MAX_ENTRIES or not _ENTRY.size <= width <= _MAX_ENTRY_SIZE or entries_at * SECTOR > end:
+            raise IntegrityError("the partition table claims impossible sizes", where=str(path))
         file.seek(entries_at * SECTOR)
         table = file.read(count * width)
         if len(table) != count * width or zlib.crc32(table) != entries_checksum:
             raise IntegrityError("the partition table's entries have a wrong checksum", where=str(path))
-    return tuple(partition for index in range(count) if (partition := _entry(table, index * width)) is not None)
+    found = tuple(one for index in range(count) if (one := _entry(table, index * width)) is not None)
+    for one in found:
+        if one.size <= 0 or one.offset + one.size > end:
+            raise IntegrityError(f"the partition {one.label!r} does not lie inside the image", where=str(path))
+    return found
 
 
 def _entry(table: bytes, at: int) -> Partition | None:

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every link of the chain, held by the real tools: a sound build passes, and each kind of damage is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from trust_builds import extension_build, host_build, sign, write_disk
+
+from zaffre.errors import ToolError
+from zaffre.sandbox import Mount, Sandbox, ToolsTree
+from zaffre.trust import Keys, VerifyReport, init_keys, verify_build
+from zaffre.trust.gpt import ESP, read_partitions
+
+pytestmark = pytest.mark.tools
+
+
+class Bench:
+    """A sound host build, made once, with what was used to make it."""
+
+    def __init__(self, place: Path, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.keys: Keys = init_keys(place / "keys", owner="Tiny", now=datetime.now(UTC))
+        self.host, self.extension, self.scratch = place / "host", place / "extension", place / "scratch"
+        for folder in (self.host, self.extension, self.scratch):
+            folder.mkdir()
+        self.root_hash = host_build(self.host, self.scratch, self.keys, sandbox)
+        sign(self.host, self.keys, kind="host", root_hash=self.root_hash)
+        extension_build(self.extension, self.scratch, self.keys, sandbox)
+        sign(self.extension, self.keys)
+
+    def verify(self, folder: Path) -> VerifyReport:
+        return verify_build(folder, certificates=self.keys.certificates, sandbox=self.sandbox)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, tools_sandbox: Sandbox) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"), tools_sandbox)
+
+
+@pytest.fixture
+def build(bench: Bench, tmp_path: Path) -> Path:
+    """A copy of the host build, to damage."""
+    return Path(shutil.copytree(bench.host, tmp_path / "build"))
+
+
+def findings(report: VerifyReport) -> dict[str, str]:
+    return {check.name: check.detail for check in report.checks if not check.ok}
+
+
+def flip(path: Path, at: int) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+
+
+def resign(bench: Bench, build: Path) -> None:
+    """What an attacker with the release key, but none of the others, would do."""
+    sign(build, bench.keys, kind="host", root_hash=bench.root_hash)
+
+
+def test_a_sound_host_build_holds(bench: Bench) -> None:
+    report = bench.verify(bench.host)
+    assert findings(report) == {}
+    assert report.ok
+    assert (report.image, report.version) == ("tiny", "1.20260504.1")
+    assert [check.name for check in report.checks] == [
+        "manifest signature",
+        "files",
+        "image.raw",
+        "root.erofs",
+        "root.verity",
+        "uki.efi",
+        "kernel image signature",
+        "kernel image root hash",
+        "root hash tree",
+        "root in the disk image",
+        "kernel image in the disk image",
+        "boot loader signature",
+    ]
+
+
+def test_a_sound_extension_holds(bench: Bench) -> None:
+    report = bench.verify(bench.extension)
+    assert findings(report) == {}
+    assert "signed by the verity key" in report.checks[-1].detail
+
+
+def test_our_reader_of_partition_tables_agrees_with_sfdisk(bench: Bench) -> None:
+    answer = bench.sandbox.run(
+        ["sfdisk", "--json", "/build/image.raw"], mounts=[Mount(bench.host, "/build")], timeout=60
+    )
+    theirs = [
+        (part["type"].lower(), part["uuid"].lower(), part.get("name", ""), part["start"] * 512, part["size"] * 512)
+        for part in json.loads(answer.stdout)["partitiontable"]["partitions"]
+    ]
+    ours = [
+        (str(part.type), str(part.uuid), part.label, part.offset, part.size)
+        for part in read_partitions(bench.host / "image.raw")
+    ]
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["root.erofs", "root.verity", "uki.efi"])
+def test_a_flipped_bit_is_found_wherever_it_is_even_if_the_manifest_agrees(
+    bench: Bench, build: Path, name: str
+) -> None:
+    flip(build / name, (build / name).stat().st_size // 2)
+    assert name in findings(bench.verify(build))
+    resign(bench, build)
+    found = findings(bench.verify(build))
+    assert "manifest signature" not in found
+    assert name not in found
+    assert {"uki.efi": "kernel image signature"}.get(name, "root hash tree") in found
+    assert any("disk image" in check for check in found)
+
+
+def test_a_flipped_bit_in_the_disk_image_is_found_and_said_where(bench: Bench, build: Path) -> None:
+    esp, root, tree, _empty = read_partitions(build / "image.raw")
+    assert esp.type == ESP
+    flip(build / "image.raw", root.offset + 4321)
+    resign(bench, build)
+    assert findings(bench.verify(build)) == {
+        "root in the disk image": f"partition {root.label!r} is not root.erofs: first difference at byte 4321"
+    }
+    flip(build / "image.raw", root.offset + 4321)
+    flip(build / "image.raw", tree.offset + tree.size - 1)
+    resign(bench, build)
+    assert "is not root.verity" in findings(bench.verify(build))["root in the disk image"]
+
+
+def test_another_command_line_needs_another_signature(bench: Bench, build: Path) -> None:
+    text = (build / "uki.efi").read_bytes()
+    swapped = text.replace(bench.root_hash.encode(), b"0" * 64)
+    assert swapped != text
+    (build / "uki.efi").write_bytes(swapped)
+    resign(bench, build)
+    found = findings(bench.verify(build))
+    assert "kernel image signature" in found
+    assert found["kernel image root hash"].startswith(f"uki.efi says roothash={'0' * 64}")
+
+
+def test_a_second_kernel_image_or_an_unsigned_boot_loader_is_found(bench: Bench, build: Path, tmp_path: Path) -> None:
+    scratch = Path(shutil.copytree(bench.scratch / "esp", tmp_path / "scratch" / "esp")).parent
+    (scratch / "esp/EFI/Linux/other.efi").write_bytes(b"MZ")
+    loader = scratch / "esp/EFI/BOOT/BOOTX64.EFI"
+    flip(loader, loader.stat().st_size // 2)
+    write_disk(build, scratch, bench.root_hash, bench.sandbox)
+    resign(bench, build)
+    found = findings(bench.verify(build))
+    assert "holds 2 programs, not one" in found["kernel image in the disk image"]
+    assert "BOOTX64.EFI is not signed by" in found["boot loader signature"]
+
+
+def test_an_extension_sealed_by_another_key_is_found(bench: Bench, tmp_path: Path) -> None:
+    other = init_keys(tmp_path / "other", owner="Other", now=datetime.now(UTC))
+    sign(bench.extension, other)
+    try:
+        report = verify_build(bench.extension, certificates=other.certificates, sandbox=bench.sandbox)
+    finally:
+        sign(bench.extension, bench.keys)
+    assert "not signed by the verity key" in findings(report)["seal of extension.raw"]
+
+
+def test_damage_within_an_extension_is_found(bench: Bench, tmp_path: Path) -> None:
+    build = Path(shutil.copytree(bench.extension, tmp_path / "build"))
+    data = read_partitions(build / "extension.raw")[0]
+    flip(build / "extension.raw", data.offset + 1024)  # erofs's superblock
+    sign(build, bench.keys)
+    assert "seal of extension.raw" in findings(bench.verify(build))
+
+
+def test_anothers_certificates_do_not_fit(bench: Bench, tmp_path: Path) -> None:
+    other = init_keys(tmp_path / "other", owner="Other", now=datetime.now(UTC))
+    report = verify_build(bench.host, certificates=other.certificates, sandbox=bench.sandbox)
+    assert {"manifest signature", "kernel image signature", "boot loader signature"} <= set(findings(report))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda build: (build / "image.raw").write_bytes(b""),
+        lambda build: (build / "image.raw").write_bytes(bytes(4096)),
+        lambda build: (build / "uki.efi").write_bytes(b"MZ" + bytes(62)),
+        lambda build: (build / "root.verity").write_bytes(b""),
+        lambda build: (build / "uki.efi").unlink(),
+    ],
+)
+def test_nonsense_is_a_finding_and_no_crash(bench: Bench, build: Path, damage: Callable[[Path], None]) -> None:
+    damage(build)
+    report = bench.verify(build)
+    assert not report.ok
+    assert len(report.checks) >= 10
+
+
+def test_tools_that_are_not_there_are_an_error_and_no_verdict(bench: Bench, tmp_path: Path) -> None:
+    for name in ("usr", "proc", "dev", "tmp", "run", "sys"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(ToolError, match="sbverify"):
+        verify_build(bench.host, certificates=bench.keys.certificates, sandbox=Sandbox(ToolsTree(tmp_path, "empty")))
