@@ -28,7 +28,8 @@ from zaffre.manifest import Manifest, PackageFact, Report
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
-from zaffre.tree import configured_root, setuid_policy
+from zaffre.tree.configure import configured_root
+from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
 
 PROFILES = ("dev", "release")

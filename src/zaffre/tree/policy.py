@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from zaffre.definition import Image
 from zaffre.digest import JSON
 from zaffre.errors import DefinitionError
 from zaffre.tree.globs import matcher
@@ -37,6 +38,11 @@ class SetuidPolicy:
 
     def to_json(self) -> JSON:
         return {"allow": sorted(self.allow), "strip": sorted(self.strip)}
+
+
+def setuid_policy(image: Image) -> SetuidPolicy:
+    """What an image's definition declares."""
+    return SetuidPolicy(allow=image.setuid.allow, strip=image.setuid.strip)
 
 
 STRIP_ALL = SetuidPolicy(strip=("/**",))

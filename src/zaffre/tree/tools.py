@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox, ToolsTree
-from zaffre.store import Action, Store
+from zaffre.store import Action, ActionKey, Store
 from zaffre.tree.configure import CONFIGURE_FORMAT, Settings, build_root
 from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.unpack import unpack_all
@@ -32,17 +32,7 @@ def tools_tree(
     `sandbox` needs no tools of its own: packages are configured by their own dpkg. Nothing in the tree is
     setuid, and its files may not be changed. The key is that of packages, epoch and this code.
     """
-    action = Action(
-        kind="tools",
-        label="tools tree",
-        inputs={
-            "format": CONFIGURE_FORMAT,
-            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
-            "architecture": architecture,
-            "epoch": epoch,
-        },
-        reason="a build takes its programs from a locked tree, not from the host",
-    )
+    key = tools_key(packages, architecture=architecture, epoch=epoch)
 
     def produce(root: Path) -> None:
         root.chmod(0o755)
@@ -54,11 +44,26 @@ def tools_tree(
                 time = times(node)
                 os.utime(root / node.path, (time, time), follow_symlinks=False)
 
-    held = store.tree(action.key)
+    held = store.tree(key)
     if held is None:
-        store.add_tree(action.key, produce)
-        held = store.tree(action.key)
+        store.add_tree(key, produce)
+        held = store.tree(key)
     if held is None:
         raise AssertionError("a tree that was just made is gone")
     with held as root:
-        yield ToolsTree(root=root, key=action.key)
+        yield ToolsTree(root=root, key=key)
+
+
+def tools_key(packages: Sequence[LockedPackage], *, architecture: str, epoch: int) -> ActionKey:
+    """What names the tools tree of these packages, whether it is made yet or not."""
+    return Action(
+        kind="tools",
+        label="tools tree",
+        inputs={
+            "format": CONFIGURE_FORMAT,
+            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
+            "architecture": architecture,
+            "epoch": epoch,
+        },
+        reason="a build takes its programs from a locked tree, not from the host",
+    ).key

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zaffre lock`: choose exact packages, and say what changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zaffre.cli.context import JsonOption, Workspace, workspace
+from zaffre.cli.output import amount, count, table
+from zaffre.errors import ExitCode
+
+if TYPE_CHECKING:
+    from zaffre.digest import JSON
+    from zaffre.upstream.diff import SetDiff
+    from zaffre.upstream.locking import Locking
+
+
+def lock(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="With --update: only these packages (or sources).")
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Take the newest versions instead of the locked ones.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether the lock answers the definition. Offline; 1 if not.")
+    ] = False,
+    arch: Annotated[
+        list[str] | None, typer.Option("--arch", metavar="ARCH", help="Lock for this architecture too. Repeatable.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Choose the exact packages of every image, and write zaffre.lock.
+
+    The only command that asks the network what is new. Locked versions stay as they are unless --update frees them.
+
+    Examples: zaffre lock; zaffre lock --update; zaffre lock --update openssl containerd; zaffre lock --check
+    """
+    work = workspace(context)
+    if names and not update:
+        raise typer.BadParameter("names of packages go with --update", param_hint="NAME")
+    if check:
+        _check(work, as_json=json)
+        return
+    _lock(work, update=(names or []) if update else None, architectures=arch or [], dry_run=dry_run, as_json=json)
+
+
+def _check(work: Workspace, *, as_json: bool) -> None:
+    from zaffre.cli.making import Making
+    from zaffre.upstream import load_lock
+    from zaffre.upstream.requests import check_lock
+
+    making = Making(work)
+    distribution = work.distribution
+    stale = check_lock(
+        distribution, load_lock(distribution.lock_file), tools_architecture=making.tools_architecture
+    )
+    lines = [str(one) for one in stale]
+    plain: JSON = {"answers": not stale, "reasons": list(lines)}
+    work.emit(
+        plain,
+        lambda: "\n".join([*lines, "run `zaffre lock`"]) if lines else "the lock answers the definition",
+        as_json=as_json,
+    )
+    if stale:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _lock(
+    work: Workspace, *, update: list[str] | None, architectures: list[str], dry_run: bool, as_json: bool
+) -> None:
+    from zaffre.cli.making import Making
+    from zaffre.upstream import load_lock, save_lock
+    from zaffre.upstream.locking import World, lock_distribution
+
+    making = Making(work)
+    distribution = work.distribution
+    world = World(
+        mirrors=making.mirrors,
+        store=work.store,
+        tools=making.tools_for,
+        learn_users=making.learn_users,
+        progress=work.progress,
+    )
+    done = lock_distribution(
+        distribution,
+        load_lock(distribution.lock_file),
+        world,
+        now=work.now,
+        architectures=architectures,
+        update=update,
+    )
+    if done.changed and not dry_run:
+        save_lock(done.lock, distribution.lock_file)
+    work.emit(_plain(done), lambda: _words(done, str(distribution.lock_file), dry_run=dry_run), as_json=as_json)
+
+
+def _words(done: Locking, path: str, *, dry_run: bool) -> str:
+    if not done.changed:
+        return f"{path}: nothing to change, it answers the definition"
+    lines = []
+    for one in done.diff.sets:
+        lines += _set_words(one)
+    for key, names in done.released.items():
+        lines.append(f"{key[0]}: could not keep its version: {', '.join(names)}")
+    verb = "would be" if dry_run else "is"
+    lines.append(f"{path} {verb} {done.lock.version}, made from:")
+    rows = [(f"  {one.archive} {one.suite}", f"{one.date:%Y-%m-%d %H:%M}") for one in done.lock.suites]
+    return "\n".join(lines) + "\n" + table(rows)
+
+
+def _set_words(one: SetDiff) -> list[str]:
+    title = f"{one.name} ({one.architecture}): {count(one.packages, 'package')}, {amount(one.new_size)} to download"
+    if one.removed:
+        return [f"{one.name} ({one.architecture}): removed"]
+    if one.added:
+        return [f"{title}, new"]
+    if not one:
+        return [f"{title}, unchanged"]
+    growth = one.new_size - one.old_size
+    sign = "+" if growth >= 0 else "-"
+    users = [" users and groups changed"] if one.users_changed else []
+    return [f"{title}, {sign}{amount(abs(growth))}", *(f"  {change}" for change in one.changes), *users]
+
+
+def _plain(done: Locking) -> JSON:
+    return {
+        "changed": done.changed,
+        "version": done.lock.version,
+        "created": done.lock.created.isoformat(),
+        "sets": [
+            {
+                "name": one.name,
+                "architecture": one.architecture,
+                "packages": one.packages,
+                "bytes": one.new_size,
+                "bytes_before": one.old_size,
+                "new": one.added,
+                "removed": one.removed,
+                "changes": [
+                    {
+                        "name": change.name,
+                        "from": change.old.version if change.old else None,
+                        "to": change.new.version if change.new else None,
+                        "bytes": change.size,
+                    }
+                    for change in one.changes
+                ],
+            }
+            for one in done.diff.sets
+        ],
+        "released": {f"{name} {architecture}": list(names) for (name, architecture), names in done.released.items()},
+        "suites": [
+            {
+                "archive": one.archive,
+                "suite": one.suite,
+                "date": one.date.isoformat(),
+                "release_sha256": one.release_sha256,
+            }
+            for one in done.lock.suites
+        ],
+    }

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the rooms are joined for a command: mirrors, the tools tree, and a builder with all that it is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from zaffre.cli.context import Workspace
+from zaffre.errors import FindingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zaffre.image import Build, Builder, Order, SigningKeys
+    from zaffre.sandbox import Sandbox
+    from zaffre.trust import Keys
+    from zaffre.upstream import Lock, LockedPackage, LockedSet, Users
+    from zaffre.upstream.deb.mirrors import Mirrors
+
+# The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
+_TOOLS_EPOCH = 0
+
+
+class Making:
+    """What it takes to make something of the workspace's distribution; each part is had when first asked for."""
+
+    def __init__(self, work: Workspace) -> None:
+        self.work = work
+
+    @cached_property
+    def mirrors(self) -> Mirrors:
+        from platformdirs import user_config_path
+
+        from zaffre.upstream.deb.mirrors import find_mirrors
+        from zaffre.upstream.requests import archives_of
+
+        return find_mirrors(
+            archives_of(self.work.distribution),
+            explicit=self.work.mirrors,
+            environ=os.environ,
+            config_home=user_config_path(),
+        )
+
+    @cached_property
+    def lock(self) -> Lock:
+        """The lock. Raises FindingError when there is none, or when it does not answer the definition."""
+        from zaffre.upstream import load_lock
+        from zaffre.upstream.requests import check_lock
+
+        distribution = self.work.distribution
+        lock = load_lock(distribution.lock_file)
+        stale = check_lock(distribution, lock, tools_architecture=self.tools_architecture)
+        if lock is None or stale:
+            raise FindingError(
+                "there is no lock yet" if lock is None else "the lock does not answer the definition",
+                where=str(distribution.lock_file),
+                details="\n".join(str(one) for one in stale) or None,
+                resolution="run `zaffre lock`",
+            )
+        return lock
+
+    @property
+    def tools_architecture(self) -> str:
+        from zaffre.upstream.requests import host_architecture
+
+        return str(host_architecture())
+
+    @property
+    def tools_set(self) -> LockedSet:
+        return self.lock.set("tools", self.tools_architecture)
+
+    def fetch(self, packages: Iterable[LockedPackage]) -> None:
+        """Bring locked packages into the store; reaches the network only for what is not there."""
+        from zaffre.upstream.deb.fetch import fetch, missing
+
+        wanted = missing(packages, self.work.store)
+        if wanted:
+            fetch(wanted, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+
+    @cached_property
+    def sandbox(self) -> Sandbox:
+        """A sandbox with the locked tools, which stay in use until the command ends."""
+        tools = self.tools_set
+        self.fetch(tools.packages)
+        return self.work.cleanup.enter_context(self.tools_for(tools))
+
+    @contextmanager
+    def tools_for(self, locked: LockedSet) -> Iterator[Sandbox]:
+        """A sandbox with the tools tree of a locked set, whose packages are in the store."""
+        from zaffre.sandbox import Sandbox
+        from zaffre.tree.tools import tools_tree
+
+        with tools_tree(
+            locked.packages,
+            architecture=locked.architecture,
+            epoch=_TOOLS_EPOCH,
+            store=self.work.store,
+            sandbox=Sandbox(None),
+            progress=self.work.progress,
+        ) as tools:
+            yield Sandbox(tools)
+
+    def learn_users(self, locked: LockedSet, sandbox: Sandbox) -> Users:
+        """The ids that the scripts of a locked image give: its root is configured once to see them."""
+        from zaffre.tree.configure import configured_root
+        from zaffre.tree.policy import setuid_policy
+        from zaffre.upstream import Users
+
+        image = self.work.distribution.image(locked.name)
+        performed = configured_root(
+            locked.packages,
+            provides=image.provides,
+            users=locked.users,
+            setuid=setuid_policy(image),
+            epoch=0,
+            architecture=locked.architecture,
+            label=f"users of {image.name}",
+            store=self.work.store,
+            sandbox=sandbox,
+            progress=self.work.progress,
+        )
+        return Users.model_validate(performed.result.facts["users"])
+
+    @cached_property
+    def signing_keys(self) -> SigningKeys:
+        return signing_keys(self.work.keys)
+
+    @cached_property
+    def builder(self) -> Builder:
+        from zaffre.image import Builder
+        from zaffre.tree.tools import tools_key
+
+        return Builder(
+            distribution=self.work.distribution,
+            lock=self.lock,
+            store=self.work.store,
+            keys=self.signing_keys,
+            signer=self.work.keys.release_signer(),
+            progress=self.work.progress,
+            tools_key=tools_key(
+                self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH
+            ),
+            sandbox=lambda: self.sandbox,
+            fetch=self.fetch,
+        )
+
+    def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:
+        from zaffre.image import Order
+
+        order: Order = Order(
+            image=image,
+            architecture=architecture or str(self.work.distribution.defaults.architecture),
+            profile=profile,
+            out=out,
+            use_cache=use_cache,
+        )
+        return self.builder.build(order)
+
+
+def signing_keys(keys: Keys) -> SigningKeys:
+    """The files that the field's own tools sign with."""
+    from zaffre.image import SigningKeys
+    from zaffre.trust import Role
+
+    return SigningKeys(
+        db_key=keys.private_path(Role.DB),
+        db_certificate=keys.public_path(Role.DB),
+        verity_key=keys.private_path(Role.VERITY),
+        verity_certificate=keys.public_path(Role.VERITY),
+    )
