@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A distribution of one's own: the part of the reference distribution that its container host needs.
 
-There is no second copy to keep right: a wheel carries the repository's `distro/` as `template/` in this package,
+There is no second copy to keep right: a wheel carries the repository's `distro/`, packed, in this package,
 and an editable install reads `distro/` itself.
 """
 
@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tarfile
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,10 +27,22 @@ STARTER_IMAGES = ("container-host", "check")
 
 
 def reference_root() -> Path:
-    """Where the reference distribution is."""
-    here = Path(__file__).parent
-    installed = here / "template"
-    return installed if installed.is_dir() else here.parents[2] / "distro"
+    """Where the reference distribution is in a source tree, and so for an editable install."""
+    return Path(__file__).parents[3] / "distro"
+
+
+@contextmanager
+def _reference() -> Iterator[Path]:
+    """The reference distribution: packed beside this module in a wheel, otherwise `distro/` itself."""
+    packed = Path(__file__).with_name("template.tar")
+    if not packed.exists():
+        yield reference_root()
+        return
+    with tempfile.TemporaryDirectory(prefix="zaffre-template-") as scratch, tarfile.open(packed) as tar:
+        # Our own file; the filter is missing from early patch releases of Python 3.11.
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, _: member)
+        tar.extractall(scratch)  # noqa: S202 - our own file
+        yield Path(scratch)
 
 
 def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # noqa: A002 - the field's own word
@@ -46,9 +60,12 @@ def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # 
         raise DefinitionError(
             "is there already and not empty", where=str(directory), resolution="name a directory that does not exist"
         )
-    reference = load_distribution(reference_root())
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch:
+    with (
+        _reference() as root,
+        tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch,
+    ):
+        reference = load_distribution(root)
         whole = Path(scratch, "distribution")
         for file in files_of(reference, STARTER_IMAGES):
             _copy(reference.root / file, whole / file)
