@@ -2,8 +2,8 @@
 """Locked packages become a configured root: unpacked by us, configured by dpkg itself, packed into one blob.
 
 The steps are those that make a tree equal to dpkg's own (traps 20 to 23): the files of all packages and dpkg's
-database; every preinst, in the order of dependencies; base-passwd, libc6, debianutils and dash configured; the locked
-users put in place; one `dpkg --configure -a`; then everything removed that belongs to the moment of building.
+database; every preinst, in the order of dependencies; base-passwd, libc6, debianutils and dash configured; one
+`dpkg --configure -a`; then everything removed that belongs to the moment of building.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.digest import JSON
 from zaffre.errors import DefinitionError, WorldError
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
@@ -104,20 +105,24 @@ def configured_root(
     diversions, ToolError when a script fails.
     """
     settings = Settings(tuple(sorted(provides)), users, setuid, epoch, architecture)
-    action = Action(
-        kind="configure",
-        label=label,
-        inputs={
-            "format": [CONFIGURE_FORMAT, TAR_FORMAT],
-            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
-            "provides": list(settings.provides),
-            "users": users.model_dump(mode="json"),
-            "setuid": setuid.to_json(),
-            "epoch": epoch,
-            "architecture": architecture,
-        },
-        reason="an image needs the configured root of its packages",
-    )
+
+    def action_for(users: Users) -> Action:
+        return Action(
+            kind="configure",
+            label=label,
+            inputs={
+                "format": [CONFIGURE_FORMAT, TAR_FORMAT],
+                "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
+                "provides": list(settings.provides),
+                "users": users.model_dump(mode="json"),
+                "setuid": setuid.to_json(),
+                "epoch": epoch,
+                "architecture": architecture,
+            },
+            reason="an image needs the configured root of its packages",
+        )
+
+    action = action_for(users)
 
     def produce(scratch: Path) -> ActionResult:
         unpacked = unpack_all(packages, store=store, progress=progress, use_cache=use_cache)
@@ -126,20 +131,33 @@ def configured_root(
         root.chmod(0o755)
         scratch.chmod(0o700)  # setuid files lie below for a while
         with progress.step(f"configure {len(packages)} packages"):
-            nodes, times = build_root(unpacked, root, settings, sandbox=sandbox)
+            built = build_root(unpacked, root, settings, sandbox=sandbox)
             archive = scratch / "root.tar"
             with archive.open("wb", buffering=1 << 20) as out:
-                pack(root, nodes, out, mtime=times)
-        facts = {"users": ids.harvest(root).model_dump(mode="json"), "packages": len(packages)}
+                pack(root, built.nodes, out, mtime=built.times, owner=built.numbers.owner)
+        facts: dict[str, JSON] = {"users": ids.harvest(root).model_dump(mode="json"), "packages": len(packages)}
         return ActionResult(outputs={"root": store.add_file(archive, move=True)}, facts=facts)
 
-    return store.perform(action, produce, use_cache=use_cache)
+    performed = store.perform(action, produce, use_cache=use_cache)
+    if not users:
+        # Renumbered by its own harvest the root is the same: the build that follows the lock need not do it again.
+        again = action_for(Users.model_validate(performed.result.facts["users"], strict=False))
+        if store.lookup(again.key) is None:
+            store.record(again.key, again, performed.result)
+    return performed
 
 
-def build_root(
-    unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, sandbox: Sandbox
-) -> tuple[list[Node], Times]:
-    """Fill the empty directory `root`; return what is in it, and the time that each path is to have."""
+@dataclass(frozen=True)
+class Built:
+    """What is in a root on disk, the time that each path is to have, and the numbers that its owners are to have."""
+
+    nodes: list[Node]
+    times: Times
+    numbers: ids.Renumbering
+
+
+def build_root(unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, sandbox: Sandbox) -> Built:
+    """Fill the empty directory `root` with the configured packages."""
     ordered = dependency_order([(one.index, one.data) for one in unpacked])
     packages = [index for index, _ in ordered]
     plan = merge(packages, architecture=settings.architecture, setuid=settings.setuid)
@@ -147,7 +165,8 @@ def build_root(
     lay_database(root, packages, plan, settings)
     configure(root, packages, settings, sandbox=sandbox)
     clean(root)
-    return apply_setuid(root, scan(root), settings.setuid), Times(plan, settings.epoch)
+    numbers = ids.renumber(root, settings.users)
+    return Built(apply_setuid(root, scan(root), settings.setuid), Times(plan, settings.epoch), numbers)
 
 
 def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, settings: Settings) -> None:
@@ -180,9 +199,7 @@ def configure(
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
     present = {index.name for index in packages}
     run(_CONFIGURE, "--force-depends", "--configure", *(name for name in EARLY if name in present))
-    ids.seed(root, settings.users)
     run(_CONFIGURE, "--configure", "-a")
-    ids.complete(root, settings.users, epoch=settings.epoch)
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
     status = f"{ADMIN}/status"
     write_text(root, status, without_package(read_text(root, status), PROVIDES))

@@ -1,36 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Users and groups that maintainer scripts make: given the locked ids before, written down after (trap 22)."""
+"""Users and groups that maintainer scripts make: harvested for the lock, renumbered to what the lock says (trap 22).
+
+Scripts give ids in the order of configuration, so one more package can shift them, and files in a persistent /var
+would change hands. The accounts are left to the scripts, with all that goes with them (shadow, expiry, homes); only
+their numbers are exchanged afterwards, in passwd, in group and on every file. Renumbering by a tree's own harvest
+changes nothing, so the first build of a lock and the next one are equal. Putting the accounts in place *before*
+the scripts run was tried: adduser then makes no home, and systemd-sysusers no shadow.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.tree.rootfs import inside, read_text, write_text
 from zaffre.upstream.lock import Group, User, Users
 
 _MASTER = "usr/share/base-passwd"
-_DAY = 86400
+_LOWEST = 100
 
 
-def seed(root: Path, users: Users) -> None:
-    """Add the locked users and groups that the tree lacks, so that scripts find them and give no ids of their own.
+@dataclass(frozen=True)
+class Renumbering:
+    """Old number to new, for users and for groups; what is in neither stays."""
 
-    After base-passwd is configured: its own entries stay as they are. A locked name that exists keeps what it has.
-    """
-    _append(root, "etc/group", [_group_line(group) for group in users.groups])
-    _append(root, "etc/passwd", [_passwd_line(user) for user in users.users])
+    users: Mapping[int, int]
+    groups: Mapping[int, int]
 
-
-def complete(root: Path, users: Users, *, epoch: int) -> None:
-    """Give each seeded user the line in shadow (and group in gshadow) that its script would have written with it.
-
-    Only where these files exist: which of them do is base-passwd's and passwd's affair.
-    """
-    days = epoch // _DAY
-    if inside(root, "etc/shadow").exists():
-        _append(root, "etc/shadow", [f"{user.name}:!*:{days}::::::" for user in users.users])
-    if inside(root, "etc/gshadow").exists():
-        _append(root, "etc/gshadow", [f"{group.name}:!*::" for group in users.groups])
+    def owner(self, uid: int, gid: int) -> tuple[int, int]:
+        return self.users.get(uid, uid), self.groups.get(gid, gid)
 
 
 def harvest(root: Path) -> Users:
@@ -52,13 +51,72 @@ def harvest(root: Path) -> Users:
     )
 
 
-def _append(root: Path, path: str, lines: list[str]) -> None:
-    text = read_text(root, path)
-    present = _names(text)
-    new = [line for line in lines if line.partition(":")[0] not in present]
-    if new:
-        mode = inside(root, path).stat().st_mode & 0o7777
-        write_text(root, path, text + "".join(f"{line}\n" for line in new), mode=mode)
+def plan_numbers(found: Users, locked: Users, *, fixed: Iterable[int]) -> Renumbering:
+    """How to number `found` so that every locked name has its locked number.
+
+    `fixed` are the numbers of base-passwd's own users and groups. A number that the lock has given, even to a name
+    that is no longer there, is given to nobody else: a new name that took one goes to the next free number below.
+    """
+    found_users = {user.name: user.uid for user in found.users}
+    found_groups = {group.name: group.gid for group in found.groups}
+    locked_users = {user.name: user.uid for user in locked.users}
+    locked_groups = {group.name: group.gid for group in locked.groups}
+    taken: set[int] = {
+        *fixed,
+        *found_users.values(),
+        *found_groups.values(),
+        *locked_users.values(),
+        *locked_groups.values(),
+    }
+    users: dict[int, int] = {}
+    groups: dict[int, int] = {}
+    for name in sorted(found_users.keys() | found_groups.keys()):
+        uid, gid = found_users.get(name), found_groups.get(name)
+        new_uid, new_gid = locked_users.get(name), locked_groups.get(name)
+        clash = (uid is not None and new_uid is None and uid in locked_users.values()) or (
+            gid is not None and new_gid is None and gid in locked_groups.values()
+        )
+        free = _free_below(uid if uid is not None else gid or 0, taken) if clash else None
+        if free is not None:
+            taken.add(free)
+        if uid is not None and (target := new_uid if new_uid is not None else free) is not None:
+            users[uid] = target
+        if gid is not None and (target := new_gid if new_gid is not None else free) is not None:
+            groups[gid] = target
+    return Renumbering(
+        {old: new for old, new in users.items() if old != new}, {old: new for old, new in groups.items() if old != new}
+    )
+
+
+def _free_below(start: int, taken: set[int]) -> int:
+    numbers = [*range(start, _LOWEST - 1, -1), *range(start, 1000)]
+    return next(number for number in numbers if number not in taken)
+
+
+def renumber(root: Path, locked: Users) -> Renumbering:
+    """Rewrite passwd and group of the tree; the files' owners are the caller's to change, as the result says."""
+    found = harvest(root)
+    names = {user.name for user in found.users}, {group.name for group in found.groups}
+    passwd, group = _rows(read_text(root, "etc/passwd"), 7), _rows(read_text(root, "etc/group"), 4)
+    fixed = {int(row[2]) for rows, own in ((passwd, names[0]), (group, names[1])) for row in rows if row[0] not in own}
+    plan = plan_numbers(found, locked, fixed=fixed)
+
+    def user(row: list[str]) -> list[str]:
+        uid, gid = plan.owner(int(row[2]), int(row[3]))
+        return [*row[:2], str(uid), str(gid), *row[4:]]
+
+    def one_group(row: list[str]) -> list[str]:
+        return [*row[:2], str(plan.owner(0, int(row[2]))[1]), row[3]]
+
+    if plan.users or plan.groups:
+        _rewrite(root, "etc/passwd", passwd, user)
+        _rewrite(root, "etc/group", group, one_group)
+    return plan
+
+
+def _rewrite(root: Path, path: str, rows: list[list[str]], change: Callable[[list[str]], list[str]]) -> None:
+    mode = inside(root, path).stat().st_mode & 0o7777
+    write_text(root, path, "".join(":".join(change(row)) + "\n" for row in rows), mode=mode)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -67,11 +125,3 @@ def _names(text: str) -> frozenset[str]:
 
 def _rows(text: str, columns: int) -> list[list[str]]:
     return [row for line in text.splitlines() if len(row := line.split(":")) == columns]
-
-
-def _passwd_line(user: User) -> str:
-    return f"{user.name}:x:{user.uid}:{user.gid}:{user.gecos}:{user.home}:{user.shell}"
-
-
-def _group_line(group: Group) -> str:
-    return f"{group.name}:x:{group.gid}:{','.join(group.members)}"

@@ -92,6 +92,6 @@ def _dress(place: int | str, entry: TarEntry) -> None:
     """Owner before mode and attributes: chown(2) takes setuid bits and capabilities away."""
     if entry.uid or entry.gid:
         os.chown(place, entry.uid, entry.gid)
-    os.chmod(place, entry.mode)
+    os.chmod(place, entry.mode)  # noqa: PTH101 - a file descriptor too
     for name, value in entry.xattrs:
         os.setxattr(place, name, value)

@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypedDict
 
 from zaffre.errors import IntegrityError
 
@@ -36,6 +36,14 @@ class Node(NamedTuple):
     status: os.stat_result
     xattrs: tuple[tuple[str, bytes], ...] = ()
     target: str = ""
+
+
+class _Common(TypedDict):
+    mode: int
+    uid: int
+    gid: int
+    mtime: int
+    xattrs: tuple[tuple[str, bytes], ...]
 
 
 class TarEntry(NamedTuple):
@@ -83,8 +91,21 @@ def _xattrs(path: str) -> tuple[tuple[str, bytes], ...]:
     return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in kept)
 
 
-def pack(root: Path, nodes: Iterable[Node], out: BinaryIO, *, mtime: Callable[[Node], int]) -> None:
+def _as_it_is(uid: int, gid: int) -> tuple[int, int]:
+    return uid, gid
+
+
+def pack(
+    root: Path,
+    nodes: Iterable[Node],
+    out: BinaryIO,
+    *,
+    mtime: Callable[[Node], int],
+    owner: Callable[[int, int], tuple[int, int]] = _as_it_is,
+) -> None:
     """Write the nodes of `root` as a canonical archive. `mtime` gives each one's time in seconds.
+
+    `owner` may give other numbers to a user and a group.
 
     Raises IntegrityError for a device or a pipe, which no tree of ours has.
     """
@@ -93,11 +114,12 @@ def pack(root: Path, nodes: Iterable[Node], out: BinaryIO, *, mtime: Callable[[N
         status = node.status
         mode = stat.S_IMODE(status.st_mode)
         name = f"{node.path}/" if stat.S_ISDIR(status.st_mode) else node.path
-        common = {"mode": mode, "uid": status.st_uid, "gid": status.st_gid, "mtime": mtime(node), "xattrs": node.xattrs}
+        uid, gid = owner(status.st_uid, status.st_gid)
+        common: _Common = {"mode": mode, "uid": uid, "gid": gid, "mtime": mtime(node), "xattrs": node.xattrs}
         if stat.S_ISDIR(status.st_mode):
             out.write(_header(name if node.path else "./", "5", **common))
         elif stat.S_ISLNK(status.st_mode):
-            out.write(_header(name, "2", target=node.target, **{**common, "mode": 0o777}))
+            out.write(_header(name, "2", target=node.target, **common))
         elif not stat.S_ISREG(status.st_mode):
             raise IntegrityError(f"the tree has a device or a pipe at /{node.path}", where=f"/{node.path}")
         elif status.st_nlink > 1 and (first := seen.setdefault((status.st_dev, status.st_ino), node.path)) != node.path:

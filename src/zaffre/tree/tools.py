@@ -39,9 +39,9 @@ def tools_tree(
         settings = Settings((), Users(), STRIP_ALL, epoch, architecture)
         unpacked = unpack_all(packages, store=store, progress=progress)
         with progress.step(f"configure {len(packages)} packages as tools"):
-            nodes, times = build_root(unpacked, root, settings, sandbox=sandbox)
-            for node in reversed(nodes):
-                time = times(node)
+            built = build_root(unpacked, root, settings, sandbox=sandbox)
+            for node in reversed(built.nodes):
+                time = built.times(node)
                 os.utime(root / node.path, (time, time), follow_symlinks=False)
 
     held = store.tree(key)
