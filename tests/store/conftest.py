@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A store of one's own for each test, and real means to make trouble: other processes, a small file system."""
+"""A store of one's own for each test, and other processes that use it."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
+from support.trouble import OtherProcess, small_disk, unmet
 from zaffre.store import Store
+
+__all__ = ["small_disk", "unmet"]
 
 
 @pytest.fixture
@@ -23,82 +20,14 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def unmet() -> Callable[[str], NoReturn]:
-    """Skips on a laptop, fails in CI."""
+def other(store: Store) -> Iterator[Callable[[str], OtherProcess]]:
+    """Starts a Python program that has `store`."""
+    started: list[OtherProcess] = []
 
-    def tell(reason: str) -> NoReturn:
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-
-    return tell
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Path]:
-    """A real file system of 8 MiB."""
-    path = tmp_path / "small"
-    path.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "none", path], check=False, capture_output=True, text=True
-    )
-    if mounted.returncode:
-        unmet(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    yield path
-    subprocess.run(["umount", "--lazy", path], check=True)
-
-
-class Other:
-    """Another process that runs a Python program, told `ROOT`, the store's directory."""
-
-    def __init__(self, program: str, root: Path) -> None:
-        prologue = """
-import os, sys, time
-from pathlib import Path
-from zaffre.store import *
-store = Store(Path(sys.argv[1]))
-"""
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", prologue + program, root], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
-        )
-
-    def line(self) -> str:
-        """The next line it prints; waits for it."""
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def interrupt(self) -> None:
-        self._process.send_signal(signal.SIGINT)
-
-    def wait(self) -> tuple[int, str]:
-        output, _ = self._process.communicate(timeout=60)
-        return self._process.returncode, output
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
-
-
-@pytest.fixture
-def other(store: Store) -> Iterator[Callable[[str], Other]]:
-    started: list[Other] = []
-
-    def start(program: str) -> Other:
-        started.append(Other(program, store.root))
+    def start(program: str) -> OtherProcess:
+        started.append(OtherProcess(program, store.root))
         return started[-1]
 
     yield start
     for process in started:
         process.close()
-
-
-def eventually(condition: Callable[[], bool], *, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.01)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Other
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.trouble import OtherProcess
 from zaffre.digest import JSON, canonical_json
 from zaffre.errors import ToolError
 from zaffre.store import Action, ActionResult, MissingBlobError, Store, explain_difference
@@ -124,7 +124,7 @@ def test_a_failure_records_nothing_and_cleans_up(store: Store) -> None:
 
 
 def test_what_a_failed_tool_needs_to_be_run_again_is_kept_until_the_next_process(
-    store: Store, other: Callable[[str], Other]
+    store: Store, other: Callable[[str], OtherProcess]
 ) -> None:
     program = """
 from zaffre.errors import ToolError
@@ -150,7 +150,7 @@ def test_a_failed_tool_raises_its_error(store: Store) -> None:
         store.perform(ACTION, fail)
 
 
-def test_two_processes_do_the_work_once(store: Store, other: Callable[[str], Other]) -> None:
+def test_two_processes_do_the_work_once(store: Store, other: Callable[[str], OtherProcess]) -> None:
     program = """
 def produce(scratch):
     with open(store.root / "count", "a") as file:

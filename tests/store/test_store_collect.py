@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from conftest import Other, eventually
 
+from support.trouble import OtherProcess, eventually
 from zaffre.store import Action, ActionKey, ActionResult, Kind, Store, remove_tree
 from zaffre.store.collect import Entry, choose
 from zaffre.store.locks import acquire
@@ -85,7 +85,7 @@ def test_an_action_whose_output_went_is_done_again(store: Store) -> None:
     assert not store.perform(action, produce).cached
 
 
-def test_what_another_living_process_used_stays(store: Store, other: Callable[[str], Other]) -> None:
+def test_what_another_living_process_used_stays(store: Store, other: Callable[[str], OtherProcess]) -> None:
     digest, unused = store.add_bytes(b"theirs"), store.add_bytes(b"nobody's")
     for blob in (digest, unused):
         age(store.path(blob), 100)
@@ -156,7 +156,7 @@ def test_size_counts_what_lies_on_the_disk(store: Store, tmp_path: Path) -> None
     assert size.total_bytes == size.blob_bytes + size.tree_bytes + size.partial_bytes
 
 
-def test_leftovers_of_the_dead_go(store: Store, other: Callable[[str], Other]) -> None:
+def test_leftovers_of_the_dead_go(store: Store, other: Callable[[str], OtherProcess]) -> None:
     store.add_bytes(b"this process's session")
     process = other(
         "with store.scratch('s') as s: (s / 'f').write_bytes(b'x' * 9000); print('up', flush=True); time.sleep(99)"
@@ -172,7 +172,7 @@ def test_leftovers_of_the_dead_go(store: Store, other: Callable[[str], Other]) -
     assert store.size().leftover_bytes == 0
 
 
-def test_collecting_beside_builds_never_takes_what_they_use(store: Store, other: Callable[[str], Other]) -> None:
+def test_collecting_beside_builds_never_takes_what_they_use(store: Store, other: Callable[[str], OtherProcess]) -> None:
     builders = [
         other(
             f"""
@@ -193,7 +193,7 @@ print("well")
     assert [builder.wait() for builder in builders] == [(0, "well\n"), (0, "well\n")]
 
 
-def test_locks_exclude_and_leave_no_files(store: Store, other: Callable[[str], Other]) -> None:
+def test_locks_exclude_and_leave_no_files(store: Store, other: Callable[[str], OtherProcess]) -> None:
     process = other("with store.lock('a b/c'): print('held', flush=True); time.sleep(99)")
     assert process.line() == "held"
     (file,) = (store.root / "locks").glob("n-*")
@@ -205,7 +205,7 @@ def test_locks_exclude_and_leave_no_files(store: Store, other: Callable[[str], O
     assert list((store.root / "locks").glob("n-*")) == []
 
 
-def test_many_processes_count_under_a_lock(store: Store, other: Callable[[str], Other]) -> None:
+def test_many_processes_count_under_a_lock(store: Store, other: Callable[[str], OtherProcess]) -> None:
     program = """
 for _ in range(200):
     with store.lock("counter"):

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Other
 
+from support.trouble import OtherProcess
 from zaffre.digest import sha256_bytes, sha256_file
 from zaffre.errors import DiskFullError
 from zaffre.store import Action, ActionResult, Store
@@ -44,7 +44,7 @@ def unsound(store: Store) -> list[Path]:
     return [path for path in (store.root / "blobs").glob("*/*") if sha256_file(path) != path.name]
 
 
-def test_kill_9_in_the_middle_of_an_action(store: Store, other: Callable[[str], Other]) -> None:
+def test_kill_9_in_the_middle_of_an_action(store: Store, other: Callable[[str], OtherProcess]) -> None:
     process = other(HANGING)
     assert process.line() == "working"
     process.kill()
@@ -57,7 +57,7 @@ def test_kill_9_in_the_middle_of_an_action(store: Store, other: Callable[[str], 
 
 
 def test_the_waiting_process_goes_on_when_the_working_one_is_killed(
-    store: Store, other: Callable[[str], Other]
+    store: Store, other: Callable[[str], OtherProcess]
 ) -> None:
     first = other(HANGING)
     assert first.line() == "working"
@@ -67,7 +67,7 @@ def test_the_waiting_process_goes_on_when_the_working_one_is_killed(
     assert second.wait() == (0, "working\n")
 
 
-def test_kill_9_while_files_are_added(store: Store, other: Callable[[str], Other]) -> None:
+def test_kill_9_while_files_are_added(store: Store, other: Callable[[str], OtherProcess]) -> None:
     rng = random.Random(1)
     for _ in range(8):
         process = other(ADDING)
@@ -82,7 +82,7 @@ def test_kill_9_while_files_are_added(store: Store, other: Callable[[str], Other
     assert len(left) == 2, f"this process's directory and its lock: {left}"
 
 
-def test_ctrl_c_leaves_nothing_and_the_action_works_again(store: Store, other: Callable[[str], Other]) -> None:
+def test_ctrl_c_leaves_nothing_and_the_action_works_again(store: Store, other: Callable[[str], OtherProcess]) -> None:
     process = other(HANGING)
     assert process.line() == "working"
     process.interrupt()

@@ -3,15 +3,15 @@
 
 bubblewrap's outer process ends without waiting for the sandbox's pid 1. So that the CPU time of what ran
 is not lost, and no process of the sandbox outlives the call, we are the sub-reaper (prctl(2)) that inherits
-pid 1, whose number bubblewrap tells by --info-fd, and wait for it: with it, all of its namespace is gone.
+pid 1, which is in bubblewrap's process group, and wait for it: with it, all of its namespace is gone.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import selectors
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -47,52 +47,41 @@ class SandboxProcess(subprocess.Popen[bytes]):
         jobs: int | None = None,
     ) -> None:
         _become_subreaper()
-        self._info, info = os.pipe2(os.O_CLOEXEC)
-        try:
-            with _few_processors(jobs):
-                super().__init__(
-                    [words[0], "--info-fd", str(info), *words[1:]],
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=stderr,
-                    pass_fds=(*pass_fds, info),
-                    env={"PATH": os.defpath},
-                    umask=0o022,
-                    start_new_session=True,
-                )
-        except BaseException:
-            os.close(self._info)
-            self._info = -1
-            raise
-        finally:
-            os.close(info)
+        with _few_processors(jobs):
+            super().__init__(
+                words,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=pass_fds,
+                env={"PATH": os.defpath},
+                umask=0o022,
+                start_new_session=True,
+            )
+
+    def kill(self) -> None:
+        """Kills bubblewrap and the pid 1 that it is perhaps still making, whose tie to it may not yet be knotted."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self, timeout: float | None = None) -> int:
         code = super().wait(timeout)
-        self._wait_for_inner()
+        with suppress(ChildProcessError):  # no more of the process group is our child
+            while True:
+                pid, _, usage = os.wait4(-self.pid, os.WNOHANG)
+                if not pid:
+                    os.killpg(self.pid, signal.SIGKILL)
+                    _, _, usage = os.wait4(-self.pid, 0)
+                self.cpu_seconds += usage.ru_utime + usage.ru_stime
         return code
 
     def __exit__(self, *exception: object) -> None:
-        if self.poll() is None:
-            self.kill()
+        self.kill()
         for pipe in (self.stdin, self.stdout, self.stderr):
             if pipe is not None:
                 pipe.close()
         self.wait()
-
-    def _wait_for_inner(self) -> None:
-        if self._info < 0:
-            return
-        text = b""
-        while chunk := os.read(self._info, 4096):
-            text += chunk
-            if b"}" in chunk:
-                break
-        os.close(self._info)
-        self._info = -1
-        with suppress(ValueError, KeyError, ChildProcessError):
-            _, _, usage = os.wait4(json.loads(text)["child-pid"], 0)
-            self.cpu_seconds = usage.ru_utime + usage.ru_stime
 
 
 @dataclass(frozen=True)

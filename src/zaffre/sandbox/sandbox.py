@@ -87,20 +87,14 @@ class Sandbox:
                 clock_offset_seconds=self._clock_offset_seconds,
             )
         )
-        done = False
-        try:
+        with _removed_on_failure(stdout):
             with _input(stdin) as source, _output(stdout) as target:
                 ended = run_to_end(words, stdin=source, stdout=target, timeout=timeout, jobs=self._jobs)
-            failed = ended.returncode != 0 or ended.timed_out or ended.too_much_output
-            done = not failed or (not check and not ended.timed_out and not ended.too_much_output)
-        finally:
-            if not done and stdout is not None:
-                stdout.unlink(missing_ok=True)
-        if not done:
-            writable = [mount.source for mount in mounts if mount.writable]
-            writable += [path for path in (root, stdout.parent if stdout else None) if path is not None]
-            command = pasteable(words, privilege=privilege, stdin=_kept(stdin), stdout=stdout)
-            raise tool_error(argv, ended, command=command, timeout=timeout, writable=writable)
+            if ended.timed_out or ended.too_much_output or (check and ended.returncode != 0):
+                writable = [mount.source for mount in mounts if mount.writable]
+                writable += [path for path in (root, stdout.parent if stdout else None) if path is not None]
+                command = pasteable(words, privilege=privilege, stdin=_kept(stdin), stdout=stdout)
+                raise tool_error(argv, ended, command=command, timeout=timeout, writable=writable)
         return Completed(
             returncode=ended.returncode,
             stdout=ended.stdout,
@@ -179,6 +173,16 @@ class Sandbox:
             if request.clock_offset_seconds:
                 raise missing_faketime() from error
             raise
+
+
+@contextmanager
+def _removed_on_failure(path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if path is not None:
+            path.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
