@@ -133,7 +133,7 @@ def _xz(data: bytes) -> bytes:
     return lzma.compress(data, preset=0)
 
 
-_PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
+PACKERS: Mapping[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".xz": _xz,
     ".gz": lambda data: gzip.compress(data, mtime=0),
@@ -189,7 +189,7 @@ class Archive:
             name = f"main/binary-{architecture}/Packages"
             lines.append(f" {hashlib.sha256(plain).hexdigest()} {len(plain)} {name}")
             for suffix in suffixes:
-                data = _PACKERS[suffix](plain)
+                data = PACKERS[suffix](plain)
                 digest = hashlib.sha256(data).hexdigest()
                 folder = f"dists/{suite}/main/binary-{architecture}"
                 self.files[f"{folder}/Packages{suffix}"] = data
@@ -264,7 +264,7 @@ class Mirror:
         self._server.server_close()
 
     def fault(self, pattern: str, fault: Fault) -> None:
-        """Misbehave for paths (such as `debian/dists/stable/InRelease`) that match the pattern; the first one counts."""
+        """Misbehave for paths (`debian/dists/stable/InRelease`) that match the pattern; the first fault counts."""
         self._faults.append((pattern, fault))
 
     def mend(self) -> None:
@@ -322,7 +322,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, fault: Fault, headers: Mapping[str, str] | None = None) -> None:
         self.send_response(status)
-        for key, value in {**fault.headers, **(headers or {}), "Content-Length": str(len(body))}.items():
+        closing = {"Connection": "close"} if fault.drip else {}
+        for key, value in {**fault.headers, **(headers or {}), **closing, "Content-Length": str(len(body))}.items():
             self.send_header(key, value)
         self.end_headers()
         if fault.truncate is not None and len(body) > fault.truncate:

@@ -21,7 +21,6 @@ import httpx
 from zaffre.errors import DiskFullError
 from zaffre.store import disk_full_guard
 
-_CHUNK = 256 * 1024
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)\Z")
 _ABSENT = {404, 410}
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -156,7 +155,8 @@ class Downloader:
             raise DownloadError(f"it is larger than it may be ({announced} bytes, at most {limit})", wrong=True)
         total = recent = 0
         since = time.monotonic()
-        for chunk in response.iter_raw(_CHUNK):
+        # Without a chunk size: with one, httpx waits for a full chunk, and a dripping server is not noticed.
+        for chunk in response.iter_raw():
             if self._cancelled.is_set():
                 raise CancelledError
             total += len(chunk)

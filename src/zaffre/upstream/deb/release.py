@@ -156,7 +156,7 @@ def _files(section: str) -> dict[str, FileFact]:
 def _time(text: str) -> datetime:
     try:
         value = parsedate_to_datetime(text)
-    except (TypeError, IndexError) as error:
+    except (TypeError, IndexError, ValueError) as error:
         raise ValueError(f"{text[:80]!r} is not a date") from error
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
