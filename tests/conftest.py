@@ -1,38 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of every package share: the tools tree, skipped without on a laptop, a failure without in CI."""
+"""What tests of every package share. What is missing skips a test on a laptop and fails it in CI."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
-from zaffre.definition import reference_root
-from zaffre.errors import ZaffreError
-from zaffre.sandbox import Sandbox, ToolsTree
+from zaffre.sandbox import Sandbox
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support.lab import Lab, prepare
 
 
 @pytest.fixture(scope="session")
-def tools_sandbox() -> Iterator[Sandbox]:
-    """A sandbox with the reference distribution's locked tools, made in the user's store when it is not there.
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The reference distribution, locked afresh from the archive; shared by all workers of the session."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "lab"
+    try:
+        return prepare(root)
+    except pytest.fail.Exception as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no archive and no tools tree here: {error}")
 
-    `ZAFFRE_TEST_TOOLS` names a directory with a tools tree to use instead.
-    """
-    chosen = os.environ.get("ZAFFRE_TEST_TOOLS")
-    if chosen:
-        yield Sandbox(ToolsTree(Path(chosen), "chosen"))
-        return
-    work = Workspace()
-    work.distro = reference_root()
-    with work:
-        try:
-            sandbox = Making(work).sandbox
-        except ZaffreError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no tools tree: {error}")
-        yield sandbox
+
+@pytest.fixture(scope="session")
+def tools_sandbox(lab: Lab) -> Iterator[Sandbox]:
+    """A sandbox with the lab's locked tools."""
+    with lab.workspace() as work:
+        yield Making(work).sandbox

@@ -127,8 +127,8 @@ class Workspace:
             return
         from zaffre.sandbox import become_root_in_namespace
 
-        # Which user this was is asked of the environment later on: HOME and XDG_* stay as they are.
-        become_root_in_namespace([sys.executable, "-m", "zaffre", *sys.argv[1:]])
+        # HOME and XDG_* stay as they are, and so do all paths. -P: the folder we are in is no place to import from.
+        become_root_in_namespace([sys.executable, "-P", "-m", "zaffre", *sys.argv[1:]])
 
     def emit(self, value: JSON | BaseModel, text: Callable[[], str], *, as_json: bool) -> None:
         """Print a command's result to standard output: `value` as JSON, or `text()` for people."""

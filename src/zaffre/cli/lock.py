@@ -26,6 +26,10 @@ def lock(
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the lock answers the definition. Offline; 1 if not.")
     ] = False,
+    dropped: Annotated[
+        bool,
+        typer.Option("--dropped", help="Fetch all locked files; lock anew those that no mirror has any more."),
+    ] = False,
     arch: Annotated[
         list[str] | None, typer.Option("--arch", metavar="ARCH", help="Lock for this architecture too. Repeatable.")
     ] = None,
@@ -44,7 +48,29 @@ def lock(
     if check:
         _check(work, as_json=json)
         return
+    if dropped:
+        names, update = _dropped(work), True
+        if not names:
+            work.emit({"changed": False, "dropped": []}, lambda: "every locked file is in the store", as_json=json)
+            return
     _lock(work, update=(names or []) if update else None, architectures=arch or [], dry_run=dry_run, as_json=json)
+
+
+def _dropped(work: Workspace) -> list[str]:
+    """Names of the locked packages that no source has any more; all other files are in the store then."""
+    from zaffre.cli.making import Making
+    from zaffre.upstream.deb.fetch import DroppedError
+
+    making = Making(work)
+    names: list[str] = []
+    for locked in making.lock.sets:
+        try:
+            making.fetch(locked.packages)
+        except DroppedError as error:
+            names += error.names
+    if names:
+        work.progress.note(f"no mirror has these locked packages any more, so they are locked anew: {', '.join(names)}")
+    return names
 
 
 def _check(work: Workspace, *, as_json: bool) -> None:

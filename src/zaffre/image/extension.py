@@ -72,7 +72,7 @@ def build_extension(
 
 
 def place_extension(blob: Sha256, folder: Path, shop: Workshop) -> int:
-    place(shop.store.path(blob), folder / "extension.raw")
+    place(shop.store.verified(blob), folder / "extension.raw")
     return (folder / "extension.raw").stat().st_size
 
 

@@ -79,7 +79,7 @@ def place_host(plan: HostPlan, parts: HostParts, folder: Path, shop: Workshop) -
     """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written."""
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
-        place(shop.store.path(digest), folder / name)
+        place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
         esp = _stage_esp(plan, folder / "uki.efi", scratch, shop)
         layout = disk.DiskPlan(
@@ -144,7 +144,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
         root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
         for folder in (root, staging, generated):
             folder.mkdir()
-        extract_root(shop.store.path(plan.root), root, skip=lambda _: False)
+        extract_root(shop.store.verified(plan.root), root, skip=lambda _: False)
         write_generated(generated, state.initrd)
         spec = InitrdSpec(
             modules=image.initrd.modules,
@@ -195,7 +195,7 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
         root.mkdir()
         generated = {**state.root, _TRUST: shop.keys.verity_certificate.read_text()}
         customise(
-            shop.store.path(plan.root),
+            shop.store.verified(plan.root),
             root,
             image,
             distribution=plan.distribution,
@@ -248,10 +248,10 @@ def _uki_action(
         target = scratch / "uki.efi"
         uki.build_uki(
             target,
-            kernel=shop.store.path(kernel.outputs["kernel"]),
+            kernel=shop.store.verified(kernel.outputs["kernel"]),
             kernel_version=str(kernel.facts["version"]),
-            initrd=shop.store.path(kernel.outputs["initrd"]),
-            os_release=shop.store.path(root.outputs["os-release"]),
+            initrd=shop.store.verified(kernel.outputs["initrd"]),
+            os_release=shop.store.verified(root.outputs["os-release"]),
             arguments=arguments,
             architecture=shop.architecture,
             keys=shop.keys,

@@ -101,10 +101,11 @@ def _unpack_one(package: LockedPackage, *, store: Store, use_cache: bool) -> Unp
             outputs={"data": store.add_file(data, move=True), "index": store.add_bytes(index.to_bytes())}, facts={}
         )
 
-    outputs: Mapping[str, Sha256] = store.perform(action, produce, use_cache=use_cache).result.outputs
-    return Unpacked(
-        package, store.path(outputs["data"]), PackageIndex.from_bytes(store.path(outputs["index"]).read_bytes())
-    )
+    performed = store.perform(action, produce, use_cache=use_cache)
+    outputs: Mapping[str, Sha256] = performed.result.outputs
+    # What lay in the store since an earlier run is hashed again before it goes into a root.
+    blob = store.verified if performed.cached else store.path
+    return Unpacked(package, blob(outputs["data"]), PackageIndex.from_bytes(blob(outputs["index"]).read_bytes()))
 
 
 def read_package(deb: Path, data: Path, *, package: LockedPackage) -> PackageIndex:
