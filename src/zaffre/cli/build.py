@@ -12,11 +12,11 @@ import typer
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import amount, table
 from zaffre.errors import ExitCode
-from zaffre.manifest import MANIFEST_NAME, Manifest
 
 if TYPE_CHECKING:
     from zaffre.image import Build
     from zaffre.image.reproduce import Comparison
+    from zaffre.manifest import Manifest
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="An image of the definition ('zaffre show').")]
 ArchOption = Annotated[
@@ -69,6 +69,8 @@ def require_profile(profile: str) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
+    from zaffre.manifest import MANIFEST_NAME, Manifest
+
     return Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
 
 
