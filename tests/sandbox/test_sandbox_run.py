@@ -232,6 +232,12 @@ def test_a_mount_that_is_not_there_points_to_the_doctor(sandbox: Sandbox, tmp_pa
     assert "absent" in str(caught.value.details)
 
 
+@pytest.mark.parametrize("argv", [["mkfs.nosuch"], ["/etc/passwd"]])
+def test_what_cannot_be_started_is_an_error_even_when_failures_are_not(sandbox: Sandbox, argv: list[str]) -> None:
+    with pytest.raises(ToolError):
+        sandbox.run(argv, check=False, timeout=20)
+
+
 def test_missing_bubblewrap_says_how_to_get_it(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

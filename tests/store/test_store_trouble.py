@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from support.trouble import OtherProcess
 from zaffre.digest import sha256_bytes, sha256_file
-from zaffre.errors import DiskFullError
+from zaffre.errors import DiskFullError, WorldError
 from zaffre.store import Action, ActionResult, Store
 
 ACTION = Action("k", "l", {}, "")
@@ -150,6 +151,26 @@ def test_a_full_disk_while_recording(small_disk: Path) -> None:
     assert_full(caught, small_disk)
     assert store.lookup(action.key) is None
     assert files_below(small_disk / "store") == [store.root / "locks" / "collection"]
+
+
+def test_a_store_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(WorldError, match="the store cannot be made: Not a directory") as caught:
+        Store(tmp_path / "file" / "store")
+    assert "ZAFFRE_STORE" in str(caught.value.resolution)
+
+
+def test_a_disk_without_any_room_is_told_at_once(small_disk: Path) -> None:
+    subprocess.run(["dd", "if=/dev/zero", f"of={small_disk}/filler", "bs=64k"], check=False, capture_output=True)
+
+    def use() -> None:
+        store = Store(small_disk / "store")
+        for number in range(10_000):
+            store.add_bytes(str(number).encode())
+
+    with pytest.raises(DiskFullError) as caught:
+        use()
+    assert_full(caught, small_disk)
 
 
 def test_a_full_disk_while_making_a_tree(small_disk: Path) -> None:

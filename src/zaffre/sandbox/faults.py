@@ -17,7 +17,6 @@ _LINES = 20
 _FULL_TEXT = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 _FULL_SHARE = 0.02
 _NOT_FOUND = re.compile(r"^bwrap: execvp (?P<name>.*): No such file or directory$", re.MULTILINE)
-_BWRAP = re.compile(r"^bwrap: .*$", re.MULTILINE)
 
 
 def missing_bwrap() -> WorldError:
@@ -35,6 +34,15 @@ def missing_faketime() -> WorldError:
     )
 
 
+def stopped(ended: Ended) -> bool:
+    """Whether the program did not end by itself, or never began."""
+    return ended.timed_out or ended.too_much_output or _setup_failed(ended)
+
+
+def _setup_failed(ended: Ended) -> bool:
+    return ended.returncode == 1 and not ended.stdout and ended.stderr_tail.startswith("bwrap: ")
+
+
 def tool_error(
     argv: Sequence[str], ended: Ended, *, command: str, timeout: float, writable: Sequence[Path]
 ) -> ToolError | DiskFullError:
@@ -42,7 +50,6 @@ def tool_error(
     name = Path(argv[0]).name
     tail = "\n".join(ended.log_tail.splitlines()[-_LINES:])
     resolution = "paste the command to run it again in the same sandbox"
-    setup = _BWRAP.search(ended.stderr_tail) if ended.returncode == 1 else None
     if ended.timed_out:
         brief = f"{name} did not end within its {timeout:g} s and was stopped"
         resolution = f"a slow or busy machine may need to try again; {resolution}"
@@ -51,7 +58,7 @@ def tool_error(
     elif missing := _NOT_FOUND.search(ended.stderr_tail):
         brief = f"{missing['name']} is not in the tree that it should run in"
         resolution = "add the package that holds it to `packages` of [tools] in zaffre.toml, then run `zaffre lock`"
-    elif setup:
+    elif _setup_failed(ended):
         brief = f"the sandbox for {name} could not be set up"
         resolution = "run `zaffre doctor`: it says what the host lacks; " + resolution
     else:

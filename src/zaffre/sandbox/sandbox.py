@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from zaffre.sandbox.command import Request, bwrap_arguments, pasteable
-from zaffre.sandbox.faults import missing_bwrap, missing_faketime, tool_error
+from zaffre.sandbox.faults import missing_bwrap, missing_faketime, stopped, tool_error
 from zaffre.sandbox.model import Completed, Mount, ToolsTree
 from zaffre.sandbox.namespace import current_privilege
 from zaffre.sandbox.process import SandboxProcess, Stream, run_to_end
@@ -69,8 +69,8 @@ class Sandbox:
         """Runs a program to its end. `timeout` in seconds; `stdout` to a file, else captured (64 MiB at most).
 
         With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
-        (unless `check` is false), runs out of time or prints too much, and DiskFullError when it says
-        so and a writable mount is indeed full; a `stdout` file is removed then.
+        (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
+        when it says so and a writable mount is indeed full; a `stdout` file is removed then.
         """
         privilege = current_privilege()
         words = self._words(
@@ -90,7 +90,7 @@ class Sandbox:
         with _removed_on_failure(stdout):
             with _input(stdin) as source, _output(stdout) as target:
                 ended = run_to_end(words, stdin=source, stdout=target, timeout=timeout, jobs=self._jobs)
-            if ended.timed_out or ended.too_much_output or (check and ended.returncode != 0):
+            if stopped(ended) or (check and ended.returncode != 0):
                 writable = [mount.source for mount in mounts if mount.writable]
                 writable += [path for path in (root, stdout.parent if stdout else None) if path is not None]
                 command = pasteable(words, privilege=privilege, stdin=_kept(stdin), stdout=stdout)

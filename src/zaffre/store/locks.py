@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+from zaffre.store.errors import disk_full_guard
+
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,150}")
 
 
@@ -75,7 +77,8 @@ def acquire(
     """
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with disk_full_guard(path):
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
                 fcntl.flock(fd, mode | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from zaffre.errors import ToolError
+from zaffre.store.errors import disk_full_guard
 from zaffre.store.files import remove_tree
 from zaffre.store.locks import HeldLock, acquire
 
@@ -39,7 +40,8 @@ class Sessions:
         with self._guard:
             if self._directory is None or self._pid != os.getpid():
                 self.remove_leftovers()
-                self._open()
+                with disk_full_guard(self._folder):
+                    self._open()
             if self._directory is None:
                 raise AssertionError
             return self._directory
@@ -65,8 +67,9 @@ class Sessions:
         It is left in place when a tool failed, as the command that can be pasted to run the tool again
         needs it; the first session that begins after the end of this process removes it.
         """
-        path = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=self.directory()))
-        path.chmod(0o755)
+        with disk_full_guard(self._folder):
+            path = Path(tempfile.mkdtemp(prefix=f"{prefix}-", dir=self.directory()))
+            path.chmod(0o755)
         keep = False
         try:
             yield path
@@ -79,7 +82,8 @@ class Sessions:
 
     def temporary(self) -> Path:
         """A name for a new file in the session's directory."""
-        fd, name = tempfile.mkstemp(prefix="new-", dir=self.directory())
+        with disk_full_guard(self._folder):
+            fd, name = tempfile.mkstemp(prefix="new-", dir=self.directory())
         os.close(fd)
         return Path(name)
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from zaffre.digest import JSON, Sha256
+from zaffre.errors import WorldError
 from zaffre.store.action import Action, ActionKey, ActionResult, Performed, explain_difference
 from zaffre.store.blobs import Blobs
 from zaffre.store.check import Checker, VerifyReport
@@ -45,8 +46,15 @@ class Store:
         self.root = root.absolute()
         self._on_wait = on_wait
         self._layout = Layout(self.root)
-        with disk_full_guard(self.root):
-            self._layout.make()
+        try:
+            with disk_full_guard(self.root):
+                self._layout.make()
+        except OSError as error:
+            raise WorldError(
+                f"the store cannot be made: {error.strerror}",
+                where=str(error.filename),
+                resolution="choose a directory that you may write to by the environment variable ZAFFRE_STORE",
+            ) from error
         self._sessions = Sessions(self._layout.tmp)
         self._blobs = Blobs(self._layout, self._sessions)
         self._records = Records(self._layout, self._sessions)
