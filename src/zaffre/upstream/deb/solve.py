@@ -22,8 +22,9 @@ from zaffre.errors import DefinitionError, IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
 from zaffre.upstream.deb.aptwords import plain_reason
-from zaffre.upstream.deb.index import Indexes, Universe
-from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.deb.control import parse_stanza
+from zaffre.upstream.deb.index import Index, Indexes, Universe
+from zaffre.upstream.lock import LockedPackage, LockedSuite
 
 _HERE = "/tmp/solve"  # noqa: S108 - inside the sandbox, whose /tmp is its own
 _PROVIDER = "zaffre-provides"
@@ -31,6 +32,8 @@ _TIME_LIMIT = 300.0
 _INSTALL = re.compile(
     r"Inst (?P<name>[^\s:]+)(?::\S+)? (?:\[[^\]]*\] )?\((?P<version>\S+) .*\[(?P<architecture>[^\]\s]+)\]\)"
 )
+# Sums of other files, and what was judged when the Release was verified.
+_NOT_HERE = {"MD5Sum", "SHA1", "SHA256", "SHA512", "Acquire-By-Hash", "Valid-Until", "Signed-By"}
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
 _MOST_TRIALS = 6
 _CONFIGURATION = """\
@@ -159,24 +162,20 @@ class _Workshop:
         configuration = _CONFIGURATION.format(here=_HERE, architecture=universe.architecture)
         (directory / "apt.conf").write_text(configuration)
         self._mounts = [Mount(directory, _HERE, writable=True)]
-        sources: dict[tuple[str, str], dict[str, None]] = {}
+        suites: dict[LockedSuite, list[Index]] = {}
         for index in universe.indexes:
-            suite = index.suite
+            suites.setdefault(index.suite, []).append(index)
+        sources = ""
+        for suite, indexes in suites.items():
             below = f"{suite.archive}/dists/{suite.suite}"
             release = directory / below / "Release"
-            release.parent.mkdir(parents=True, exist_ok=True)
-            release.write_bytes(store.path(Sha256(suite.release_sha256)).read_bytes())
-            self._mounts.append(
-                Mount(index.path, f"{_HERE}/{below}/{index.component}/binary-{index.architecture}/Packages")
-            )
-            sources.setdefault((suite.archive, suite.suite), {})[index.component] = None
-        (directory / "sources.list").write_text(
-            "".join(
-                f"deb [trusted=yes arch={universe.architecture}] "
-                f"file:{_HERE}/{archive} {suite} {' '.join(components)}\n"
-                for (archive, suite), components in sources.items()
-            )
-        )
+            release.parent.mkdir(parents=True)
+            release.write_text(_release(store.path(Sha256(suite.release_sha256)).read_text(), indexes))
+            self._mounts += [Mount(index.path, f"{_HERE}/{below}/{_path(index)}") for index in indexes]
+            components = " ".join(dict.fromkeys(index.component for index in indexes))
+            options = f"trusted=yes arch={universe.architecture}"
+            sources += f"deb [{options}] file:{_HERE}/{suite.archive} {suite.suite} {components}\n"
+        (directory / "sources.list").write_text(sources)
         self._write_status(())
         completed = self._apt("apt-get", "-q", "update")
         if completed.returncode != 0:
@@ -251,6 +250,18 @@ class _Workshop:
             check=False,
         )
         return _Answer(completed.returncode, completed.stdout.decode(errors="replace"), completed.stderr_tail)
+
+
+def _path(index: Index) -> str:
+    return f"{index.component}/binary-{index.architecture}/Packages"
+
+
+def _release(verified: str, indexes: Sequence[Index]) -> str:
+    """The verified Release with its origin, pins and names, announcing just the indexes that are here."""
+    fields = parse_stanza(verified)
+    kept = "".join(f"{name}: {value}\n" for name, value in fields.items() if name not in _NOT_HERE)
+    sums = "".join(f" {index.sha256} {index.path.stat().st_size} {_path(index)}\n" for index in indexes)
+    return f"{kept}SHA256:\n{sums}"
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def version_key(version: str) -> VersionKey:
     Raises ValueError for what is not a version.
     """
     match = _FORM.match(version)
-    if match is None or not match[2]:
+    if match is None or not match[2] or (":" in match[2] and match[1] is None):
         raise ValueError(f"{version!r} is not a Debian version")
     return int(match[1] or 0), _part_key(match[2]), _part_key(match[3] or "")
 
