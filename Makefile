@@ -2,7 +2,7 @@
 # `make demo` and `make test` do all their own set-up, and can be run again cheaply.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench lock-python clean
+.PHONY: help setup demo test check format docs bench lock-python clean
 
 BIN := .venv/bin
 
@@ -27,6 +27,9 @@ check: setup ## lint, format, types, import contracts
 format: setup ## put the code into the house's form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: setup ## write docs/reference.md from the models
+	@$(BIN)/zaffre schema --markdown >docs/reference.md
 
 bench: setup ## measure size, build time and boot beside mkosi and mmdebstrap
 	@$(BIN)/python bench/run.py

@@ -82,6 +82,13 @@ def test_schema_is_json(zaffre: Shell) -> None:
     assert json.loads(zaffre.out)["$schema"].startswith("https://json-schema.org/")
 
 
+def test_the_reference_page_is_what_the_models_say(zaffre: Shell) -> None:
+    assert zaffre("schema", "--markdown") == 0
+    assert "| `packages` | list of string |" in zaffre.out
+    page = Path(__file__).parents[2] / "docs" / "reference.md"
+    assert page.read_text("utf-8") == zaffre.out, "the models have changed: make docs"
+
+
 def test_keys_are_made_once_and_listed(zaffre: Shell, tmp_path: Path) -> None:
     assert zaffre("keys", "list") == ExitCode.USAGE
     made = zaffre.json("keys", "init", "--owner", "Acme")

@@ -95,11 +95,16 @@ def _images(distribution: Distribution) -> str:
     return f"{title}\n\n" + table(rows, headers=("IMAGE", "KIND", "DESCRIPTION"))
 
 
-def schema(context: typer.Context) -> None:
+def schema(
+    context: typer.Context,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A page to read instead of JSON Schema.")] = False,
+) -> None:
     """Print the JSON Schema of the definition's files: every key, its type, default and meaning.
 
-    Example: zaffre schema > zaffre.schema.json
+    Examples: zaffre schema > zaffre.schema.json; zaffre schema --markdown > reference.md
     """
+    from zaffre.cli.reference import reference_page
     from zaffre.definition import json_schema
 
-    workspace(context).emit(json_schema(), str, as_json=True)
+    found = json_schema()
+    workspace(context).emit(found, lambda: reference_page(found), as_json=not markdown)
