@@ -1,2 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locked packages become one configured root file tree, and the definition is applied to it."""
+
+from zaffre.tree.configure import configured_root
+from zaffre.tree.customise import customise
+from zaffre.tree.inventory import Inventory, inventory_of
+from zaffre.tree.kmod import KernelModules
+from zaffre.tree.policy import STRIP_ALL, SetuidPolicy, setuid_policy
+from zaffre.tree.restore import extract_root
+from zaffre.tree.tools import tools_key, tools_tree
+from zaffre.tree.treecompare import Difference, Explained, compare_trees, unexplained
+
+__all__ = [
+    "STRIP_ALL",
+    "Difference",
+    "Explained",
+    "Inventory",
+    "KernelModules",
+    "SetuidPolicy",
+    "compare_trees",
+    "configured_root",
+    "customise",
+    "extract_root",
+    "inventory_of",
+    "setuid_policy",
+    "tools_key",
+    "tools_tree",
+    "unexplained",
+]

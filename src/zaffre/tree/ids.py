@@ -89,8 +89,11 @@ def plan_numbers(found: Users, locked: Users, *, fixed: Iterable[int]) -> Renumb
 
 
 def _free_below(start: int, taken: set[int]) -> int:
-    numbers = [*range(start, _LOWEST - 1, -1), *range(start, 1000)]
-    return next(number for number in numbers if number not in taken)
+    for numbers in (range(start, _LOWEST - 1, -1), range(start, 1000)):
+        for number in numbers:
+            if number not in taken:
+                return number
+    raise ValueError("no id below 1000 is free")
 
 
 def renumber(root: Path, locked: Users) -> Renumbering:

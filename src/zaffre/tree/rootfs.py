@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from zaffre.errors import IntegrityError
@@ -112,45 +112,3 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
                 yield path, status
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(path)
-
-
-def prune(root: Path, wanted_gone: Callable[[str], bool], kept: Callable[[str], bool]) -> list[str]:
-    """Remove every path that matches and is not kept; a folder goes only with nothing kept below it.
-
-    Both functions get absolute paths of the tree. Returns what was removed.
-    """
-    removed: list[str] = []
-    _prune(root, "", wanted_gone, kept, removed, inherited=False)
-    return removed
-
-
-def _prune(
-    root: Path,
-    folder: str,
-    wanted_gone: Callable[[str], bool],
-    kept: Callable[[str], bool],
-    removed: list[str],
-    *,
-    inherited: bool,
-) -> bool:
-    """Whether anything is left in the folder. `inherited`: a folder above is to go."""
-    left = False
-    with os.scandir(root / folder) as scanned:
-        entries = sorted(scanned, key=lambda one: one.name)
-    for entry in entries:
-        path = f"{folder}/{entry.name}" if folder else entry.name
-        keep = kept(f"/{path}")
-        gone = not keep and (inherited or wanted_gone(f"/{path}"))
-        if entry.is_dir(follow_symlinks=False):
-            inner = _prune(root, path, wanted_gone, kept, removed, inherited=gone)
-            if gone and not inner:
-                (root / path).rmdir()
-                removed.append(f"/{path}")
-            else:
-                left = True
-        elif gone:
-            (root / path).unlink()
-            removed.append(f"/{path}")
-        else:
-            left = True
-    return left

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The definition applied to a configured root: what an image takes away, lays over and switches on.
+
+The order matters: pruning before files are laid over (a file of the definition is never pruned), users before the
+owners of files, units after the files that may bring them, /var last, when all that writes there has run.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from zaffre.definition import Distribution, Image, User
+from zaffre.errors import DefinitionError
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.tree.cleanup import clean
+from zaffre.tree.identity import OS_RELEASE, os_release
+from zaffre.tree.kmod import KernelModules
+from zaffre.tree.overlay import give_owners, lay_files, lay_tree
+from zaffre.tree.prune import pruned_paths
+from zaffre.tree.restore import extract_root
+from zaffre.tree.rootfs import inside, read_text, remove, walk
+from zaffre.tree.tarball import read_tar
+from zaffre.tree.units import apply_units, preset
+from zaffre.tree.variable import make_var_recreatable
+
+_TARGET = "/run/target"
+_SECONDS = 120.0
+_MODULES = "usr/lib/modules"
+_SYSUSERS = "usr/lib/sysusers.d/zaffre.conf"
+_BOOT = ("vmlinuz", "vmlinuz.old", "initrd.img", "initrd.img.old")
+
+_DEBUG_SHELL = {
+    "usr/lib/systemd/system/zaffre-debug-shell.service": (
+        "[Unit]\nDescription=Root shell on the console, for development\n"
+        "After=systemd-user-sessions.service\nConflicts=shutdown.target\nBefore=shutdown.target\n\n"
+        "[Service]\nExecStart=/bin/sh -l\nEnvironment=TERM=linux HOME=/root\nWorkingDirectory=/root\n"
+        "StandardInput=tty\nStandardOutput=tty\nTTYPath=/dev/console\nTTYReset=yes\nRestart=always\n"
+        "IgnoreSIGPIPE=no\nKillMode=process\n"
+    ),
+    "usr/lib/systemd/system/multi-user.target.wants/zaffre-debug-shell.service": "->../zaffre-debug-shell.service",
+}
+
+
+def customise(
+    archive: Path,
+    root: Path,
+    image: Image,
+    *,
+    distribution: Distribution,
+    version: str,
+    generated: Mapping[str, str],
+    architecture: str,
+    epoch: int,
+    sandbox: Sandbox,
+) -> None:
+    """Extract the configured root `archive` below `root` and make it the tree of `image`.
+
+    `generated` are further files by relative path (a content `->target` makes a link), laid over last. The sandbox
+    needs the tools tree (depmod, systemctl, systemd-sysusers, systemd-tmpfiles). Times are not normalised: the
+    file system that is made of the tree has but one. Raises DefinitionError for what the definition asks in vain.
+    """
+    extract_root(archive, root, skip=_gone(archive, image))
+    _empty_boot(root)
+    prune_modules(root, image.kept_modules(), sandbox=sandbox)
+    base = read_text(root, OS_RELEASE)
+    for tree in image.files.trees:
+        lay_tree(root, distribution.path(tree))
+    lay_files(root, settings_files(image))
+    identity = distribution.identity
+    text = os_release(identity, image, version=version, architecture=architecture, base=base)
+    lay_files(root, {OS_RELEASE: text, "etc/issue": f"{identity.name} {identity.version} \\n \\l\n\n"})
+    lay_files(root, generated)
+    make_users(root, image.users, epoch=epoch, sandbox=sandbox)
+    give_owners(root, image.files.owners)
+    apply_units(root, image.units, sandbox=sandbox)
+    clean(root)
+    make_var_recreatable(root, sandbox=sandbox)
+
+
+def _gone(archive: Path, image: Image) -> Callable[[str], bool]:
+    with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        paths = [f"/{entry.path}" for entry in read_tar(content) if entry.path]
+    gone = pruned_paths(paths, prune=image.prune.paths, keep=image.prune.keep)
+    return lambda path: path in gone
+
+
+def settings_files(image: Image) -> dict[str, str]:
+    """Files that stand for single settings of the definition, by relative path. Pure."""
+    files: dict[str, str] = {}
+    if image.sysctl:
+        files["usr/lib/sysctl.d/99-zaffre.conf"] = "".join(f"{key} = {value}\n" for key, value in image.sysctl.items())
+    if image.kernel.load:
+        files["usr/lib/modules-load.d/zaffre.conf"] = "".join(f"{name}\n" for name in image.kernel.load)
+    if image.tmpfiles.lines:
+        files["usr/lib/tmpfiles.d/zaffre.conf"] = "".join(f"{line}\n" for line in image.tmpfiles.lines)
+    if text := preset(image.units):
+        files["usr/lib/systemd/system-preset/00-zaffre.preset"] = text
+    if image.debug:
+        files |= _DEBUG_SHELL
+    return files
+
+
+def _empty_boot(root: Path) -> None:
+    """The kernel is in the UKI, which is made from the configured root itself."""
+    for name in _BOOT:
+        remove(inside(root, name, follow=False))
+    boot = inside(root, "boot")
+    if boot.is_dir():
+        for entry in list(boot.iterdir()):
+            remove(entry)
+
+
+def prune_modules(root: Path, patterns: tuple[str, ...], *, sandbox: Sandbox) -> None:
+    """Keep only the modules that match, with all that they need, and write modules.dep and its kin anew.
+
+    A root without a kernel, or an image that names no module, is left as it is.
+    """
+    if not patterns or not inside(root, _MODULES).is_dir():
+        return
+    kernel = KernelModules.of_root(root)
+    kept = kernel.closure(patterns)
+    folder = root / _MODULES / kernel.version
+    for path in frozenset(kernel.paths.values()) - kept:
+        (folder / path).unlink(missing_ok=True)
+    for path, _ in reversed([*walk(folder)]):
+        place = folder / path
+        if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
+            place.rmdir()
+    sandbox.run(
+        ["depmod", "--basedir", _TARGET, kernel.version],
+        mounts=[Mount(root, _TARGET, writable=True)],
+        timeout=_SECONDS,
+    )
+
+
+def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sandbox) -> None:
+    """Make the image's own users by systemd-sysusers(8). Raises DefinitionError for a number that is taken."""
+    if not users:
+        return
+    taken = {"uid": _owners(root, "etc/passwd"), "gid": _owners(root, "etc/group")}
+    lines = []
+    for number, user in enumerate(users):
+        gid = user.gid if user.gid is not None else user.uid
+        for kind, value in (("uid", user.uid), ("gid", gid)):
+            other = taken[kind].get(value)
+            if other is not None and other != user.name:
+                raise DefinitionError(
+                    f"the {kind} {value} of {user.name} belongs to {other} already",
+                    where=f"users[{number}].{kind}",
+                    resolution="choose another number",
+                )
+            taken[kind][value] = user.name
+        lines.append(f"g {user.name} {gid}")
+        lines.append(f'u {user.name} {user.uid}:{gid} "{user.name}" {user.home} {user.shell}')
+        lines.extend(f"m {user.name} {group}" for group in user.groups)
+    lay_files(root, {_SYSUSERS: "".join(f"{line}\n" for line in lines)})
+    sandbox.run(
+        ["systemd-sysusers", f"--root={_TARGET}", f"{_TARGET}/{_SYSUSERS}"],
+        mounts=[Mount(root, _TARGET, writable=True)],
+        env={"SOURCE_DATE_EPOCH": str(epoch)},
+        timeout=_SECONDS,
+    )
+
+
+def _owners(root: Path, path: str) -> dict[int, str]:
+    rows = [line.split(":") for line in read_text(root, path).splitlines()]
+    return {int(row[2]): row[0] for row in rows if len(row) > 2}

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is in a root file tree, by package and by folder, and what of it faces other users or the network."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zaffre.tree.rootfs import inside, read_text
+from zaffre.tree.tarball import Node, scan
+from zaffre.tree.units import FOLDERS, is_enabled, unit_names
+from zaffre.upstream.deb.control import parse_stanzas
+
+_DATABASES = ("usr/lib/sysimage/dpkg", "var/lib/dpkg")
+_LISTENS = ("ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenNetlink", "ListenSpecial")
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PackageShare(_Model):
+    """A package and what is left of it in the tree. A file that hard links share counts once."""
+
+    name: str
+    version: str
+    architecture: str
+    files: int
+    bytes: int
+
+
+class FolderShare(_Model):
+    path: str
+    files: int
+    bytes: int
+
+
+class PrivilegedFile(_Model):
+    """A file that gives its caller rights: setuid, setgid, or capabilities by their numbers (capability.h)."""
+
+    path: str
+    mode: str
+    owner: str
+    capabilities: tuple[int, ...] = ()
+
+
+class ListeningUnit(_Model):
+    """A socket unit. `enabled`: something pulls it in at boot, and it is not masked."""
+
+    name: str
+    listens: tuple[str, ...]
+    enabled: bool
+
+
+class Inventory(_Model):
+    """`bytes` are apparent sizes of regular files; folders are those of two levels below /usr, else of one."""
+
+    packages: tuple[PackageShare, ...]
+    folders: tuple[FolderShare, ...]
+    files: int
+    directories: int
+    links: int
+    bytes: int
+    unpackaged: FolderShare = Field(description="what no package has: generated files, files of the definition")
+    privileged: tuple[PrivilegedFile, ...]
+    listening: tuple[ListeningUnit, ...]
+
+
+def inventory_of(root: Path) -> Inventory:
+    """Read a tree, configured or customised. Packages are known by dpkg's lists, in either place of its database."""
+    nodes = scan(root)
+    files = _regular_files(nodes)
+    owners = _owners(root)
+    shares: dict[str, list[int]] = {}
+    folders: dict[str, list[int]] = {}
+    for path, size in files.items():
+        for totals, key in ((shares, owners.get(path, "")), (folders, _folder(path))):
+            total = totals.setdefault(key, [0, 0])
+            total[0] += 1
+            total[1] += size
+    loose = shares.pop("", [0, 0])
+    return Inventory(
+        packages=tuple(_packages(root, shares)),
+        folders=tuple(
+            FolderShare(path=path, files=count, bytes=size)
+            for path, (count, size) in sorted(folders.items(), key=lambda one: (-one[1][1], one[0]))
+        ),
+        files=len(files),
+        directories=sum(stat.S_ISDIR(node.status.st_mode) for node in nodes),
+        links=sum(stat.S_ISLNK(node.status.st_mode) for node in nodes),
+        bytes=sum(files.values()),
+        unpackaged=FolderShare(path="", files=loose[0], bytes=loose[1]),
+        privileged=tuple(_privileged(nodes)),
+        listening=tuple(_listening(root)),
+    )
+
+
+def _regular_files(nodes: list[Node]) -> dict[str, int]:
+    """Sizes by path, each hard-linked file at its first path."""
+    seen: set[tuple[int, int]] = set()
+    files: dict[str, int] = {}
+    for node in nodes:
+        status = node.status
+        if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            files[node.path] = status.st_size
+    return files
+
+
+def _folder(path: str) -> str:
+    parts = path.split("/")[:-1]
+    return "/" + "/".join(parts[:2] if parts[:1] == ["usr"] else parts[:1])
+
+
+def _database(root: Path) -> Path | None:
+    places = (inside(root, folder) for folder in _DATABASES)
+    return next((place for place in places if (place / "status").is_file()), None)
+
+
+def _owners(root: Path) -> dict[str, str]:
+    """Package by path. dpkg lists paths as shipped: `/lib/x` is looked up where the link `/lib` leads."""
+    database = _database(root)
+    owners: dict[str, str] = {}
+    parents: dict[str, str] = {}
+    for listing in sorted((database / "info").glob("*.list")) if database else ():
+        for line in listing.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+            parent, _, name = line.rpartition("/")
+            if parent not in parents:
+                resolved = inside(root, parent).relative_to(root).as_posix()
+                parents[parent] = "" if resolved == "." else f"{resolved}/"
+            owners[f"{parents[parent]}{name}"] = listing.name.removesuffix(".list")
+    return owners
+
+
+def _packages(root: Path, shares: dict[str, list[int]]) -> Iterator[PackageShare]:
+    database = _database(root)
+    status = (database / "status").read_text(encoding="utf-8", errors="surrogateescape") if database else ""
+    rows = []
+    for stanza in parse_stanzas(status):
+        name, architecture = stanza["Package"], stanza["Architecture"]
+        count, size = shares.get(name, shares.get(f"{name}:{architecture}", [0, 0]))
+        rows.append(
+            PackageShare(name=name, version=stanza["Version"], architecture=architecture, files=count, bytes=size)
+        )
+    yield from sorted(rows, key=lambda row: (-row.bytes, row.name, row.architecture))
+
+
+def _privileged(nodes: list[Node]) -> Iterator[PrivilegedFile]:
+    for node in nodes:
+        mode = node.status.st_mode
+        capability = dict(node.xattrs).get("security.capability", b"")
+        if stat.S_ISREG(mode) and (mode & (stat.S_ISUID | stat.S_ISGID) or capability):
+            yield PrivilegedFile(
+                path=f"/{node.path}",
+                mode=f"{stat.S_IMODE(mode):04o}",
+                owner=f"{node.status.st_uid}:{node.status.st_gid}",
+                capabilities=_capabilities(capability),
+            )
+
+
+def _capabilities(value: bytes) -> tuple[int, ...]:
+    """The permitted set of struct vfs_cap_data (linux/capability.h): a magic, then permitted and inheritable words."""
+    if len(value) < 20:
+        return ()
+    low, _, high, _ = struct.unpack_from("<4I", value, 4)
+    return tuple(number for number in range(64) if (low | high << 32) >> number & 1)
+
+
+def _listening(root: Path) -> Iterator[ListeningUnit]:
+    for name in sorted(unit for unit in unit_names(root) if unit.endswith(".socket")):
+        texts = [
+            read_text(root, f"{folder}/{name}") for folder in FOLDERS if inside(root, f"{folder}/{name}").is_file()
+        ]
+        pairs = [line.partition("=") for line in texts[0].splitlines()] if texts else []
+        listens = tuple(f"{key.strip()}={value.strip()}" for key, _, value in pairs if key.strip() in _LISTENS)
+        if listens:
+            yield ListeningUnit(name=name, listens=listens, enabled=is_enabled(root, name))

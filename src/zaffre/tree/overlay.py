@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of the definition, and files that Zaffre generates, laid over a root file tree."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from zaffre.errors import DefinitionError
+from zaffre.tree.rootfs import inside, make_folder, make_link, read_text, remove, write_bytes
+
+_OWNER = re.compile(r"(?P<user>[^:]+):(?P<group>[^:]+):(?P<mode>[0-7]{3,4})")
+
+
+def lay_tree(root: Path, source: Path) -> None:
+    """Lay the content of a directory over the root: folders are joined, files and links replace what is there.
+
+    Owner is root; mode 0755 for what its owner may execute, else 0644, whatever umask it was checked out with.
+    Raises DefinitionError for anything that is no file, link or folder.
+    """
+    if not source.is_dir():
+        raise DefinitionError(
+            "the directory does not exist", where=str(source), resolution="create it, or mend `files.trees`"
+        )
+    for folder, folders, files in os.walk(source):
+        folders.sort()
+        here = Path(folder)
+        below = here.relative_to(source).as_posix()
+        for name in [name for name in folders if not (here / name).is_symlink()]:
+            make_folder(root, f"{below}/{name}")
+        for name in sorted([*files, *(name for name in folders if (here / name).is_symlink())]):
+            path = here / name
+            if path.is_symlink():
+                make_link(root, f"{below}/{name}", str(path.readlink()))
+            elif path.is_file():
+                _replace(root, f"{below}/{name}", path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
+            else:
+                raise DefinitionError("only files, links and folders can be laid over an image", where=str(path))
+
+
+def lay_files(root: Path, files: Mapping[str, str]) -> None:
+    """Write generated files (mode 0644). A content that begins with `->` is the target of a link."""
+    for path, content in files.items():
+        if content.startswith("->"):
+            make_link(root, path, content.removeprefix("->"))
+        else:
+            _replace(root, path, content.encode(), 0o644)
+
+
+def _replace(root: Path, path: str, content: bytes, mode: int) -> None:
+    place = inside(root, path, follow=False)
+    if place.is_symlink():
+        remove(place)
+    write_bytes(root, path, content, mode=mode)
+    os.chown(inside(root, path), 0, 0)
+
+
+def give_owners(root: Path, owners: Mapping[str, str]) -> None:
+    """Apply `files.owners` ("user:group:mode" by absolute path), by the root's own users. Raises DefinitionError."""
+    users, groups = _ids(root, "etc/passwd"), _ids(root, "etc/group")
+    for path, text in owners.items():
+        where = f'files.owners."{path}"'
+        match = _OWNER.fullmatch(text)
+        if match is None:
+            raise DefinitionError(f"{text!r} is not user:group:mode", where=where)
+        place = inside(root, path)
+        if not place.exists():
+            raise DefinitionError(f"the image has no {path}", where=where)
+        for kind, known in (("user", users), ("group", groups)):
+            if match[kind] not in known:
+                raise DefinitionError(
+                    f"the image has no {kind} {match[kind]}",
+                    where=where,
+                    resolution="add it to `users`, or install the package that makes it",
+                )
+        os.chown(place, users[match["user"]], groups[match["group"]])
+        place.chmod(int(match["mode"], 8))
+
+
+def _ids(root: Path, path: str) -> dict[str, int]:
+    rows = [line.split(":") for line in read_text(root, path).splitlines()]
+    return {row[0]: int(row[2]) for row in rows if len(row) > 2}
