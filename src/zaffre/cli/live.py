@@ -19,6 +19,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
@@ -55,6 +56,7 @@ class LiveProgress:
             TextColumn("{task.description}", markup=False),
             _Measured(BarColumn(bar_width=30)),
             _Measured(DownloadColumn()),
+            _Measured(TransferSpeedColumn()),
             TimeElapsedColumn(),
             console=console,
             transient=True,

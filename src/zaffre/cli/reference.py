@@ -57,7 +57,7 @@ def _default(value: Schema) -> str:
 def _meaning(value: Schema, definitions: Schema) -> str:
     """What is said of the key, else what is said of the table that it holds."""
     said = value.get("description") or definitions.get(_named(value), {}).get("description", "")
-    return " ".join(str(said).replace("|", "\\|").split())
+    return " ".join(str(said).replace("|", "\\|").replace("<", "&lt;").split())
 
 
 def _type(value: Schema) -> str:
