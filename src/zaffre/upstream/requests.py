@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
-from zaffre.digest import Sha256
+from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
 from zaffre.upstream.deb.solve import SetRequest
 from zaffre.upstream.lock import Lock, LockedSet
@@ -107,6 +107,8 @@ def _wanted(
         provides=request.provides,
         recommends=request.recommends,
     )
+    if base is not None:  # which of the packages are its own decides what its set holds
+        digest = sha256_json({"request": digest, "base": base, "named": sorted(named)})
     return Wanted(request, digest, upstream, kind, base, named)
 
 

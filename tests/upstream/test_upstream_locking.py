@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zaffre lock` as a whole: a small distribution, a simulated archive, the host's apt in place of the tools tree's."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pysequoia import Tsk
+
+from support.repository import NOW, Archive, Deb, Mirror, keyring
+from support.upstreams import QUICK, mirrors, said
+from zaffre.definition import load_distribution
+from zaffre.errors import DefinitionError, IntegrityError, WorldError
+from zaffre.sandbox import Sandbox, ToolsTree
+from zaffre.store import Store
+from zaffre.upstream import Lock, LockedSet, User, Users, load_lock, save_lock
+from zaffre.upstream.deb import missing
+from zaffre.upstream.locking import Locking, World, lock_distribution
+from zaffre.upstream.requests import check_lock
+
+pytestmark = [
+    pytest.mark.tools,
+    pytest.mark.skipif(
+        "CI" not in os.environ and not (shutil.which("apt-get") and shutil.which("bwrap")),
+        reason="needs apt and bubblewrap",
+    ),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the simulated tools are for amd64"),
+]
+
+HOST = """
+kind = "host"
+packages = ["app"]
+provides = ["initramfs-tool"]
+[kernel]
+package = "kernel-{arch}"
+"""
+SYSEXT = """
+kind = "sysext"
+base = "host"
+packages = ["extra"]
+[[extract]]
+package = "app"
+paths = ["/usr/bin/app"]
+"""
+DISTRIBUTION = """
+[distribution]
+id = "test"
+name = "Test Linux"
+version = "1"
+[defaults]
+upstream = "stable"
+[tools]
+packages = ["mkfs"]
+"""
+UPSTREAM = """
+family = "deb"
+keyring = "archive.asc"
+architectures = ["amd64", "arm64"]
+[[suites]]
+archive = "debian"
+suite = "stable"
+components = ["main"]
+"""
+
+
+def package(name: str, version: str = "1.0-1", architecture: str = "all", **fields: str) -> Deb:
+    return Deb(name, version, architecture, fields=fields)
+
+
+@dataclass
+class Workshop:
+    """A distribution's directory, its archive, and a world that records what locking asks of it."""
+
+    root: Path
+    archive: Archive
+    mirror: Mirror
+    key: Tsk
+    store: Store
+    asked: list[LockedSet] = field(default_factory=list)
+    learned: list[LockedSet] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text)
+
+    def publish(self, **more: object) -> None:
+        self.archive.publish([self.key], architectures=("amd64", "arm64"), **more)  # type: ignore[arg-type]
+
+    @contextmanager
+    def tools(self, one: LockedSet) -> Iterator[Sandbox]:
+        assert not missing(one.packages, self.store)
+        self.asked.append(one)
+        yield Sandbox(ToolsTree(Path("/"), "host"))
+
+    def learn(self, one: LockedSet, sandbox: Sandbox) -> Users:
+        assert not missing(one.packages, self.store)
+        assert sandbox.tools
+        self.learned.append(one)
+        return Users(users=one.users.users or (User(name="daemon", uid=100, gid=100),))
+
+    @property
+    def world(self) -> World:
+        return World(
+            mirrors=mirrors(self.mirror.url), store=self.store, tools=self.tools, learn_users=self.learn, limits=QUICK
+        )
+
+    def lock(self, old: Lock | None = None, **more: object) -> Locking:
+        more.setdefault("now", NOW + timedelta(minutes=1))
+        return lock_distribution(load_distribution(self.root), old, self.world, **more)  # type: ignore[arg-type]
+
+    def stale(self, lock: Lock | None) -> list[str]:
+        return [str(one) for one in check_lock(load_distribution(self.root), lock)]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, key: Tsk, store: Store) -> Iterator[Workshop]:
+    root = tmp_path / "distro"
+    for name in ("images", "upstreams"):
+        (root / name).mkdir(parents=True)
+    (root / "upstreams" / "archive.asc").write_bytes(keyring(key))
+    archive = Archive()
+    for deb in (
+        package("base", architecture="amd64", Essential="yes"),
+        package("base", architecture="arm64", Essential="yes"),
+        package("apt", architecture="amd64"),
+        package("mkfs"),
+        package("app", Depends="libapp"),
+        package("libapp", Source="app"),
+        package("extra", Depends="libextra"),
+        package("libextra"),
+        package("kernel-amd64", architecture="amd64", Depends="initramfs-tool"),
+        package("kernel-arm64", architecture="arm64", Depends="initramfs-tool"),
+    ):
+        archive.add(deb)
+    with Mirror({"debian": archive}) as mirror:
+        shop = Workshop(root, archive, mirror, key, store)
+        shop.write("zaffre.toml", DISTRIBUTION)
+        shop.write("upstreams/stable.toml", UPSTREAM)
+        shop.write("images/host.toml", HOST)
+        shop.write("images/check.toml", SYSEXT)
+        shop.publish()
+        yield shop
+
+
+def content(lock: Lock, name: str, architecture: str = "amd64") -> dict[str, str]:
+    return {one.name: one.version for one in lock.set(name, architecture).packages}
+
+
+def test_the_first_lock(shop: Workshop, tmp_path: Path) -> None:
+    done = shop.lock()
+    assert done.changed
+    assert content(done.lock, "tools").keys() == {"base", "mkfs"}
+    assert content(done.lock, "host").keys() == {"base", "app", "libapp", "kernel-amd64"}
+    # apt came from the bootstrap resolver, once; the tools that it solved did the rest
+    assert [one.name for one in shop.asked] == ["seed", "tools", "tools"]
+    assert content_of(shop.asked[0]) == {"base", "apt"}
+    assert [one.name for one in shop.learned] == ["host"]
+    assert done.lock.set("host", "amd64").users.users[0].uid == 100
+    assert [one.added for one in done.diff.sets] == [True, True, True]
+    assert shop.stale(done.lock) == []
+    save_lock(done.lock, tmp_path / "zaffre.lock")
+    assert load_lock(tmp_path / "zaffre.lock") == done.lock
+
+
+def content_of(one: LockedSet) -> set[str]:
+    return {package.name for package in one.packages}
+
+
+def test_a_sysext_has_what_it_names_and_what_its_base_lacks(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    assert content(lock, "check").keys() == {"app", "extra", "libextra"}
+    assert lock.set("check", "amd64").packages[0] in lock.set("host", "amd64").packages
+
+
+def test_a_current_lock_needs_no_network(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    count = len(shop.mirror.requests)
+    again = shop.lock(lock)
+    assert not again.changed
+    assert again.lock is lock
+    assert len(shop.mirror.requests) == count
+
+
+def test_new_versions_wait_for_update(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    for name, more in (("app", {"Depends": "libapp"}), ("libapp", {"Source": "app"}), ("libextra", {})):
+        shop.archive.add(package(name, "1.1-1", **more))
+    shop.publish(date=NOW + timedelta(seconds=5))
+    assert not shop.lock(lock).changed
+    shop.asked.clear()
+    done = shop.lock(lock, update=["libapp"])
+    assert content(done.lock, "host")["app"] == content(done.lock, "check")["app"] == "1.1-1"  # one source
+    assert content(done.lock, "check")["libextra"] == "1.0-1"
+    assert shop.asked[0].name == "tools"  # the locked tools, and no bootstrap
+    changes = {one.name: [str(change) for change in one.changes] for one in done.diff.sets}
+    assert changes == {
+        "tools": [],
+        "check": ["app 1.0-1 -> 1.1-1"],
+        "host": ["app 1.0-1 -> 1.1-1", "libapp 1.0-1 -> 1.1-1"],
+    }
+    assert done.lock.serial == 2
+    everything = shop.lock(lock, update=[])
+    assert content(everything.lock, "check")["libextra"] == "1.1-1"
+    assert everything.lock.set("host", "amd64").users == lock.set("host", "amd64").users
+
+
+def test_an_update_without_news_changes_nothing(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    assert not shop.lock(lock, update=[]).changed
+
+
+def test_update_of_what_is_not_locked(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    with pytest.raises(DefinitionError) as caught:
+        shop.lock(lock, update=["libap"])
+    text = said(caught.value)
+    assert "--update: the lock has no package and no source 'libap'" in text
+    assert "did you mean 'libapp'" in text
+
+
+def test_a_changed_definition_is_noticed_offline_and_keeps_the_rest(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    shop.archive.add(package("app", "1.1-1", Depends="libapp"))
+    shop.publish()
+    shop.write("images/host.toml", HOST.replace('["app"]', '["app", "extra"]'))
+    assert shop.stale(lock) == [
+        "host (amd64): the definition asks for extra, which the lock does not have",
+        "check (amd64): the definition asks for other packages, suites or virtual packages than when it was locked",
+    ]
+    done = shop.lock(lock)
+    assert content(done.lock, "host") == content(lock, "host") | {"extra": "1.0-1", "libextra": "1.0-1"}
+    assert shop.stale(done.lock) == []
+
+
+def test_no_lock_and_strange_locks_are_stale(shop: Workshop) -> None:
+    assert shop.stale(None) == ["zaffre.lock (all): there is no lock yet"]
+    lock = shop.lock().lock
+    (shop.root / "images" / "check.toml").unlink()
+    assert shop.stale(lock) == ["check (amd64): is in the lock, but the definition has no such image"]
+    assert content(shop.lock(lock).lock, "host")
+    assert shop.stale(lock.model_copy(update={"distribution": "other", "sets": lock.sets[:1]})) == [
+        "zaffre.lock (all): is the lock of another distribution, 'other'",
+        "host (amd64): is not in the lock",
+    ]
+
+
+def test_a_base_that_moved_alone_makes_its_sysext_stale(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    host = lock.set("host", "amd64")
+    moved = host.model_copy(
+        update={"packages": tuple(one.model_copy(update={"version": "9"}) for one in host.packages)}
+    )
+    changed = lock.model_copy(update={"sets": tuple(moved if one.name == "host" else one for one in lock.sets)})
+    assert shop.stale(changed) == ["check (amd64): its base 'host' has another version of app"]
+
+
+def test_a_second_architecture(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    done = shop.lock(lock, architectures=["amd64", "arm64"])
+    assert content(done.lock, "host", "arm64").keys() == {"base", "app", "libapp", "kernel-arm64"}
+    # its scripts cannot be run here: it starts from the ids that are known
+    assert done.lock.set("host", "arm64").users == lock.set("host", "amd64").users
+    assert [one.architecture for one in shop.learned] == ["amd64"]
+    assert done.lock.find("tools", "arm64") is None
+    again = shop.lock(done.lock)  # the architectures of the lock stay
+    assert not again.changed
+    assert shop.stale(done.lock) == []
+
+
+def test_locked_tools_that_the_mirror_dropped_are_locked_anew(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    shop.archive.remove("mkfs")
+    shop.archive.remove("libapp")
+    shop.archive.add(package("mkfs", "1.1-1"))
+    shop.archive.add(package("libapp", "1.1-1", Source="app"))
+    shop.publish(date=NOW + timedelta(seconds=9))
+    fresh = replace_store(shop)
+    done = fresh.lock(lock, update=["libapp", "mkfs"])
+    assert [one.name for one in fresh.asked] == ["seed", "tools", "tools"]
+    assert content(done.lock, "tools")["mkfs"] == "1.1-1"
+    assert content(done.lock, "host") == content(lock, "host") | {"libapp": "1.1-1"}
+
+
+def replace_store(shop: Workshop) -> Workshop:
+    return replace(shop, store=Store(shop.root.parent / "empty"), asked=[], learned=[])
+
+
+def test_a_kept_version_that_is_gone_moves_and_is_reported(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    shop.archive.remove("libapp")
+    shop.archive.add(package("libapp", "1.1-1", Source="app"))
+    shop.publish()
+    shop.write("images/host.toml", HOST.replace('["app"]', '["app", "extra"]'))
+    done = shop.lock(lock)
+    assert done.released[("host", "amd64")] == ("libapp",)
+    assert content(done.lock, "host")["libapp"] == "1.1-1"
+    assert content(done.lock, "host")["app"] == "1.0-1"
+
+
+def test_an_old_release_is_refused(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    shop.publish(date=NOW - timedelta(days=1))
+    with pytest.raises(IntegrityError) as caught:
+        shop.lock(lock, update=[])
+    assert "the Release is older than the one that is locked" in said(caught.value)
+
+
+def test_nothing_is_lost_when_the_mirror_is_down(shop: Workshop) -> None:
+    shop.archive.files.clear()
+    with pytest.raises(WorldError) as caught:
+        shop.lock()
+    assert "no mirror of 'debian' has the suite 'stable'" in said(caught.value)
+
+
+def test_unknown_packages_of_an_image(shop: Workshop) -> None:
+    shop.write("images/host.toml", HOST.replace('["app"]', '["ap"]'))
+    with pytest.raises(DefinitionError) as caught:
+        shop.lock()
+    assert "host: packages: 'ap' is in no suite of the upstream for amd64" in said(caught.value)
+
+
+def test_versions_of_locks_count_within_a_day(shop: Workshop) -> None:
+    lock = shop.lock().lock
+    shop.write("images/host.toml", HOST.replace('["app"]', '["app", "extra"]'))
+    assert shop.lock(lock).lock.version == f"{NOW + timedelta(minutes=1):%Y%m%d}.2"
+    tomorrow = NOW + timedelta(days=1)
+    assert shop.lock(lock, now=tomorrow).lock.version == f"{tomorrow:%Y%m%d}.1"
