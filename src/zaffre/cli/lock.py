@@ -22,7 +22,9 @@ def lock(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="With --update: only these packages (or sources).")
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Take the newest versions instead of the locked ones.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take the newest versions instead of the locked ones.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only say whether the lock answers the definition. Offline; 1 if not.")
     ] = False,
@@ -80,9 +82,7 @@ def _check(work: Workspace, *, as_json: bool) -> None:
 
     making = Making(work)
     distribution = work.distribution
-    stale = check_lock(
-        distribution, load_lock(distribution.lock_file), tools_architecture=making.tools_architecture
-    )
+    stale = check_lock(distribution, load_lock(distribution.lock_file), tools_architecture=making.tools_architecture)
     lines = [str(one) for one in stale]
     plain: JSON = {"answers": not stale, "reasons": list(lines)}
     work.emit(
@@ -94,9 +94,7 @@ def _check(work: Workspace, *, as_json: bool) -> None:
         raise typer.Exit(ExitCode.FINDING)
 
 
-def _lock(
-    work: Workspace, *, update: list[str] | None, architectures: list[str], dry_run: bool, as_json: bool
-) -> None:
+def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str], dry_run: bool, as_json: bool) -> None:
     from zaffre.cli.making import Making
     from zaffre.upstream import load_lock, save_lock
     from zaffre.upstream.locking import World, lock_distribution

@@ -141,9 +141,7 @@ class Making:
             keys=self.signing_keys,
             signer=self.work.keys.release_signer(),
             progress=self.work.progress,
-            tools_key=tools_key(
-                self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH
-            ),
+            tools_key=tools_key(self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH),
             sandbox=lambda: self.sandbox,
             fetch=self.fetch,
         )

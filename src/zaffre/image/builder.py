@@ -129,7 +129,7 @@ class Builder:
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Report:
-        wanted = {entry.package for entry in (*job.image.extract, *job.image.oci)}
+        wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
         chosen = tuple(package for package in job.locked.packages if package.name in wanted)
         if missing := wanted - {package.name for package in chosen}:
             raise DefinitionError(

@@ -16,6 +16,8 @@ from pathlib import Path
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import NoteSection
+from elftools.elf.segments import InterpSegment
 
 from zaffre.errors import DefinitionError
 
@@ -140,24 +142,26 @@ def _read(path: Path) -> _Needs:
 
 
 def _parse(elf: ELFFile) -> _Needs:
-    interpreter = next((segment.get_interp_name() for segment in elf.iter_segments("PT_INTERP")), None)
+    interpreter = next(
+        (segment.get_interp_name() for segment in elf.iter_segments() if isinstance(segment, InterpSegment)), None
+    )
     needed: list[str] = []
     run_path: list[str] = []
     dynamic = elf.get_section_by_name(".dynamic")
     if isinstance(dynamic, DynamicSection):
         for tag in dynamic.iter_tags():
-            if tag.entry.d_tag == "DT_NEEDED":
-                needed.append(tag.needed)
-            elif tag.entry.d_tag == "DT_RUNPATH":
-                run_path.extend(tag.runpath.split(":"))
-            elif tag.entry.d_tag == "DT_RPATH":
-                run_path.extend(tag.rpath.split(":"))
+            kind = tag.entry.d_tag
+            if kind == "DT_NEEDED":
+                needed.append(str(tag.needed))  # type: ignore[attr-defined]  # set by the tag's kind
+            elif kind in {"DT_RUNPATH", "DT_RPATH"}:
+                value = tag.runpath if kind == "DT_RUNPATH" else tag.rpath  # type: ignore[attr-defined]
+                run_path.extend(str(value).split(":"))
     return _Needs(interpreter, tuple(needed), tuple(run_path), tuple(_on_demand(elf)))
 
 
 def _on_demand(elf: ELFFile) -> Iterable[str]:
     section = elf.get_section_by_name(_DLOPEN_NOTE)
-    if section is None:
+    if not isinstance(section, NoteSection):
         return
     for note in section.iter_notes():
         description = note["n_desc"]

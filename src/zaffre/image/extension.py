@@ -28,7 +28,7 @@ def build_extension(
     distribution: Distribution, image: Image, packages: Sequence[LockedPackage], shop: Workshop
 ) -> Sha256:
     """The blob of the signed extension image. `packages` is the locked set; only named files of it are used."""
-    wanted = {entry.package for entry in (*image.extract, *image.oci)}
+    wanted = {one.package for one in image.extract} | {one.package for one in image.oci}
     chosen = {package.name: package for package in packages if package.name in wanted}
     action = Action(
         kind="sysext",

@@ -16,7 +16,7 @@ from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
-from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd
+from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd, useless_for_initrd
 from zaffre.image.output import place
 from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.state import state_files
@@ -144,7 +144,6 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
         root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
         for folder in (root, staging, generated):
             folder.mkdir()
-        extract_root(shop.store.verified(plan.root), root, skip=lambda _: False)
         write_generated(generated, state.initrd)
         spec = InitrdSpec(
             modules=image.initrd.modules,
@@ -154,6 +153,8 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             trees=(generated, *((tree,) if tree else ())),
             triplet=uki.triplet(shop.architecture),
         )
+        archive = shop.store.verified(plan.root)
+        extract_root(archive, root, skip=useless_for_initrd(archive, spec))
         stage_initrd(root, staging, spec)
         version = KernelModules.of_root(root).version
         packed = scratch / "initrd.zst"

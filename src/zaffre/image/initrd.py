@@ -9,19 +9,24 @@ Format: cpio "newc" (kernel Documentation/driver-api/early-userspace/buffer-form
 from __future__ import annotations
 
 import lzma
+import mmap
 import os
+import posixpath
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.tree.kmod import KernelModules
+from zaffre.tree import KernelModules
+from zaffre.tree.tarball import read_tar
 
 _USR_MERGE = ("bin", "sbin", "lib", "lib64")
 _MOUNT_POINTS = ("dev", "proc", "run", "sys", "sysroot", "tmp", "var")
+_WHOLE = ("boot/", "etc/", "usr/lib/")
 _PACK_SECONDS = 300.0
 
 
@@ -35,6 +40,36 @@ class InitrdSpec:
     units: tuple[str, ...]
     trees: tuple[Path, ...]
     triplet: str
+
+
+def useless_for_initrd(archive: Path, spec: InitrdSpec) -> Callable[[str], bool]:
+    """Which absolute paths of a configured root need not be extracted to stage an initrd from it.
+
+    Libraries, units, settings and the kernel are kept whole; of the large folders only named programs, links and
+    what the globs of `spec.files` match.
+    """
+    with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        entries = {entry.path: (entry.kind, entry.target) for entry in read_tar(content)}
+    wanted = {path.lstrip("/") for path in spec.programs}
+    for path in list(wanted):
+        here = path
+        while entries.get(here, ("", ""))[0] in {"1", "2"}:
+            kind, target = entries[here]
+            joined = target if kind == "1" or target.startswith("/") else f"{posixpath.dirname(here)}/{target}"
+            here = posixpath.normpath(joined).lstrip("/")
+            if here in wanted:
+                break
+            wanted.add(here)
+    patterns = [pattern.lstrip("/") for pattern in spec.files]
+
+    def useless(path: str) -> bool:
+        inner = path.lstrip("/")
+        kind = entries.get(inner, ("5", ""))[0]
+        if kind not in {"0", "1"} or inner.startswith(_WHOLE) or inner in wanted:
+            return False
+        return not any(fnmatchcase(inner, pattern) for pattern in patterns)
+
+    return useless
 
 
 def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:

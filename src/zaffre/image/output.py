@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from zaffre.digest import sha256_file
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest, Report
-from zaffre.store import copy_sparse, disk_full_guard
+from zaffre.store import copy_sparse, disk_full_guard, hash_file
 
 REPORT_NAME = "build.json"
 
@@ -59,7 +58,7 @@ def describe_artifacts(folder: Path) -> dict[str, Artifact]:
     """Every file of a build that the manifest vouches for."""
     outside = {MANIFEST_NAME, SIGNATURE_NAME, REPORT_NAME}
     return {
-        path.name: Artifact(sha256=sha256_file(path), size=path.stat().st_size)
+        path.name: Artifact(sha256=hash_file(path), size=path.stat().st_size)
         for path in sorted(folder.iterdir())
         if path.name not in outside
     }

@@ -19,6 +19,9 @@ from zaffre.machine.architecture import Architecture
 NOTIFY_PORT = "org.zaffre.notify"
 """Name of the virtio port on which a guest reports; udev gives it as /dev/virtio-ports/<name>."""
 
+_IPV6_NETWORK = "fd5a:6166:6672:6500::/64"
+"""A unique local prefix (RFC 4193). QEMU's own default, fec0::/64, is of a scope that RFC 3879 took out of use."""
+
 
 class Accelerator(StrEnum):
     """How guest code is run: by the processor's virtualisation, or translated."""
@@ -176,8 +179,11 @@ def _disks(disks: tuple[Disk, ...]) -> list[str]:
 def _network(network: Network) -> list[str]:
     if network is Network.NONE:
         return []
-    # No option ROM: the firmware must not try to boot from the network.
-    return ["-netdev", "user,id=network,ipv4=on,ipv6=on", "-device", "virtio-net-pci,netdev=network,romfile="]
+    return [
+        *("-netdev", f"user,id=network,ipv4=on,ipv6=on,ipv6-net={_IPV6_NETWORK}"),
+        # No option ROM: the firmware must not try to boot from the network.
+        *("-device", "virtio-net-pci,netdev=network,romfile="),
+    ]
 
 
 def _tpm(spec: MachineSpec, channels: Channels) -> list[str]:

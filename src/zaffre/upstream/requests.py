@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
@@ -75,41 +75,36 @@ def tools_wanted(distribution: Distribution, architecture: str) -> Wanted:
 def image_wanted(distribution: Distribution, image: Image, architecture: str) -> Wanted:
     """What an image calls for. A sysext is solved together with its base, and keeps what it adds to it."""
     machine = Architecture(architecture)
+    upstream = distribution.upstream_of(image)
     named = image.requested_packages(machine)
-    packages, provides, recommends = set(named), set(image.provides), image.recommends
-    base = distribution.image(image.base) if image.base else None
-    if base is not None:
-        packages |= set(base.requested_packages(machine))
-        provides |= set(base.provides)
-        recommends = base.recommends
-    request = SetRequest(image.name, _sorted(packages), str(machine), _sorted(provides), recommends)
-    return _wanted(
-        request,
-        distribution.upstream_of(image),
-        image.kind,
-        base=base.name if base else None,
-        named=frozenset(named),
+    request = SetRequest(image.name, named, str(machine), _sorted(image.provides), image.recommends)
+    if image.base is None:
+        return _wanted(request, upstream, image.kind)
+    base = image_wanted(distribution, distribution.image(image.base), architecture)
+    joined = SetRequest(
+        image.name,
+        _sorted((*named, *base.request.packages)),
+        str(machine),
+        _sorted((*request.provides, *base.request.provides)),
+        base.request.recommends,
     )
+    # Which packages are its own and which its base's decides what its set holds, so both are in the digest.
+    digest = sha256_json({"joined": _digest(joined, upstream), "own": sorted(named), "base": base.digest})
+    return Wanted(joined, digest, upstream, image.kind, image.base, frozenset(named))
 
 
-def _wanted(
-    request: SetRequest,
-    upstream: Upstream,
-    kind: Kind | None,
-    *,
-    base: str | None = None,
-    named: frozenset[str] = frozenset(),
-) -> Wanted:
-    digest = packages_digest(
+def _wanted(request: SetRequest, upstream: Upstream, kind: Kind | None) -> Wanted:
+    return Wanted(request, _digest(request, upstream), upstream, kind)
+
+
+def _digest(request: SetRequest, upstream: Upstream) -> Sha256:
+    return packages_digest(
         upstream,
         request.packages,
         architecture=Architecture(request.architecture),
         provides=request.provides,
         recommends=request.recommends,
     )
-    if base is not None:  # which of the packages are its own decides what its set holds
-        digest = sha256_json({"request": digest, "base": base, "named": sorted(named)})
-    return Wanted(request, digest, upstream, kind, base, named)
 
 
 def all_wanted(
@@ -188,5 +183,5 @@ def base_moved(locked: LockedSet, lock: Lock, base: str) -> str | None:
     return f"its base '{base}' has another version of {', '.join(moved)}" if moved else None
 
 
-def _sorted(names: Sequence[str] | set[str]) -> tuple[str, ...]:
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))

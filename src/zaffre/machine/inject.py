@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Units that are given to a guest from outside, for one boot, without changing its image.
+
+systemd-debug-generator(8), version 256 and later, makes units and drop-ins of credentials; without that
+generator in the image nothing happens. They reach the initrd too, where a condition keeps them from running.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+
+from zaffre.machine.spec import NOTIFY_PORT
+
+READY_UNIT = "zaffre-ready.service"
+CHECK_UNIT = "zaffre-check.service"
+CHECK_DISK = "zaffre-check"
+"""Serial of the disk that holds the check's extension."""
+
+# exec, not oneshot: a job that runs until the system is settled would itself keep it from being so.
+_UNIT = """\
+[Unit]
+Description={description}
+ConditionPathExists=!/etc/initrd-release
+After=multi-user.target
+
+[Service]
+Type=exec
+{service}
+StandardOutput=journal+console
+StandardError=journal+console
+TimeoutStopSec=5
+"""
+
+_READY = (
+    'until [ -e "$$port" ]; do sleep 0.2; done; '
+    "state=$$(systemctl is-system-running --wait); "
+    'printf \'{"event":"ready","state":"%s"}\\\\n\' "$$state" >"$$port"'
+)
+
+
+def ready_credentials() -> dict[str, bytes]:
+    """The guest says {"event": "ready", "state": "running" | "degraded" | …} once its boot has settled."""
+    service = f"Environment=port=/dev/virtio-ports/{NOTIFY_PORT}\nExecStart=/bin/sh -c '{_escaped(_READY)}'"
+    return _unit(READY_UNIT, _UNIT.format(description="Tell that the system is up", service=service))
+
+
+def check_credentials(
+    *, nonce: str, extension: str, image_policy: str, setting_paths: tuple[str, ...]
+) -> Mapping[str, bytes]:
+    """What `guest/start.sh` and the program in the check's extension read.
+
+    `extension` is the name in the extension's release file; `setting_paths` are relative to /proc/sys.
+    """
+    service = "ImportCredential=zaffre.*\nExecStart=/bin/sh %d/zaffre.start"
+    start = resources.files("zaffre.machine").joinpath("guest", "start.sh").read_bytes()
+    return {
+        **_unit(CHECK_UNIT, _UNIT.format(description="Check of this system", service=service)),
+        "zaffre.start": start,
+        "zaffre.nonce": nonce.encode(),
+        "zaffre.extension": extension.encode(),
+        "zaffre.policy": image_policy.encode(),
+        "zaffre.sysctl": "".join(f"{path}\n" for path in setting_paths).encode(),
+    }
+
+
+def _unit(name: str, text: str) -> dict[str, bytes]:
+    return {
+        f"systemd.extra-unit.{name}": text.encode(),
+        f"systemd.unit-dropin.multi-user.target~{name.partition('.')[0]}": f"[Unit]\nWants={name}\n".encode(),
+    }
+
+
+def _escaped(script: str) -> str:
+    return script.replace("'", "'\\''")
