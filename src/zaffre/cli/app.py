@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zaffre.cli import build, definition, doctor, keys, lock, store, verify
+from zaffre.cli import build, definition, doctor, inventory, keys, lock, store, verify
 from zaffre.cli.context import workspace
 
 DEFINE = "Say what it is"
@@ -94,6 +94,7 @@ def make_app() -> typer.Typer:
     app.command("lock", rich_help_panel=BUILD)(lock.lock)
     app.command("build", rich_help_panel=BUILD)(build.build)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
+    app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)
     app.add_typer(store.app, name="store", rich_help_panel=CARE)
