@@ -214,7 +214,10 @@ class Archive:
 
 @dataclass
 class Fault:
-    """How a mirror misbehaves for a path. `times`: only so often (None: always); sizes in bytes, times in seconds."""
+    """How a mirror misbehaves for a path. `times`: only so often (None: always); sizes in bytes, times in seconds.
+
+    `drip`: bytes every 50 ms. `hang`: bytes after which it falls silent with the connection open.
+    """
 
     status: int = 200
     truncate: int | None = None
@@ -222,6 +225,7 @@ class Fault:
     endless: bool = False
     delay: float = 0.0
     drip: int = 0
+    hang: int | None = None
     no_range: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
     times: int | None = None
@@ -331,14 +335,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         try:
-            if not fault.drip:
+            if fault.hang is not None:
+                self.wfile.write(body[: fault.hang])
+                self.wfile.flush()
+                self.owner.stopping.wait(30)
+            elif fault.drip:
+                for position in range(0, len(body), fault.drip):
+                    self.wfile.write(body[position : position + fault.drip])
+                    self.wfile.flush()
+                    if self.owner.stopping.wait(0.05):
+                        break
+            else:
                 self.wfile.write(body)
                 return
-            for position in range(0, len(body), fault.drip):
-                self.wfile.write(body[position : position + fault.drip])
-                self.wfile.flush()
-                if self.owner.stopping.wait(0.05):
-                    break
         except OSError:
             pass
         self.close_connection = True

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ from pysequoia import Tsk
 
 from support.repository import Archive, Fault, Mirror
 from support.upstreams import QUICK, Refresh, mirrors, said
-from zaffre.errors import IntegrityError, WorldError
+from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.store import Store
 from zaffre.upstream.deb import DroppedError, bootstrap_resolve, fetch, missing
 from zaffre.upstream.lock import LockedPackage
@@ -231,3 +234,49 @@ def test_no_mirror_says_how_to_set_one(packages: tuple[LockedPackage, ...], stor
     assert "no mirror is known for the archive 'debian'" in text
     for way in ("--mirror debian=URL", "ZAFFRE_MIRROR", "mirrors.toml", "/etc/apt/sources.list"):
         assert way in text
+
+
+def test_a_full_disk(large: LockedPackage, mirror: Mirror, store: Store) -> None:
+    store.partial(large.digest).symlink_to("/dev/full")
+    with pytest.raises(DiskFullError) as caught:
+        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+    assert "no room left on the file system" in said(caught.value)
+    assert not store.partial(large.digest).is_symlink()
+
+
+INTERRUPTED = """
+import sys
+sys.path[:0] = sys.argv[3:]
+from pathlib import Path
+from support.upstreams import mirrors
+from zaffre.store import Store
+from zaffre.upstream import LockedPackage
+from zaffre.upstream.deb import fetch
+package = LockedPackage.model_validate_json(sys.argv[1])
+fetch([package], mirrors(sys.argv[2].split()[0]), Store(Path(sys.argv[2].split()[1])))
+"""
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("fault", [Fault(drip=20), Fault(hang=60)])
+def test_interrupted_and_run_again(
+    large: LockedPackage, mirror: Mirror, store: Store, kind: signal.Signals, fault: Fault
+) -> None:
+    """Ctrl-C ends at once, even while a mirror is silent; what had come is not fetched again."""
+    mirror.fault("debian/pool/*", fault)
+    argv = [sys.executable, "-c", INTERRUPTED, large.model_dump_json(), f"{mirror.url} {store.root}", *sys.path]
+    with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as child:
+        until = time.monotonic() + 10
+        while not store.partial(large.digest).exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        time.sleep(0.2)
+        began = time.monotonic()
+        child.send_signal(kind)
+        assert child.wait(timeout=10) != 0
+        assert time.monotonic() - began < 2
+    had = store.partial(large.digest).stat().st_size
+    assert had > 0
+    mirror.mend()
+    mirror.requests.clear()
+    fetch([large], mirrors(mirror.url), store, limits=QUICK)
+    assert [request.range for request in mirror.requests] == [f"bytes={had}-"]

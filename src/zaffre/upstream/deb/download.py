@@ -4,18 +4,21 @@
 from __future__ import annotations
 
 import re
+import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 import certifi
+import httpcore
 import httpx
 
 from zaffre.errors import DiskFullError
@@ -65,6 +68,7 @@ class Downloader:
         self.limits = limits or Limits()
         self._cancelled = Event()
         self._down: dict[str, str] = {}
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._client = httpx.Client(
             verify=_tls(),
             follow_redirects=True,
@@ -83,8 +87,12 @@ class Downloader:
         self._client.close()
 
     def cancel(self) -> None:
-        """Make all transfers end soon, with CancelledError; what they have stays for a resume."""
+        """Make all transfers end now, with CancelledError; what they have stays for a resume."""
         self._cancelled.set()
+        # Closing a socket does not wake the thread that waits on it; shutting it down does.
+        for connected in list(self._sockets):
+            with suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
 
     def read(self, url: str, *, limit: int) -> bytes:
         """A small file of unknown size, at most `limit` bytes. Raises DownloadError."""
@@ -144,6 +152,7 @@ class Downloader:
             with disk_full_guard(path), path.open("ab" if have else "wb") as file:
                 for chunk in self._body(response, limit=size - have):
                     file.write(chunk)
+                    file.flush()  # what has come survives kill -9
                     advance(len(chunk))
         except DiskFullError:
             path.unlink(missing_ok=True)
@@ -172,8 +181,17 @@ class Downloader:
 
     @contextmanager
     def _request(self, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
-        with self._client.stream("GET", url, headers=headers) as response:
+        with self._client.stream("GET", url, headers=headers, extensions={"trace": self._trace}) as response:
             yield response
+
+    def _trace(self, event: str, info: Mapping[str, object]) -> None:
+        """Learn of the sockets (httpcore's trace extension), so that `cancel` can reach them."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            stream = info.get("return_value")
+            if isinstance(stream, httpcore.NetworkStream):
+                found = stream.get_extra_info("socket")
+                if isinstance(found, socket.socket):
+                    self._sockets.add(found)
 
     @staticmethod
     def _expect(response: httpx.Response, accepted: set[int]) -> None:
@@ -209,6 +227,8 @@ class Downloader:
                 failure = DownloadError(f"no answer for {self.limits.silence:g} seconds", again=True)
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 failure = DownloadError(str(error) or type(error).__name__, again=True)
+            if self._cancelled.is_set():
+                raise CancelledError
             failures = 1 if progress() > before else failures + 1
             if not failure.again:
                 raise failure
