@@ -31,12 +31,17 @@ _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a mirror may cost. Times in seconds; the rate is a mean over `window`, below which a mirror is 'slow'."""
+    """What a mirror may cost. Times in seconds; the rate is a mean over `window`, below which a mirror is 'slow'.
+
+    A small file of unknown size gets half of the attempts, each no longer than `small_file`: it is what a mirror
+    is judged by, and another mirror may be waiting.
+    """
 
     connect: float = 10.0
     silence: float = 20.0
     window: float = 30.0
     least_bytes_per_second: int = 4096
+    small_file: float = 120.0
     attempts: int = 4
     backoff: float = 0.5
     longest_wait: float = 30.0
@@ -102,10 +107,13 @@ class Downloader:
             received.clear()
             with self._request(url, {}) as response:
                 self._expect(response, {200})
+                until = time.monotonic() + self.limits.small_file
                 for chunk in self._body(response, limit=limit):
                     received.extend(chunk)
+                    if time.monotonic() > until:
+                        raise DownloadError(f"it takes longer than {self.limits.small_file:g} seconds")
 
-        self._retry(url, attempt, lambda: len(received))
+        self._retry(url, attempt, lambda: 0, attempts=(self.limits.attempts + 1) // 2)
         return bytes(received)
 
     def save(self, url: str, path: Path, *, size: int, advance: Callable[[int], None]) -> bool:
@@ -142,7 +150,7 @@ class Downloader:
             if _size(path) < size:
                 raise DownloadError(f"it ended after {_size(path)} of {size} bytes", again=True)
 
-        self._retry(url, attempt, lambda: _size(path))
+        self._retry(url, attempt, lambda: _size(path), attempts=self.limits.attempts)
         return resumed
 
     def _append(
@@ -204,7 +212,7 @@ class Downloader:
         error.wait = _retry_after(response)
         raise error
 
-    def _retry(self, url: str, attempt: Callable[[], None], progress: Callable[[], int]) -> None:
+    def _retry(self, url: str, attempt: Callable[[], None], progress: Callable[[], int], *, attempts: int) -> None:
         """Try again after passing failures, each time later; an attempt that got further does not count."""
         host = httpx.URL(url).netloc.decode("ascii", "replace")
         failures = rounds = 0
@@ -232,7 +240,7 @@ class Downloader:
             failures = 1 if progress() > before else failures + 1
             if not failure.again:
                 raise failure
-            if failures >= self.limits.attempts or rounds >= 4 * self.limits.attempts:
+            if failures >= attempts or rounds >= 4 * attempts:
                 if unreachable:
                     self._down[host] = str(failure)
                 raise failure
