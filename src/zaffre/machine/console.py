@@ -81,6 +81,12 @@ class ConsoleLog:
         if _ORDER.index(stage) > _ORDER.index(self.stage):
             self.stage = stage
 
+    @staticmethod
+    def plain(data: bytes) -> bytes:
+        """Text and line ends only."""
+        text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n").replace("\r", "\n")
+        return "\n".join(_UNPRINTABLE.sub("", line) for line in text.split("\n")).replace("\n", "\r\n").encode()
+
     def _judge(self, line: str) -> None:
         for stage, sign in _SIGNS:
             if sign.search(line):

@@ -39,7 +39,9 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
 def _line(name: str, title: str, *, passed: bool, found: str, wanted: str) -> CheckLine:
     if passed:
         return CheckLine(name=name, title=title, verdict=Verdict.PASSED, found=found)
-    return CheckLine(name=name, title=title, verdict=Verdict.FAILED, found=found or "nothing was reported", wanted=wanted)
+    return CheckLine(
+        name=name, title=title, verdict=Verdict.FAILED, found=found or "nothing was reported", wanted=wanted
+    )
 
 
 def _noted(name: str, title: str, found: str) -> CheckLine:
@@ -89,7 +91,7 @@ def _verity(facts: Facts, expected: Expectations) -> CheckLine:
     arguments = facts.get("system.command-line").text.split()
     promised = next((word.partition("=")[2] for word in arguments if word.startswith("roothash=")), None)
     # dm-verity's table (kernel, admin-guide/device-mapper/verity.rst): the digest is the ninth parameter.
-    actual = table[10] if len(table) > 10 and table[2] == "verity" else None
+    actual = table[11] if len(table) > 11 and table[2] == "verity" else None
     verified = len(status) > 3 and status[2:4] == ["verity", "V"]
     passed = verified and actual is not None and actual == promised and expected.root_hash in {None, actual}
     if actual is None:
@@ -112,7 +114,9 @@ def _verity(facts: Facts, expected: Expectations) -> CheckLine:
 def _usr(facts: Facts, _: Expectations) -> CheckLine:
     write = facts.get("usr.write")
     passed = write.status > 0 and "Read-only file system" in write.text
-    found = "refused: read-only file system" if passed else write.text or ("it was written" if write.status == 0 else "")
+    found = (
+        "refused: read-only file system" if passed else write.text or ("it was written" if write.status == 0 else "")
+    )
     return _line("usr", "a write to /usr", passed=passed, found=found, wanted="refused")
 
 
@@ -143,7 +147,9 @@ def _container(facts: Facts, expected: Expectations) -> CheckLine:
     run = facts.get("container.run")
     passed = run.status == 0 and f"nonce {expected.nonce}" in run.text.splitlines() and "pid 1" in run.text.splitlines()
     image = facts.get("container.import").text.removeprefix("unpacking ").partition(" ")[0]
-    trouble = next((facts.get(name).text for name in ("container.run", "container.import") if facts.get(name).status), "")
+    trouble = next(
+        (facts.get(name).text for name in ("container.run", "container.import") if facts.get(name).status), ""
+    )
     found = f"{image} ran under containerd and crun" if passed else _tail(trouble or run.text)
     return _line("container", "a container", passed=passed, found=found, wanted="runs, prints what it was given, ends")
 
@@ -169,7 +175,9 @@ def _cgroups(facts: Facts, _: Expectations) -> CheckLine:
     by_systemd = unit.get("ActiveState") == "active" and unit.get("ControlGroup", "").endswith("/zaffre-probe.scope")
     runtimes = _systemd_runtimes(facts.get("containerd.config").text)
     passed = by_systemd and bool(runtimes)
-    found = f"systemd's ({_some(runtimes)})" if passed else f"unit {_some([*unit.values()])}; runtimes {_some(runtimes)}"
+    found = (
+        f"systemd's ({_some(runtimes)})" if passed else f"unit {_some([*unit.values()])}; runtimes {_some(runtimes)}"
+    )
     return _line(
         "cgroups",
         "the container's control group",
@@ -183,7 +191,9 @@ def _systemd_runtimes(text: str) -> list[str]:
     """Names of the runtimes of Kubernetes' interface (CRI) whose control groups are systemd's."""
     try:
         plugins = tomllib.loads(text)["plugins"]
-        cri = next(plugins[name] for name in plugins if name in {"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"})
+        cri = next(
+            plugins[name] for name in plugins if name in {"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime"}
+        )
         runtimes = cri["containerd"]["runtimes"]
         return [name for name, runtime in runtimes.items() if runtime.get("options", {}).get("SystemdCgroup") is True]
     except (tomllib.TOMLDecodeError, KeyError, StopIteration, AttributeError, TypeError):
@@ -198,7 +208,11 @@ def _ip(version: int) -> Judge:
             if address.version == version and not address.is_link_local
         ]
         return _line(
-            f"ipv{version}", f"IPv{version} address", passed=bool(found), found=_some(found), wanted="one of the network's"
+            f"ipv{version}",
+            f"IPv{version} address",
+            passed=bool(found),
+            found=_some(found),
+            wanted="one of the network's",
         )
 
     return line
@@ -206,9 +220,7 @@ def _ip(version: int) -> Judge:
 
 def _resolver(facts: Facts, _: Expectations) -> CheckLine:
     servers = [
-        server
-        for line in facts.get("network.resolver").text.splitlines()
-        for server in line.partition(": ")[2].split()
+        server for line in facts.get("network.resolver").text.splitlines() for server in line.partition(": ")[2].split()
     ]
     return _line(
         "resolver", "name servers", passed=bool(servers), found=_some(servers), wanted="those that the network names"
@@ -243,7 +255,9 @@ def _module(path: str) -> str:
 
 
 def _time(facts: Facts, _: Expectations) -> CheckLine:
-    active = [name for name, unit in blocks(facts.get("system.time").text).items() if unit.get("ActiveState") == "active"]
+    active = [
+        name for name, unit in blocks(facts.get("system.time").text).items() if unit.get("ActiveState") == "active"
+    ]
     return _line("time", "time synchronisation", passed=bool(active), found=_some(active), wanted="a service for it")
 
 
@@ -271,7 +285,9 @@ def _hardening(facts: Facts, _: Expectations) -> CheckLine:
     enforce = {"1": "enforcing", "0": "permissive"}.get(facts.get("selinux.enforce").text, "off")
     lockdown = facts.get("kernel.lockdown").text.partition("[")[2].partition("]")[0] or "unknown"
     modules = facts.get("kernel.lsm").text.replace(",", ", ")
-    return _noted("hardening", "kernel security", f"SELinux {enforce}; lockdown {lockdown}; {modules or 'no modules told'}")
+    return _noted(
+        "hardening", "kernel security", f"SELinux {enforce}; lockdown {lockdown}; {modules or 'no modules told'}"
+    )
 
 
 def _tpm(facts: Facts, _: Expectations) -> CheckLine:

@@ -180,41 +180,51 @@ class Machine:
 
     def _turn(self, seconds: float) -> None:
         """Waits for what comes next, `seconds` at most, and takes it in."""
-        for key, _ in self._selector.select(seconds):
-            if key.fileobj is self._console:
-                self._waiting.extend(ConsoleOutput(data) for data in self._receive(self._console))
-            elif key.fileobj is self._monitor:
-                for data in self._receive(self._monitor):
-                    self._take_monitor(data)
-            elif key.fileobj is self._notify and self._notify is not None:
-                for data in self._receive(self._notify):
-                    self._waiting.extend(Message(fields) for fields in self._reports.feed(data))
-            elif isinstance(key.fileobj, int) and key.fileobj != self._process_fd:
-                self._take_typed(key.fileobj)
+        keys = self._selector.select(seconds)
+        for key, _ in keys:
+            self._take(key.fileobj)
         returncode = self._process.poll()
         if returncode is not None and self._ended is None:
-            self._drain()
+            while any(self._take(key.fileobj) for key, _ in self._selector.select(0)):
+                pass  # what QEMU wrote before it ended
             self._ended = Ended(returncode, "" if returncode == 0 else self._error.tail())
             self._waiting.append(self._ended)
 
-    def _receive(self, channel: socket.socket) -> Iterator[bytes]:
+    def _take(self, source: object) -> bool:
+        """False when there was nothing to take in."""
+        if isinstance(source, int):
+            return source != self._process_fd and self._take_typed(source)
+        if not isinstance(source, socket.socket):
+            return False
+        data = self._receive(source)
+        if not data:
+            return False
+        if source is self._console:
+            self._waiting.append(ConsoleOutput(data))
+        elif source is self._monitor:
+            self._take_monitor(data)
+        else:
+            self._waiting.extend(Message(fields) for fields in self._reports.feed(data))
+        return True
+
+    def _receive(self, channel: socket.socket) -> bytes:
         try:
             data = channel.recv(_CHUNK)
         except BlockingIOError:
-            return
+            return b""
         except OSError:
             data = b""
-        if data:
-            yield data
-        else:
+        if not data:
             self._selector.unregister(channel)
+        return data
 
-    def _take_typed(self, terminal: int) -> None:
+    def _take_typed(self, terminal: int) -> bool:
         data = os.read(terminal, _CHUNK)
         if data:
             self._waiting.append(Typed(data))
         else:
             self._selector.unregister(terminal)
+        return bool(data)
 
     def _take_monitor(self, data: bytes) -> None:
         for value in self._monitor_lines.feed(data):
@@ -223,15 +233,6 @@ class Machine:
                 self._replies[identity] = value
             elif isinstance(name, str):
                 self._waiting.append(MonitorEvent(name, fields if isinstance(fields, Mapping) else {}))
-
-    def _drain(self) -> None:
-        """Takes in what QEMU wrote before it ended."""
-        for key, _ in self._selector.select(0):
-            if key.fileobj is self._console:
-                self._waiting.extend(ConsoleOutput(data) for data in self._receive(self._console))
-            elif key.fileobj is self._notify and self._notify is not None:
-                for data in self._receive(self._notify):
-                    self._waiting.extend(Message(fields) for fields in self._reports.feed(data))
 
     def _send_command(self, command: str, parameters: Mapping[str, JSON]) -> int:
         self._next_id += 1

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Boots an image as it ships and has it prove what is claimed for it: `zaffre check`.
+
+What looks around inside is a signed extension on a second disk, laid over the running system by an
+injected unit; the guest only reports, and the verdicts are made out here (`judge.py`). One run of QEMU,
+two boots: some claims are about what a restart keeps.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from zaffre.errors import DefinitionError
+from zaffre.machine.architecture import Architecture
+from zaffre.machine.boot import Guest, boot
+from zaffre.machine.facts import memory_bytes, settings_path
+from zaffre.machine.firmware import OwnerCertificates
+from zaffre.machine.inject import CHECK_DISK, check_credentials
+from zaffre.machine.judge import Expectations, judge
+from zaffre.machine.measure import boot_times
+from zaffre.machine.qemu import ConsoleOutput, Machine
+from zaffre.machine.report import CheckReport
+from zaffre.machine.spec import Accelerator, Network
+from zaffre.machine.watch import Watch
+from zaffre.progress import SILENT, Progress
+from zaffre.sandbox import Sandbox
+from zaffre.store import Store
+
+CHECK_SECONDS = 300.0
+
+SIGNED_ONLY = "root=signed+absent:usr=signed+absent"
+"""An image policy (systemd.image-policy(7)): an extension without a good signature is refused."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image and what it is meant to be. `extension_name` is the name in the extension's release file.
+
+    `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
+    its definition declares; `root_hash` is the manifest's.
+    """
+
+    name: str
+    image: Path
+    extension: Path
+    certificates: OwnerCertificates
+    architecture: Architecture
+    extension_name: str = "check"
+    root_hash: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    modules: tuple[str, ...] = ()
+    debug: bool = False
+    memory_mib: int = 1024
+    cpus: int = 2
+
+
+def check_image(
+    subject: Subject,
+    accelerator: Accelerator,
+    *,
+    store: Store,
+    sandbox: Sandbox,
+    progress: Progress = SILENT,
+    seconds: float = CHECK_SECONDS,
+    console: Callable[[bytes], None] | None = None,
+    image_policy: str = SIGNED_ONLY,
+) -> CheckReport:
+    """The report, with failed lines if need be. `console` gets what the serial console prints.
+
+    Raises FindingError when the image doesn't come so far that it could be judged: with the stage at which
+    the boot stopped and the console's last lines. Raises WorldError when QEMU itself fails.
+    """
+    nonce = secrets.token_hex(16)
+    expected = Expectations(
+        nonce=nonce,
+        root_hash=subject.root_hash,
+        settings=subject.settings,
+        modules=subject.modules,
+        certificates={
+            "PK": _der(subject.certificates.pk),
+            "KEK": _der(subject.certificates.kek),
+            "db": _der(subject.certificates.db),
+        },
+        debug=subject.debug,
+    )
+    guest = Guest(
+        image=subject.image,
+        architecture=subject.architecture,
+        certificates=subject.certificates,
+        disks={CHECK_DISK: subject.extension},
+        credentials=check_credentials(
+            nonce=nonce,
+            extension=subject.extension_name,
+            image_policy=image_policy,
+            setting_paths=tuple(settings_path(key) for key in subject.settings),
+        ),
+        memory_mib=subject.memory_mib,
+        cpus=subject.cpus,
+        network=Network.ISOLATED,
+    )
+    began = time.monotonic()
+    with (
+        progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
+        boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
+    ):
+        watch = _follow(machine, seconds, remark, console)
+    memory = memory_bytes(watch.facts.get("system.memory").text)
+    used = memory["MemTotal"] - memory["MemAvailable"] if {"MemTotal", "MemAvailable"} <= memory.keys() else None
+    return CheckReport(
+        image=subject.name,
+        accelerator=str(accelerator),
+        lines=judge(watch.facts, expected),
+        boots=tuple(boot_times(watch.facts, n, outside) for n, outside in enumerate(watch.outsides, start=1)),
+        memory_used_bytes=used,
+        memory_total_bytes=memory.get("MemTotal"),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _follow(
+    machine: Machine, seconds: float, remark: Callable[[str], None], console: Callable[[bytes], None] | None
+) -> Watch:
+    watch = Watch(time.monotonic())
+    deadline = watch.began + seconds
+    told = ""
+    while not watch.finished:
+        now = time.monotonic()
+        if (error := watch.stuck(now)) is not None:
+            raise error
+        if now >= deadline:
+            raise watch.out_of_time(seconds)
+        for event in machine.events(min(deadline, now + 1.0)):
+            watch.take(event, time.monotonic())
+            if isinstance(event, ConsoleOutput) and console is not None:
+                console(event.data)
+            doing = f"boot {len(watch.outsides)}: {watch.facts.last() or watch.console.stage}"
+            if doing != told:
+                remark(doing)
+                told = doing
+            if watch.finished:
+                break
+    return watch
+
+
+def _der(path: Path) -> bytes:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER)
+    except (OSError, ValueError) as error:
+        raise DefinitionError("the file is no certificate that can be read", where=str(path)) from error
