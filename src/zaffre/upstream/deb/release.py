@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signed Release of a suite: read, and held against the clock and against what was seen before.
 
-Format: https://wiki.debian.org/DebianRepository/Format#A.22Release.22_files. A replayed old Release is the
+Format: "DebianRepository/Format" in Debian's wiki, section "Release files". A replayed old Release is the
 classic attack on an archive; it is met by Valid-Until (or the definition's `max_age_days` where a suite has
 none) and by the date that the lock remembers.
 """

@@ -129,6 +129,8 @@ def _with_fewest_released(
         try:
             return install(kept)
         except DefinitionError as error:
+            if not kept:
+                raise
             blamed = kept.keys() & set(_WORD.findall(error.details or ""))
             if not blamed:
                 break
