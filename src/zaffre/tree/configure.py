@@ -9,13 +9,14 @@ database; every preinst, in the order of dependencies; base-passwd, libc6, debia
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.digest import JSON
-from zaffre.errors import DefinitionError, WorldError
+from zaffre.errors import DefinitionError, ToolError, WorldError
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Action, ActionResult, Performed, Store
@@ -64,7 +65,8 @@ while [ $# -gt 0 ]; do
     shift 3
 done
 """
-_CONFIGURE = 'exec dpkg --force-unsafe-io --log=/dev/null "$@" >&2'
+_CONFIGURE = 'exec dpkg --force-unsafe-io --abort-after=1 --log=/dev/null "$@" >&2'
+_FAILED = re.compile(r"dpkg: error processing package (?P<package>\S+)|the preinst of (?P<preinst>\S+) failed")
 _ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
@@ -191,7 +193,10 @@ def configure(
     write_text(root, _POLICY, _POLICY_TEXT, mode=0o755)
 
     def run(script: str, *arguments: str) -> None:
-        sandbox.run(["/bin/sh", "-euc", script, "sh", *arguments], root=root, env=environment, timeout=_TIMEOUT)
+        try:
+            sandbox.run(["/bin/sh", "-euc", script, "sh", *arguments], root=root, env=environment, timeout=_TIMEOUT)
+        except ToolError as error:
+            raise _script_error(error) from error
 
     scripts = [index for index in packages if preinsts and "preinst" in index.files]
     dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
@@ -209,6 +214,22 @@ def configure(
     else:
         write_bytes(root, _POLICY, own, mode=0o755)
     _check_installed(read_text(root, status), [index.name for index in packages])
+
+
+def _script_error(error: ToolError) -> ToolError:
+    """The same failure, in words that name the package."""
+    found = _FAILED.search(error.details or "")
+    if found is None:
+        return error
+    name = found["package"] or found["preinst"]
+    return ToolError(
+        f"a maintainer script of {name} failed",
+        where=name,
+        command=error.command,
+        returncode=error.returncode,
+        details=error.details,
+        resolution=error.resolution,
+    )
 
 
 def refuse_diversions(text: str) -> None:
