@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zaffre.cli import build, definition, doctor, inventory, keys, lock, store, verify
+from zaffre.cli import build, definition, doctor, inventory, keys, lock, machine, store, verify
 from zaffre.cli.context import workspace
 
 DEFINE = "Say what it is"
@@ -93,6 +93,8 @@ def make_app() -> typer.Typer:
     app.command("schema", rich_help_panel=DEFINE)(definition.schema)
     app.command("lock", rich_help_panel=BUILD)(lock.lock)
     app.command("build", rich_help_panel=BUILD)(build.build)
+    app.command("run", rich_help_panel=BUILD)(machine.run)
+    app.command("check", rich_help_panel=PROVE)(machine.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
