@@ -100,7 +100,7 @@ class Workshop:
         self.asked.append(one)
         yield Sandbox(ToolsTree(Path("/"), "host"))
 
-    def learn(self, one: LockedSet, sandbox: Sandbox) -> Users:
+    def learn(self, one: LockedSet, sandbox: Sandbox, epoch: int) -> Users:
         assert not missing(one.packages, self.store)
         assert sandbox.tools
         self.learned.append(one)

@@ -104,7 +104,7 @@ class Making:
         ) as tools:
             yield Sandbox(tools)
 
-    def learn_users(self, locked: LockedSet, sandbox: Sandbox) -> Users:
+    def learn_users(self, locked: LockedSet, sandbox: Sandbox, epoch: int) -> Users:
         """The ids that the scripts of a locked image give: its root is configured once to see them."""
         from zaffre.tree.configure import configured_root
         from zaffre.tree.policy import setuid_policy
@@ -116,9 +116,9 @@ class Making:
             provides=image.provides,
             users=locked.users,
             setuid=setuid_policy(image),
-            epoch=0,
+            epoch=epoch,
             architecture=locked.architecture,
-            label=f"users of {image.name}",
+            label=f"configure {image.name}",
             store=self.work.store,
             sandbox=sandbox,
             progress=self.work.progress,

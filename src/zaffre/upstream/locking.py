@@ -31,8 +31,9 @@ from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host
 
 ToolsFor = Callable[[LockedSet], AbstractContextManager[Sandbox]]
 """A sandbox with the tools tree of a locked set, whose packages are in the store already."""
-LearnUsers = Callable[[LockedSet, Sandbox], Users]
-"""The ids that the scripts of a set give, starting from those that the set has already."""
+LearnUsers = Callable[[LockedSet, Sandbox, int], Users]
+"""The ids that the scripts of a set give, starting from those that the set has already. The number is the lock's
+epoch, so that the root that is configured for this is the one that the build will want."""
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ def _with_users(job: _Job, lock: Lock, hosts: Sequence[Wanted], machine: str) ->
         for one in todo:
             fetch(one.packages, world.mirrors.at(lock.created), world.store, world.progress, limits=world.limits)
             with world.progress.step(f"users and groups of {one.name}") as remark:
-                learned[one.key] = world.learn_users(one, sandbox)
+                learned[one.key] = world.learn_users(one, sandbox, lock.epoch)
                 remark(f"{len(learned[one.key].users)} users, {len(learned[one.key].groups)} groups")
     by_name = {key[0]: users for key, users in learned.items()}
     sets = [
