@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from machine_facts import CERTIFICATES, EXPECTED, MACHINE_ID, NONCE, facts, sound, spoilt
+
+from zaffre.machine.facts import Facts
+from zaffre.machine.judge import judge
+from zaffre.machine.report import CheckLine, CheckReport, Verdict
+
+
+def lines(found: Facts) -> dict[str, CheckLine]:
+    return {line.name: line for line in judge(found, EXPECTED)}
+
+
+def test_a_sound_host_passes_every_line() -> None:
+    verdicts = {line.name: line.verdict for line in judge(facts(sound()), EXPECTED)}
+    noted = {name for name, verdict in verdicts.items() if verdict is Verdict.NOTED}
+    assert Verdict.FAILED not in verdicts.values()
+    assert noted == {"release", "listening", "hardening", "tpm"}
+
+
+def test_silence_proves_nothing() -> None:
+    failed = {line.name for line in judge(Facts(), EXPECTED) if line.verdict is Verdict.FAILED}
+    assert failed == {name for name, line in lines(facts(sound())).items() if line.verdict is Verdict.PASSED}
+
+
+@pytest.mark.parametrize("report", sorted(sound()))
+def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
+    """Each report that a verdict stands on makes a line fail, or change, when it is missing."""
+    boot, name = report
+    unjudged = {"system.memory", "system.times", "system.units", "selinux.enforce"}
+    before = lines(facts(sound()))
+    after = lines(spoilt(name, None, boot=boot))
+    assert (before != after) == (name not in unjudged)
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "data", "status", "says"),
+    [
+        ("system", "system.state", b"degraded\n", 1, "degraded"),
+        ("system", "system.failed", b"a.service loaded failed failed A\n", 0, "a.service"),
+        ("secure-boot", "efi.SecureBoot", b"\6\0\0\0\0", 0, "off"),
+        ("secure-boot", "efi.SetupMode", b"\6\0\0\0\1", 0, "off"),
+        ("secure-boot", "efi.SecureBoot", b"cat: No such file", 1, "off"),
+        ("secure-boot", "efi.db", b"\x27\0\0\0somebody else's", 0, "not in db"),
+        ("root", "system.mounts", b"1 1 8:1 / / rw - ext4 /dev/vda1 rw\n", 0, "ext4, writable"),
+        ("root", "root.write", b"", 0, "not refused"),
+        ("root", "root.remount", b"", 0, "not refused"),
+        ("verity", "verity.status", b"0 336112 verity C\n", 0, "corruption"),
+        ("verity", "verity.table", b"0 336112 linear 253:2 0\n", 0, "not a dm-verity"),
+        ("verity", "system.command-line", b"roothash=ffffffffffffffff ro\n", 0, "ffffffffffff"),
+        ("usr", "usr.write", b"", 0, "it was written"),
+        ("usr", "usr.write", b"No space left on device", 1, "No space left"),
+        ("container", "container.run", b"ctr: crun: not found\n", 1, "crun: not found"),
+        ("container-network", "container.run", b"network net:[4026531840]\ninterface lo\n", 0, "the host's"),
+        ("container-network", "container.run", b"network net:[1]\ninterface lo\ninterface eth0\n", 0, "eth0"),
+        ("cgroups", "container.unit", b"ActiveState=inactive\nControlGroup=\n", 0, "inactive"),
+        ("cgroups", "containerd.config", b"version = 2\n", 0, "runtimes none"),
+        ("cgroups", "containerd.config", b"not toml", 0, "runtimes none"),
+        ("ipv4", "network.links", b'{"Interfaces": []}', 0, "none"),
+        ("ipv6", "network.links", b"not json", 0, "none"),
+        ("resolver", "network.resolver", b"Global:\nLink 2 (enp0s4):\n", 0, "none"),
+        ("settings", "kernel.settings", b"net/ipv4/ip_forward=0\n", 0, "net.ipv4.ip_forward = 0 (not 1)"),
+        ("settings", "kernel.settings", b"net/ipv4/ip_forward=0\n", 0, "ping_group_range = absent"),
+        ("modules", "kernel.modules", b"overlay 1 0 - Live 0x0\n", 0, "br_netfilter"),
+        ("time", "system.time", b"Id=chrony.service\nActiveState=inactive\n", 0, "none"),
+        ("log-in", "system.services", b"getty@tty1.service loaded active running Getty\n", 0, "getty@tty1"),
+    ],
+)
+def test_one_fault_fails_its_line_and_is_named(line: str, name: str, data: bytes, status: int, says: str) -> None:
+    found = lines(spoilt(name, data, status=status))[line]
+    assert found.verdict is Verdict.FAILED
+    assert says in found.found
+    assert found.wanted
+
+
+def test_what_a_restart_keeps() -> None:
+    assert lines(spoilt("etc.kept", NONCE.encode(), boot=2))["etc"].found == "still there"
+    assert lines(spoilt("var.kept", b"cat: no such file", status=1, boot=2))["var"].verdict is Verdict.FAILED
+    assert "then none" in lines(spoilt("machine-id", b"", boot=2))["machine-id"].found
+    same_boot = spoilt("boot-id", b"c655d888-0d88-48d7-9ca1-b384035f9c86\n", boot=2)
+    assert lines(same_boot)["machine-id"].verdict is Verdict.FAILED, "nothing is proved if there was no restart"
+    assert MACHINE_ID in lines(spoilt("machine-id", b"", boot=2))["machine-id"].found
+
+
+def test_the_root_hash_must_be_the_manifest_s_too() -> None:
+    other = replace(EXPECTED, root_hash="ab" * 32)
+    verity = next(line for line in judge(facts(sound()), other) if line.name == "verity")
+    assert verity.verdict is Verdict.FAILED
+    assert "abababababab" in (verity.wanted or "")
+
+
+def test_a_debug_build_may_have_a_shell() -> None:
+    shell = spoilt("system.services", b"debug-shell.service loaded active running\n")
+    line = next(line for line in judge(shell, replace(EXPECTED, debug=True)) if line.name == "log-in")
+    assert (line.verdict, "debug-shell" in line.found) == (Verdict.NOTED, True)
+
+
+def test_what_is_told_without_a_verdict() -> None:
+    told = lines(facts(sound()))
+    assert told["listening"].found == "tcp 0.0.0.0:5355", "neither loop-back nor a connection is an open door"
+    assert told["hardening"].found.startswith("SELinux off; lockdown integrity")
+    assert told["release"].found == "Zaffre Linux 1, Linux 6.12.0-cloud-amd64"
+
+
+def test_a_report_passes_only_without_a_failed_line() -> None:
+    def report(found: Facts) -> CheckReport:
+        return CheckReport(
+            image="i",
+            accelerator="tcg",
+            lines=judge(found, EXPECTED),
+            boots=(),
+            memory_used_bytes=None,
+            memory_total_bytes=None,
+            seconds=1.0,
+        )
+
+    assert report(facts(sound())).passed
+    assert not report(spoilt("efi.SecureBoot", b"\6\0\0\0\0")).passed
+    assert set(CERTIFICATES) == {"PK", "KEK", "db"}
+    again = CheckReport.model_validate_json(report(facts(sound())).model_dump_json())
+    assert again == report(facts(sound()))
