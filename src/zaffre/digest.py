@@ -19,9 +19,7 @@ EMPTY = Sha256(hashlib.sha256(b"").hexdigest())
 
 def canonical_json(value: JSON) -> bytes:
     """UTF-8 JSON with sorted keys and no white space: equal values give equal bytes."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sha256_bytes(data: bytes) -> Sha256:

@@ -46,6 +46,19 @@ class PackageFact(_Model):
     sha256: str
 
 
+class Report(_Model):
+    """What the run that made the build did. Times differ between equal builds, so only the artifacts are compared.
+
+    `key` is the digest of all that was built from; `peak_memory_bytes` is that of the largest process.
+    """
+
+    key: str
+    steps: list[Step]
+    wall_seconds: float
+    cpu_seconds: float
+    peak_memory_bytes: int
+
+
 class Manifest(_Model):
     """Everything a reader needs to hold a build against its promises."""
 
@@ -63,13 +76,4 @@ class Manifest(_Model):
     root_hash: str | None = Field(default=None, description="dm-verity root hash, hexadecimal")
     artifacts: dict[str, Artifact]
     packages: list[PackageFact]
-
-
-class Report(_Model):
-    """`build.json`, beside the manifest: what this run did. Not signed, as times differ between equal builds."""
-
-    key: str
-    steps: list[Step]
-    wall_seconds: float
-    cpu_seconds: float
-    peak_memory_bytes: int
+    build: Report

@@ -47,16 +47,14 @@ def build(
     require_profile(profile)
     work = workspace(context)
     done = Making(work).build(image, architecture=arch, profile=profile, out=out, use_cache=not no_cache)
-    manifest = read_manifest(done.folder)
     work.emit(
         {
             "directory": str(done.folder),
             "fresh": done.fresh,
             "why": list(done.why),
-            "manifest": manifest.model_dump(mode="json"),
-            "report": done.report.model_dump(mode="json"),
+            "manifest": done.manifest.model_dump(mode="json"),
         },
-        lambda: _words(done, manifest, why=why),
+        lambda: _words(done, why=why),
         as_json=json,
     )
 
@@ -68,14 +66,8 @@ def require_profile(profile: str) -> None:
         raise typer.BadParameter(f"{profile!r} is not one of {', '.join(PROFILES)}", param_hint="--profile")
 
 
-def read_manifest(folder: Path) -> Manifest:
-    from zaffre.manifest import MANIFEST_NAME, Manifest
-
-    return Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-
-
-def _words(done: Build, manifest: Manifest, *, why: bool) -> str:
-    lines = []
+def _words(done: Build, *, why: bool) -> str:
+    lines, manifest = [], done.manifest
     if not done.fresh:
         lines.append("nothing has changed since this was built:")
     elif why:
@@ -89,9 +81,9 @@ def _words(done: Build, manifest: Manifest, *, why: bool) -> str:
                 amount(step.bytes),
                 step.reason if why else "",
             )
-            for step in done.report.steps
+            for step in manifest.build.steps
         ]
-        report = done.report
+        report = manifest.build
         rows.append(("all", f"{report.wall_seconds:.1f} s", f"{report.cpu_seconds:.1f} s", "", ""))
         lines += [table(rows, headers=("STEP", "TIME", "CPU", "SIZE", ""), right=(1, 2, 3)), ""]
     artifacts = [(f"  {name}", amount(one.size), one.sha256[:16]) for name, one in manifest.artifacts.items()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zaffre.cli.build import ArchOption, ImageArgument, OutOption, ProfileOption, read_manifest, require_profile
+from zaffre.cli.build import ArchOption, ImageArgument, OutOption, ProfileOption, require_profile
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import amount, table
 from zaffre.errors import DefinitionError, ExitCode
@@ -57,8 +57,8 @@ def run(
     work = workspace(context)
     making = Making(work)
     chosen = _host(making, image)
-    folder = making.build(image, architecture=arch, profile=profile, out=out).folder
-    manifest = read_manifest(folder)
+    built = making.build(image, architecture=arch, profile=profile, out=out)
+    folder, manifest = built.folder, built.manifest
     accelerator = _accelerator(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     guest = Guest(
@@ -123,9 +123,9 @@ def check(
             where=f"images/{extension}.toml: base",
             resolution=f'make a sysext with base = "{image}" that has the probes, and name it by --with',
         )
-    folder = making.build(image, architecture=arch, profile=profile, out=out).folder
+    built = making.build(image, architecture=arch, profile=profile, out=out)
+    folder, manifest = built.folder, built.manifest
     probes = making.build(extension, architecture=arch, profile=profile, out=out).folder
-    manifest = read_manifest(folder)
     accelerator = _accelerator(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     report = check_image(

@@ -17,20 +17,20 @@ from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
     fresh_directory,
-    read_report,
+    read_build,
     remove_leftovers,
     write_manifest,
-    write_report,
 )
 from zaffre.image.steps import StepLog, Workshop, code_digest
 from zaffre.image.uki import SigningKeys
-from zaffre.manifest import Manifest, PackageFact, Report
+from zaffre.manifest import Artifact, Manifest, PackageFact, Report
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
 from zaffre.tree.configure import configured_root
 from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
+from zaffre.upstream.requests import host_architecture
 
 PROFILES = ("dev", "release")
 
@@ -51,7 +51,7 @@ class Build:
     """A finished build. `fresh` is false when everything was there already; `why` says what changed since the last."""
 
     folder: Path
-    report: Report
+    manifest: Manifest
     fresh: bool
     why: tuple[str, ...]
 
@@ -92,13 +92,15 @@ class Builder:
         watch = Stopwatch()
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
+        if image.kind == "host":
+            require_native(order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
         job = _Job(image, locked, order, folder, sha256_json(inputs))
         label = f"build {image.name} {order.architecture} {order.profile}"
         why = tuple(explain_difference(self.store.recall(label), inputs))
-        if order.use_cache and (report := read_report(folder)) is not None and report.key == job.key:
-            return Build(folder, report, fresh=False, why=())
+        if order.use_cache and (built := read_build(folder)) is not None and built.build.key == job.key:
+            return Build(folder, built, fresh=False, why=())
         remove_leftovers(order.out)
         shop = Workshop(
             store=self.store,
@@ -110,16 +112,16 @@ class Builder:
             epoch=self.lock.epoch,
             use_cache=order.use_cache,
         )
-        report = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
+        manifest = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
         self.store.remember(label, inputs)
-        return Build(folder, report, fresh=True, why=why)
+        return Build(folder, manifest, fresh=True, why=why)
 
     @property
     def version(self) -> str:
         """`<distribution>.<date of the lock>.<n>`."""
         return f"{self.distribution.identity.version}.{self.lock.version}"
 
-    def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Report:
+    def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
         plan = HostPlan(self.distribution, job.image, job.order.profile, self.version, root)
@@ -128,7 +130,7 @@ class Builder:
             shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
 
-    def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Report:
+    def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
         chosen = tuple(package for package in job.locked.packages if package.name in wanted)
         if missing := wanted - {package.name for package in chosen}:
@@ -162,19 +164,14 @@ class Builder:
             shop.record("packages", performed, remark, reason="unpacked in parallel, configured by dpkg once")
         return performed.result.outputs["root"]
 
-    def _finish(self, job: _Job, folder: Path, shop: Workshop, watch: Stopwatch, *, root_hash: str | None) -> Report:
-        shop.timed("manifest", "digests of all files, signed", lambda: self._sign(job, folder, root_hash))
-        report = Report(
-            key=job.key,
-            steps=shop.log.steps,
-            wall_seconds=round(watch.wall, 3),
-            cpu_seconds=round(watch.cpu, 3),
-            peak_memory_bytes=_peak_memory(),
-        )
-        write_report(folder, report)
-        return report
+    def _finish(self, job: _Job, folder: Path, shop: Workshop, watch: Stopwatch, *, root_hash: str | None) -> Manifest:
+        artifacts: dict[str, Artifact] = {}
 
-    def _sign(self, job: _Job, folder: Path, root_hash: str | None) -> int:
+        def describe() -> int:
+            artifacts.update(describe_artifacts(folder))
+            return sum(artifact.size for artifact in artifacts.values())
+
+        shop.timed("manifest", "every artifact is in the signed manifest", describe)
         manifest = Manifest(
             image=job.image.name,
             kind=str(job.image.kind),
@@ -187,11 +184,18 @@ class Builder:
             tools=self.tools_key,
             epoch=self.lock.epoch,
             root_hash=root_hash,
-            artifacts=describe_artifacts(folder),
+            artifacts=artifacts,
             packages=_facts(job.locked.packages),
+            build=Report(
+                key=job.key,
+                steps=shop.log.steps,
+                wall_seconds=round(watch.wall, 3),
+                cpu_seconds=round(watch.cpu, 3),
+                peak_memory_bytes=_peak_memory(),
+            ),
         )
         write_manifest(folder, manifest, self.signer)
-        return sum(artifact.size for artifact in manifest.artifacts.values())
+        return manifest
 
     def _inputs(self, image: Image, locked: LockedSet, order: Order) -> dict[str, JSON]:
         return {
@@ -206,6 +210,16 @@ class Builder:
             "certificates": [sha256_file(self.keys.db_certificate), sha256_file(self.keys.verity_certificate)],
             "code": code_digest(),
         }
+
+
+def require_native(architecture: str) -> None:
+    """Raise DefinitionError where the packages' scripts cannot be run: they are programs of the image itself."""
+    if architecture != host_architecture():
+        raise DefinitionError(
+            f"a host for {architecture} cannot be built on a machine of {host_architecture()} yet",
+            where="--arch",
+            resolution=f"build it on a machine of {architecture}, from the same lock",
+        )
 
 
 def _facts(packages: Sequence[LockedPackage]) -> list[PackageFact]:

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest, Report
+from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.store import copy_sparse, disk_full_guard, hash_file
-
-REPORT_NAME = "build.json"
 
 
 class ManifestSigner(Protocol):
@@ -56,7 +54,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def describe_artifacts(folder: Path) -> dict[str, Artifact]:
     """Every file of a build that the manifest vouches for."""
-    outside = {MANIFEST_NAME, SIGNATURE_NAME, REPORT_NAME}
+    outside = {MANIFEST_NAME, SIGNATURE_NAME}
     return {
         path.name: Artifact(sha256=hash_file(path), size=path.stat().st_size)
         for path in sorted(folder.iterdir())
@@ -71,19 +69,14 @@ def write_manifest(folder: Path, manifest: Manifest, signer: ManifestSigner) -> 
     (folder / SIGNATURE_NAME).write_bytes(signer.sign_bytes(text))
 
 
-def write_report(folder: Path, report: Report) -> None:
-    (folder / REPORT_NAME).write_text(report.model_dump_json(indent=1) + "\n")
-
-
-def read_report(folder: Path) -> Report | None:
-    """The report of a finished build whose files are all there with their sizes; None otherwise."""
+def read_build(folder: Path) -> Manifest | None:
+    """The manifest of a finished build whose files are all there with their sizes; None otherwise."""
     try:
-        report = Report.model_validate_json((folder / REPORT_NAME).read_bytes())
         manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
         whole = all((folder / name).stat().st_size == one.size for name, one in manifest.artifacts.items())
     except (OSError, ValueError):
         return None
-    return report if whole else None
+    return manifest if whole and (folder / SIGNATURE_NAME).is_file() else None
 
 
 def place(blob: Path, target: Path) -> None:

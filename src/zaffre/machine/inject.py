@@ -35,7 +35,7 @@ TimeoutStopSec=5
 _READY = (
     'until [ -e "$$port" ]; do sleep 0.2; done; '
     "state=$$(systemctl is-system-running --wait); "
-    'printf \'{"event":"ready","state":"%s"}\\\\n\' "$$state" >"$$port"'
+    'printf \'{"event":"ready","state":"%%s"}\\\\n\' "$$state" >"$$port"'
 )
 
 

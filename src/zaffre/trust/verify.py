@@ -31,8 +31,8 @@ from zaffre.trust.inspector import Inspector
 from zaffre.trust.keys import Certificates, Role
 from zaffre.trust.signer import signature_holds
 
-UNSIGNED = frozenset({MANIFEST_NAME, SIGNATURE_NAME, "build.json"})
-"""Files of a build that the manifest does not name: itself, its signature, and the report of times."""
+UNSIGNED = frozenset({MANIFEST_NAME, SIGNATURE_NAME})
+"""Files of a build that the manifest does not name: itself and its signature."""
 
 _CHUNK = 4 * 1024 * 1024
 _MAX_MANIFEST = 64 * 1024 * 1024
