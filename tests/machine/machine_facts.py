@@ -86,7 +86,10 @@ def sound() -> dict[tuple[int, str], Report]:
         "system.kernel": (0, b"6.12.0-cloud-amd64\n"),
         "system.command-line": (0, f"roothash={ROOT_HASH} ro console=ttyS0\n".encode()),
         "system.mounts": (0, _MOUNTS),
-        "system.services": (0, b"containerd.service loaded active running containerd container runtime\n"),
+        "system.services": (
+            0,
+            b"containerd.service loaded active running C\nsystemd-logind.service loaded active running L\n",
+        ),
         "system.time": (
             0,
             (
@@ -108,6 +111,7 @@ def sound() -> dict[tuple[int, str], Report]:
         "kernel.lsm": (0, b"lockdown,capability,apparmor"),
         "kernel.lockdown": (0, b"none [integrity] confidentiality\n"),
         "selinux.enforce": (1, b"cat: /sys/fs/selinux/enforce: No such file or directory\n"),
+        "kernel.inputs": (0, b'I: Bus=0019\nN: Name="Power Button"\nH: Handlers=kbd event0\nB: EV=3\n'),
         "tpm.version": (0, b"2\n"),
         "network.links": (0, _NETWORK),
         "network.resolver": (0, b"Global:\nLink 2 (enp0s4): 10.0.2.3 fd5a::3\n"),

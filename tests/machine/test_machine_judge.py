@@ -67,6 +67,8 @@ def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
         ("settings", "kernel.settings", b"net/ipv4/ip_forward=0\n", 0, "ping_group_range = absent"),
         ("modules", "kernel.modules", b"overlay 1 0 - Live 0x0\n", 0, "br_netfilter"),
         ("time", "system.time", b"Id=chrony.service\nActiveState=inactive\n", 0, "none"),
+        ("power-button", "kernel.inputs", b'N: Name="Power Button"\nH: Handlers=kbd\n', 0, "nobody"),
+        ("power-button", "system.services", b"containerd.service loaded active running C\n", 0, "nobody"),
         ("log-in", "system.services", b"getty@tty1.service loaded active running Getty\n", 0, "getty@tty1"),
     ],
 )

@@ -272,6 +272,21 @@ def _doors(facts: Facts, expected: Expectations) -> CheckLine:
     return _line("log-in", "log-in services", passed=passed, found=found, wanted="none")
 
 
+def _power_button(facts: Facts, _: Expectations) -> CheckLine:
+    # Blocks of /proc/bus/input/devices; systemd-logind reads event devices.
+    devices = facts.get("kernel.inputs").text.split("\n\n")
+    heard = any('Name="Power Button"' in device and " event" in device.replace("=", " ") for device in devices)
+    services = facts.get("system.services").text
+    passed = heard and "systemd-logind.service" in services
+    return _line(
+        "power-button",
+        "the power button",
+        passed=passed,
+        found="heard by systemd-logind" if passed else "nobody hears it: a cloud could not end the machine in order",
+        wanted="heard (kernel modules button and evdev, systemd-logind)",
+    )
+
+
 def _listening(facts: Facts, _: Expectations) -> CheckLine:
     found = {
         str(listener)
@@ -330,6 +345,7 @@ _LINES: tuple[Judge, ...] = (
     _modules,
     _time,
     _doors,
+    _power_button,
     _listening,
     _hardening,
     _tpm,
