@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 
-from zaffre.machine.spec import NOTIFY_PORT
-
 READY_UNIT = "zaffre-ready.service"
 CHECK_UNIT = "zaffre-check.service"
 CHECK_DISK = "zaffre-check"
@@ -32,17 +30,14 @@ StandardError=journal+console
 TimeoutStopSec=5
 """
 
-_READY = (
-    'until [ -e "$$port" ]; do sleep 0.2; done; '
-    "state=$$(systemctl is-system-running --wait); "
-    'printf \'{"event":"ready","state":"%%s"}\\\\n\' "$$state" >"$$port"'
-)
-
 
 def ready_credentials() -> dict[str, bytes]:
     """The guest says {"event": "ready", "state": "running" | "degraded" | …} once its boot has settled."""
-    service = f"Environment=port=/dev/virtio-ports/{NOTIFY_PORT}\nExecStart=/bin/sh -c '{_escaped(_READY)}'"
-    return _unit(READY_UNIT, _UNIT.format(description="Tell that the system is up", service=service))
+    service = "ImportCredential=zaffre.ready\nExecStart=/bin/sh %d/zaffre.ready"
+    return {
+        **_unit(READY_UNIT, _UNIT.format(description="Tell that the system is up", service=service)),
+        "zaffre.ready": _script("ready.sh"),
+    }
 
 
 def check_credentials(
@@ -53,10 +48,9 @@ def check_credentials(
     `extension` is the name in the extension's release file; `setting_paths` are relative to /proc/sys.
     """
     service = "ImportCredential=zaffre.*\nExecStart=/bin/sh %d/zaffre.start"
-    start = resources.files("zaffre.machine").joinpath("guest", "start.sh").read_bytes()
     return {
         **_unit(CHECK_UNIT, _UNIT.format(description="Check of this system", service=service)),
-        "zaffre.start": start,
+        "zaffre.start": _script("start.sh"),
         "zaffre.nonce": nonce.encode(),
         "zaffre.extension": extension.encode(),
         "zaffre.policy": image_policy.encode(),
@@ -71,5 +65,5 @@ def _unit(name: str, text: str) -> dict[str, bytes]:
     }
 
 
-def _escaped(script: str) -> str:
-    return script.replace("'", "'\\''")
+def _script(name: str) -> bytes:
+    return resources.files("zaffre.machine").joinpath("guest", name).read_bytes()
