@@ -93,6 +93,6 @@ def index(
     return PackageIndex(
         control=control(name, version, **fields),
         files={key: ControlFile(0o644, text.encode()) for key, text in (files or {}).items()},
-        conffiles={},
+        conffiles=(),
         members=(member("", Kind.DIRECTORY, 0o755), *members),
     )

@@ -34,7 +34,7 @@ def test_a_package_of_several_architectures_is_filed_under_both_names() -> None:
 
 
 def test_configuration_files_are_in_the_status_with_their_sums() -> None:
-    package = replace(index("tool"), conffiles={"/etc/tool.conf": "d41d8cd98f00b204e9800998ecf8427e"})
+    package = replace(index("tool"), conffiles=(("/etc/tool.conf", "d41d8cd98f00b204e9800998ecf8427e"),))
     assert "Conffiles:\n /etc/tool.conf d41d8cd98f00b204e9800998ecf8427e\n" in files(package)["status"][1]
 
 

@@ -49,7 +49,10 @@ def test_a_package_is_indexed_with_the_place_of_its_content(tmp_path: Path) -> N
     assert by_path["usr/hard"].target == "usr/tool"
     assert by_path["usr/link"].target == "../usr/tool"
     assert "usr/" + "long" * 40 in by_path
-    assert index.conffiles == {"/etc/probe.conf": hashlib.md5(b"a=1\n").hexdigest()}
+    assert index.conffiles == (
+        ("/etc/probe.conf", hashlib.md5(b"a=1\n").hexdigest()),
+        ("/etc/old", "newconffile remove-on-upgrade"),
+    )
     assert index.files["postinst"] == (0o755, b"#!/bin/sh\n")
     assert PackageIndex.from_bytes(index.to_bytes()) == index
 

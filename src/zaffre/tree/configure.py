@@ -25,7 +25,7 @@ from zaffre.tree.cleanup import clean
 from zaffre.tree.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
 from zaffre.tree.extract import extract_plan
 from zaffre.tree.merge import Plan, merge
-from zaffre.tree.model import Kind, PackageIndex
+from zaffre.tree.model import INDEX_FORMAT, Kind, PackageIndex
 from zaffre.tree.ordering import dependency_order
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
 from zaffre.tree.rootfs import inside, make_folder, read_text, remove, write_bytes, write_text
@@ -113,7 +113,7 @@ def configured_root(
             kind="configure",
             label=label,
             inputs={
-                "format": [CONFIGURE_FORMAT, TAR_FORMAT],
+                "format": [CONFIGURE_FORMAT, INDEX_FORMAT, TAR_FORMAT],
                 "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
                 "provides": list(settings.provides),
                 "users": users.model_dump(mode="json"),

@@ -60,7 +60,7 @@ def database(
 
 def _status(index: PackageIndex) -> str:
     first, rest = index.control.strip("\n").split("\n", 1)
-    conffiles = "".join(f" {path} {md5}\n" for path, md5 in index.conffiles.items())
+    conffiles = "".join(f" {path} {text}\n" for path, text in index.conffiles)
     return f"{first}\nStatus: install ok unpacked\n{rest}\n" + (f"Conffiles:\n{conffiles}" if conffiles else "")
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from zaffre.digest import canonical_json
 from zaffre.upstream.deb.control import parse_stanza
 
-INDEX_FORMAT = 1
+INDEX_FORMAT = 2
 
 
 class Kind(StrEnum):
@@ -58,12 +58,13 @@ class PackageIndex:
     """All that is known of an unpacked package, save the content of its files.
 
     `control` is the text of its control file, `files` the other control files (maintainer scripts, triggers …),
-    `conffiles` maps the absolute path of each configuration file that it ships to the MD5 that dpkg keeps of it.
+    `conffiles` has, in the package's order, the absolute path of each configuration file and what dpkg's status file says
+    of it: the MD5 of its content, or that an upgrade removes it.
     """
 
     control: str
     files: Mapping[str, ControlFile]
-    conffiles: Mapping[str, str]
+    conffiles: tuple[tuple[str, str], ...]
     members: tuple[Member, ...]
 
     @cached_property
@@ -100,7 +101,7 @@ class PackageIndex:
                 "files": {
                     name: [file.mode, base64.b64encode(file.content).decode()] for name, file in self.files.items()
                 },
-                "conffiles": dict(self.conffiles),
+                "conffiles": [list(one) for one in self.conffiles],
                 "members": [list(member) for member in self.members],
             }
         )
@@ -111,6 +112,6 @@ class PackageIndex:
         return cls(
             control=raw["control"],
             files={name: ControlFile(mode, base64.b64decode(text)) for name, (mode, text) in raw["files"].items()},
-            conffiles=raw["conffiles"],
+            conffiles=tuple((path, text) for path, text in raw["conffiles"]),
             members=tuple(Member(row[0], Kind(row[1]), *row[2:]) for row in raw["members"]),
         )

@@ -128,7 +128,7 @@ def read_package(deb: Path, data: Path, *, package: LockedPackage) -> PackageInd
                 for chunk in decompressed(file, data_part, limit=_limit(data_part)):
                     out.write(chunk)
         members = _read_data(data, hashed=fields.get("Multi-Arch") == "same")
-        conffiles = _conffile_sums(files.get("conffiles"), members, data)
+        conffiles = _conffiles(files.get("conffiles"), members, data)
         return PackageIndex(control=control, files=files, conffiles=conffiles, members=members)
     except (BadArchiveError, tarfile.TarError, UnicodeError, ValueError, EOFError) as error:
         where = f"{label}: {error.member}" if isinstance(error, HostileError) else label
@@ -287,19 +287,26 @@ def _check_symlink(path: str, target: str) -> None:
             raise HostileError(path, f"it is a symbolic link to {target}, above the root")
 
 
-def _conffile_sums(listing: ControlFile | None, members: Sequence[Member], data: Path) -> dict[str, str]:
-    """MD5 because that is what dpkg keeps in its status file to recognise local changes; it protects nothing here."""
+def _conffiles(listing: ControlFile | None, members: Sequence[Member], data: Path) -> tuple[tuple[str, str], ...]:
+    """What dpkg's status file says of each: deb-conffiles(5), and dpkg's dump.c for a file that is to be removed.
+
+    MD5 because that is how dpkg recognises local changes; it protects nothing here.
+    """
     if listing is None:
-        return {}
+        return ()
     by_path = {member.path: member for member in members if member.kind is Kind.FILE}
-    sums = {}
+    found = []
     with data.open("rb") as file:
         for line in listing.content.decode().splitlines():
-            if not line.startswith("/"):  # deb-conffiles(5): "remove-on-upgrade /path", or empty
+            flag, _, path = ("", "", line.strip()) if line.startswith("/") else line.strip().partition(" ")
+            if not path:
                 continue
-            member = by_path.get(line.strip().lstrip("/"))
-            if member is None:
-                raise HostileError(line.strip(), "it is listed as a configuration file but not in the package")
+            if flag == "remove-on-upgrade":
+                found.append((path, "newconffile remove-on-upgrade"))
+                continue
+            member = by_path.get(path.lstrip("/"))
+            if member is None or flag:
+                raise HostileError(path, "it is listed as a configuration file but not in the package")
             file.seek(member.offset)
-            sums[line.strip()] = hashlib.md5(file.read(member.size), usedforsecurity=False).hexdigest()
-    return sums
+            found.append((path, hashlib.md5(file.read(member.size), usedforsecurity=False).hexdigest()))
+    return tuple(found)
