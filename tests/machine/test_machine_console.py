@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zaffre.machine.console import ConsoleLog, Stage
+from zaffre.machine.console import ConsoleLog, PlainText, Stage
 from zaffre.machine.lines import JsonLines
 
 BOOT = (
@@ -78,8 +78,14 @@ def test_memory_is_bounded() -> None:
     assert log.tail(10_000).count("\n") < 400
 
 
-def test_presentable_text_keeps_words_and_nothing_that_moves_a_cursor() -> None:
-    assert ConsoleLog.plain(b"\x1b[2J\x1b[01;01Hone\r\n\x1b[8;25;80ttwo\r") == b"one\r\ntwo\r\n"
+@given(sizes=st.lists(st.integers(min_value=1, max_value=9), min_size=1))
+def test_plain_text_keeps_words_and_nothing_that_moves_a_cursor(sizes: list[int]) -> None:
+    text, shown, out, at = b"\x1b[2J\x1b[01;01Hone\n\x1b[8;25;80ttwo\x1b[=3h\n", PlainText(), b"", 0
+    while at < len(text):
+        size = sizes[at % len(sizes)]
+        out, at = out + shown.feed(text[at : at + size]), at + size
+    assert out == b"one\r\ntwo\r\n"
+    assert shown.feed(b"\r\n\rx") == b"\r\n\r\nx"
 
 
 @given(chunks=st.lists(st.binary(max_size=50)))

@@ -12,6 +12,7 @@ _KEPT_LINES = 400
 
 # ECMA-48 control sequences (CSI ... final byte), operating system commands, two-character escapes.
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\^_=>]")
+_BEGUN_ESCAPE = re.compile(rb"\x1b(?:\[[0-?]{0,32}[ -/]{0,8})?\Z")
 _UNPRINTABLE = re.compile(r"[^\t\x20-\x7e\u00a0-\uffff]")
 
 
@@ -81,12 +82,6 @@ class ConsoleLog:
         if _ORDER.index(stage) > _ORDER.index(self.stage):
             self.stage = stage
 
-    @staticmethod
-    def plain(data: bytes) -> bytes:
-        """Text and line ends only."""
-        text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n").replace("\r", "\n")
-        return "\n".join(_UNPRINTABLE.sub("", line) for line in text.split("\n")).replace("\n", "\r\n").encode()
-
     def _judge(self, line: str) -> None:
         for stage, sign in _SIGNS:
             if sign.search(line):
@@ -95,6 +90,20 @@ class ConsoleLog:
         if self.refusal is None:
             found = (f"{words}: {line.strip()}" for sign, words in (*early, *_REFUSALS) if sign.search(line))
             self.refusal = next(found, None)
+
+
+class PlainText:
+    """A console's text and line ends only, however the bytes come in: an escape sequence that isn't whole is held."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        data = self._held + data
+        begun = _BEGUN_ESCAPE.search(data)
+        self._held = begun.group() if begun else b""
+        whole = data[: len(data) - len(self._held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return b"\r\n".join(_plain(line).encode() for line in whole.split(b"\n"))
 
 
 def _plain(raw: bytes) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from zaffre.machine.boot import Guest, boot
-from zaffre.machine.console import ConsoleLog, Stage
+from zaffre.machine.console import PlainText, Stage
 from zaffre.machine.inject import ready_credentials
 from zaffre.machine.qemu import ConsoleOutput, Ended, Machine, Typed
 from zaffre.machine.spec import Accelerator
@@ -90,6 +90,7 @@ class _Session:
         self._ready_after: float | None = None
         self._off_by: float | None = None
         self._over = False
+        self._plain = PlainText()
 
     def follow(self) -> RunReport:
         while not self._over:
@@ -116,7 +117,7 @@ class _Session:
             self._watch.take(event, time.monotonic())
             match event:
                 case ConsoleOutput(data):
-                    _write(self._terminal.output, presentable(data, self._watch.console))
+                    self._show(data)
                 case Typed(data):
                     self._typed(data)
                 case Ended():
@@ -125,6 +126,11 @@ class _Session:
                     self._look_for_readiness()
             if self._over:
                 return
+
+    def _show(self, data: bytes) -> None:
+        """What the firmware does to a screen (clear it, resize it) is not done to the user's terminal."""
+        early = self._watch.console.stage in {Stage.FIRMWARE, Stage.LOADER}
+        _write(self._terminal.output, self._plain.feed(data) if early else data)
 
     def _look_for_readiness(self) -> None:
         if self._watch.ready is None or self._ready_after is not None:
@@ -146,13 +152,6 @@ class _Session:
             return
         self._off_by = time.monotonic() + _POWER_DOWN_SECONDS
         self._machine.power_down()
-
-
-def presentable(data: bytes, log: ConsoleLog) -> bytes:
-    """What the firmware does to a screen (clear it, resize it) is not done to the user's terminal."""
-    if log.stage in {Stage.FIRMWARE, Stage.LOADER}:
-        return ConsoleLog.plain(data)
-    return data
 
 
 def _write(fd: int, data: bytes) -> None:
