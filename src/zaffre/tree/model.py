@@ -58,8 +58,8 @@ class PackageIndex:
     """All that is known of an unpacked package, save the content of its files.
 
     `control` is the text of its control file, `files` the other control files (maintainer scripts, triggers …),
-    `conffiles` has, in the package's order, the absolute path of each configuration file and what dpkg's status file says
-    of it: the MD5 of its content, or that an upgrade removes it.
+    `conffiles` has, in the package's order, the absolute path of each configuration file and what dpkg's status file
+    says of it: the MD5 of its content, or that an upgrade removes it.
     """
 
     control: str
