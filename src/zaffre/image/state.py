@@ -43,6 +43,8 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
         f"{_UNITS}/zaffre-overlay.service": _OVERLAY_SERVICE,
         f"{_UNITS}/zaffre-persist.service": _PERSIST_SERVICE,
+        # dm-verity takes the best SHA-256 that is there when it starts, and does not load a better one by itself.
+        "usr/lib/modprobe.d/zaffre.conf": "softdep dm_verity pre: crypto-sha256\n",
         "usr/lib/zaffre/overlay.conf": "d /run/zaffre/etc/upper 0755\nd /run/zaffre/etc/work 0755\n",
         "usr/lib/zaffre/persist.conf": _persist_conf(persistent),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
