@@ -89,12 +89,15 @@ def require_fit(plan: DiskPlan, *, root_size: int, verity_size: int, esp_size: i
 def write_disk(
     plan: DiskPlan, target: Path, *, esp: Path, root: Path, verity: Path, scratch: Path, epoch: int, sandbox: Sandbox
 ) -> None:
-    """Write the raw, sparse image `target`; the same inputs give the same bytes."""
+    """Write the raw, sparse image `target`; the same inputs give the same bytes.
+
+    It is made in a folder beside `target`, as `scratch` may be on another file system.
+    """
     definitions = scratch / "repart.d"
     definitions.mkdir()
     for name, text in repart_definitions(plan).items():
         (definitions / name).write_text(text)
-    output = scratch / "disk"
+    output = target.with_name(f".{target.name}")
     output.mkdir()
     seed = uuid.uuid5(uuid.NAMESPACE_OID, f"{plan.name} {plan.version} {plan.architecture} {plan.root_hash}")
     sandbox.run(
@@ -122,6 +125,7 @@ def write_disk(
         timeout=_REPART_SECONDS,
     )
     (output / "image.raw").rename(target)
+    output.rmdir()
 
 
 def _partition(kind: str, size: int, **settings: str) -> str:

@@ -1,55 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The directory that a build gives: it appears whole under its final name, or not at all."""
+"""The files that a build gives, and the manifest that vouches for them."""
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
-from zaffre.store import copy_sparse, disk_full_guard, hash_file
+from zaffre.store import copy_sparse, hash_file
 
 
 class ManifestSigner(Protocol):
     """Whoever signs manifests; `trust` has those that do."""
 
     def sign_bytes(self, data: bytes) -> bytes: ...
-
-
-@contextmanager
-def fresh_directory(final: Path) -> Iterator[Path]:
-    """A directory beside `final` to fill; it takes the name `final` when the block ends well, and goes otherwise.
-
-    What was there is replaced in two renames, so a reader finds the old build, the new one, or for an instant none.
-    """
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.parent / f".{final.name}.{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        with disk_full_guard(partial):
-            yield partial
-        if final.exists():
-            old = final.parent / f".{final.name}.{os.getpid()}.old"
-            final.rename(old)
-            partial.rename(final)
-            shutil.rmtree(old)
-        else:
-            partial.rename(final)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Remove what builds that were killed left in `folder`; those of living processes stay."""
-    for path in folder.glob(".*.partial"):
-        owner = path.name.split(".")[-2]
-        if owner.isdigit() and not Path("/proc", owner).exists():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def describe_artifacts(folder: Path) -> dict[str, Artifact]:

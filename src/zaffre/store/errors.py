@@ -36,11 +36,11 @@ def disk_full_error(path: Path) -> DiskFullError:
     """The error for a file system without room, in words that name it. What was half written is the caller's."""
     mount = mount_point(path)
     usage = os.statvfs(mount)
-    free, size = usage.f_bavail * usage.f_frsize, usage.f_blocks * usage.f_frsize
     return DiskFullError(
         f"no room left on the file system {mount}",
         where=str(path),
-        details=f"{free / 1e6:.1f} MB of {size / 1e6:.1f} MB free; the half-written output has been removed",
+        # Not what is free: some of what was half written is gone already, some not yet.
+        details=f"it holds {usage.f_blocks * usage.f_frsize / 1e6:.1f} MB; what was half written has been removed",
         resolution="make room: `zaffre store gc` frees what the store no longer needs "
         "(or point ZAFFRE_STORE or --out to a larger file system); then run the same command again",
     )
