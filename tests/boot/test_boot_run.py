@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a booted machine tells, how it is ended, and that neither an image nor a foreign extension gets changed or in."""
+"""What a booted machine tells, how it is ended, and what is kept out of it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_an_extension_with_a_broken_signature_is_refused_by_the_guest(place: Pla
 
 
 def _break_signature(extension: Path) -> None:
-    """Changes one bit within the PKCS#7 blob; the JSON around it stays sound (Discoverable Partitions Specification)."""
+    """Changes the PKCS#7 blob; the JSON around it stays sound (Discoverable Partitions Specification)."""
     partition = next(one for one in read_partitions(extension) if one.label.endswith("sig"))
     with extension.open("r+b") as file:
         file.seek(partition.offset)

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from test_machine_spec import pe
 
 from support.lab import Lab
-from zaffre.errors import DefinitionError, WorldError
+from zaffre.errors import DefinitionError, FindingError, WorldError
 from zaffre.machine import (
     AMD64,
     Accelerator,
@@ -27,12 +30,15 @@ from zaffre.machine import (
     MonitorEvent,
     Network,
     OwnerCertificates,
+    Terminal,
     Watch,
     boot,
     choose_accelerator,
     enrolled_variables,
+    run_image,
     start,
 )
+from zaffre.machine.run import ESCAPE
 from zaffre.machine.tpm import software_tpm
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -177,22 +183,18 @@ def test_a_certificate_that_is_none(
 
 
 def test_an_empty_disk_is_seen_to_be_empty(
-    tools_sandbox: Sandbox, store: Store, certificates: OwnerCertificates, tmp_path: Path
+    tools_sandbox: Sandbox, store: Store, certificates: OwnerCertificates, blank: Guest, tmp_path: Path
 ) -> None:
     """The firmware says so on the console, and what the machine wrote is nowhere."""
-    image = tmp_path / "image.raw"
-    with image.open("wb") as file:
-        file.truncate(1 << 20)
-    guest = Guest(image=image, architecture=AMD64, certificates=certificates, memory_mib=256, cpus=1)
     watch = Watch(time.monotonic())
-    with boot(guest, Accelerator.TCG, store=store, sandbox=tools_sandbox) as machine:
+    with boot(blank, Accelerator.TCG, store=store, sandbox=tools_sandbox) as machine:
         for event in machine.events(watch.began + 60):
             watch.take(event, time.monotonic())
             if isinstance(event, ConsoleOutput) and watch.console.refusal:
                 break
     assert watch.console.refusal is not None
     assert "nothing to boot" in watch.console.refusal
-    assert image.read_bytes() == bytes(1 << 20)
+    assert blank.image.read_bytes() == bytes(1 << 20)
     with (
         pytest.raises(WorldError, match="not there"),
         boot(
@@ -203,3 +205,59 @@ def test_an_empty_disk_is_seen_to_be_empty(
         ),
     ):
         pass
+
+
+@pytest.fixture
+def blank(tmp_path: Path, certificates: OwnerCertificates) -> Guest:
+    """A machine whose disk has nothing to boot."""
+    image = tmp_path / "image.raw"
+    with image.open("wb") as file:
+        file.truncate(1 << 20)
+    return Guest(image=image, architecture=AMD64, certificates=certificates, memory_mib=256, cpus=1)
+
+
+def test_ctrl_bracket_on_a_terminal_presses_the_button_and_then_pulls_the_plug(
+    tools_sandbox: Sandbox, store: Store, blank: Guest, tmp_path: Path
+) -> None:
+    keyboard, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    # Later, as what was typed before the terminal was taken over is dropped.
+    for seconds in (1.5, 2.0):
+        threading.Timer(seconds, os.write, (keyboard, b"x" + ESCAPE)).start()
+    with (tmp_path / "console").open("wb") as console:
+        report = run_image(
+            blank,
+            Accelerator.TCG,
+            store=store,
+            sandbox=tools_sandbox,
+            terminal=Terminal(output=console.fileno(), input=terminal),
+            on_ready=lambda _state, _seconds: None,
+            seconds_to_ready=60,
+        )
+    assert report.state is None
+    assert report.seconds < 30
+    assert termios.tcgetattr(terminal) == before
+    os.close(keyboard)
+    os.close(terminal)
+
+
+def test_a_machine_that_cannot_boot_says_so_and_gives_the_terminal_back(
+    tools_sandbox: Sandbox, store: Store, blank: Guest, tmp_path: Path
+) -> None:
+    keyboard, terminal = pty.openpty()
+    before = termios.tcgetattr(terminal)
+    with (tmp_path / "console").open("wb") as console, pytest.raises(FindingError, match="nothing to boot") as caught:
+        run_image(
+            blank,
+            Accelerator.TCG,
+            store=store,
+            sandbox=tools_sandbox,
+            terminal=Terminal(output=console.fileno(), input=terminal),
+            on_ready=lambda _state, _seconds: None,
+            seconds_to_ready=60,
+        )
+    assert "in the firmware" in caught.value.brief
+    assert "BdsDxe" in (caught.value.details or "")
+    assert termios.tcgetattr(terminal) == before
+    os.close(keyboard)
+    os.close(terminal)

@@ -140,7 +140,8 @@ def _follow(
             watch.take(event, time.monotonic())
             if isinstance(event, ConsoleOutput) and console is not None:
                 console(event.data)
-            doing = f"boot {len(watch.outsides)}: {watch.facts.last() or watch.console.stage}"
+            number = len(watch.outsides)
+            doing = f"boot {number}: {watch.facts.last(number) or watch.console.stage}"
             if doing != told:
                 remark(doing)
                 told = doing

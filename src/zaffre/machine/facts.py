@@ -50,9 +50,9 @@ class Facts:
     def get(self, name: str, boot: int = 1) -> Fact:
         return self._by_boot.get((boot, name), MISSING)
 
-    def last(self) -> str | None:
-        """The name of what was reported last."""
-        return next(reversed([name for _, name in self._by_boot]), None)
+    def last(self, boot: int | None = None) -> str | None:
+        """The name of what was reported last (in that boot)."""
+        return next((name for number, name in reversed(self._by_boot) if boot in {None, number}), None)
 
     def dump(self) -> dict[str, JSON]:
         """For a record of what was seen: {"1 name": [status, base64]}."""

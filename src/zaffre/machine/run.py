@@ -140,10 +140,10 @@ class _Session:
         self._over = self._stop_when_ready
 
     def _typed(self, data: bytes) -> None:
-        before, escape, _ = data.partition(ESCAPE)
+        before, *escapes = data.split(ESCAPE)
         if before:
             self._machine.type(before)
-        if escape:
+        for _ in escapes:
             self._end_wanted()
 
     def _end_wanted(self) -> None:

@@ -72,7 +72,7 @@ class Watch:
         told = f"; the last report was {last}" if last else ""
         return self._error(
             f"not done after {seconds:.0f} seconds; the boot is in the stage: {self.console.stage}{told}",
-            resolution="if the machine is only slow (see the accelerator), allow more time with --timeout",
+            resolution="a machine without KVM on a busy host needs longer: allow more time, or try again later",
         )
 
     def _take_console(self, data: bytes, now: float) -> None:
