@@ -254,10 +254,13 @@ def test_a_fault_of_another_file(broken: Broken, file: str, text: str, message: 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kind = host", "images/a.toml:1:8: is not TOML: invalid value"),
-        ('kind = "host"\n[kernel\n', "images/a.toml:2:8: is not TOML: expected ']' at the end of a table declaration"),
-        ('packages = ["a"', "images/a.toml:1:16: is not TOML: unclosed array"),
-        ("a = 1\na = 2", "images/a.toml:2:6: is not TOML: cannot overwrite a value"),
+        ("kind = host", "images/a.toml:1:8: this is not TOML: invalid value"),
+        (
+            'kind = "host"\n[kernel\n',
+            "images/a.toml:2:8: this is not TOML: expected ']' at the end of a table declaration",
+        ),
+        ('packages = ["a"', "images/a.toml:1:16: this is not TOML: unclosed array"),
+        ("a = 1\na = 2", "images/a.toml:2:6: this is not TOML: cannot overwrite a value"),
     ],
 )
 def test_malformed_toml_is_shown_with_line_and_column(broken: Broken, text: str, message: str) -> None:
@@ -320,7 +323,7 @@ def test_all_errors_of_all_files_are_reported_at_once(workshop: Workshop) -> Non
         ["images/a.toml", "packages[0]"],
         ["images/a.toml", "disk.root"],
         ["images/a.toml", "zzz"],
-        ["images/b.toml:1:3", "is not TOML"],
+        ["images/b.toml:1:3", "this is not TOML"],
     ]
 
 

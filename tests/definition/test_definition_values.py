@@ -83,14 +83,6 @@ def test_the_solver_is_asked_for_packages_kernel_and_what_files_are_taken_from()
     assert isinstance(wanted.oci[0], Oci)
 
 
-def test_a_module_that_is_loaded_is_kept() -> None:
-    assert image(kernel={"modules": ["overlay", "nf_*"], "load": ["wireguard", "overlay"]}).kept_modules() == (
-        "overlay",
-        "nf_*",
-        "wireguard",
-    )
-
-
 def test_models_never_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Kernel().load = ("x",)  # type: ignore[misc]

@@ -16,7 +16,6 @@ from zaffre.errors import ExitCode
 if TYPE_CHECKING:
     from zaffre.image import Build
     from zaffre.image.reproduce import Comparison
-    from zaffre.manifest import Manifest
 
 ImageArgument = Annotated[str, typer.Argument(metavar="IMAGE", help="An image of the definition ('zaffre show').")]
 ArchOption = Annotated[
@@ -115,7 +114,7 @@ def reproduce(
     work = workspace(context)
     making = Making(work)
     chosen = work.distribution.image(image)
-    architecture = arch or str(work.distribution.defaults.architecture)
+    architecture = str(work.distribution.architecture(arch))
     making.fetch(making.lock.set(chosen.name, architecture).packages)
     recipe = Recipe(
         distribution=work.distribution.root,

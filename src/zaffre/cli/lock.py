@@ -113,7 +113,7 @@ def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str]
         load_lock(distribution.lock_file),
         world,
         now=work.now,
-        architectures=architectures,
+        architectures=[str(distribution.architecture(name)) for name in architectures],
         update=update,
     )
     if done.changed and not dry_run:

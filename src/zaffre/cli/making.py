@@ -106,23 +106,25 @@ class Making:
 
     def learn_users(self, locked: LockedSet, sandbox: Sandbox, epoch: int) -> Users:
         """The ids that the scripts of a locked image give: its root is configured once to see them."""
+        from zaffre.definition import located
         from zaffre.tree.configure import configured_root
         from zaffre.tree.policy import setuid_policy
         from zaffre.upstream import Users
 
         image = self.work.distribution.image(locked.name)
-        performed = configured_root(
-            locked.packages,
-            provides=image.provides,
-            users=locked.users,
-            setuid=setuid_policy(image),
-            epoch=epoch,
-            architecture=locked.architecture,
-            label=f"configure {image.name}",
-            store=self.work.store,
-            sandbox=sandbox,
-            progress=self.work.progress,
-        )
+        with located(self.work.distribution, image.name):
+            performed = configured_root(
+                locked.packages,
+                provides=image.provides,
+                users=locked.users,
+                setuid=setuid_policy(image),
+                epoch=epoch,
+                architecture=locked.architecture,
+                label=f"configure {image.name}",
+                store=self.work.store,
+                sandbox=sandbox,
+                progress=self.work.progress,
+            )
         return Users.model_validate(performed.result.facts["users"])
 
     @cached_property
@@ -151,7 +153,7 @@ class Making:
 
         order: Order = Order(
             image=image,
-            architecture=architecture or str(self.work.distribution.defaults.architecture),
+            architecture=str(self.work.distribution.architecture(architecture)),
             profile=profile,
             out=out,
             use_cache=use_cache,

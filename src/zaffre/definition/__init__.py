@@ -37,6 +37,7 @@ from zaffre.definition.image import (
     User,
 )
 from zaffre.definition.loader import load_distribution
+from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
@@ -81,7 +82,9 @@ __all__ = [
     "init_distribution",
     "json_schema",
     "load_distribution",
+    "located",
     "packages_digest",
+    "place_of",
     "reference_root",
     "request_digest",
     "tree_digest",

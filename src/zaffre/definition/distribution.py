@@ -140,6 +140,21 @@ class Distribution:
             resolution=f"did you mean {near[0]!r}?" if near else None,
         )
 
+    def architecture(self, name: str | None) -> Architecture:
+        """The architecture called `name`, the default one for None; DefinitionError for one that no upstream has."""
+        if name is None:
+            return self.defaults.architecture
+        known = sorted({str(one) for upstream in self.upstreams.values() for one in upstream.architectures})
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise DefinitionError(
+                f"there is no architecture {name!r}",
+                where="--arch",
+                details="architectures of the upstreams: " + ", ".join(known),
+                resolution=f"did you mean {near[0]!r}?" if near else "name one of these",
+            )
+        return Architecture(name)
+
     def upstream(self, name: str | None = None) -> Upstream:
         """An upstream by name (which an image has checked), or the default one."""
         return self.upstreams[name or self.defaults.upstream]

@@ -254,7 +254,3 @@ class Image(ImageFile):
         if kernel := self.kernel_package(architecture):
             names.add(kernel)
         return tuple(sorted(names))
-
-    def kept_modules(self) -> tuple[str, ...]:
-        """Patterns of the modules that stay in the image: `kernel.modules` and `kernel.load`."""
-        return tuple(dict.fromkeys((*self.kernel.modules, *self.kernel.load)))

@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, digest
+from zaffre.definition import Distribution, Image, digest, located
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
+from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.host import HostPlan, build_host, place_host
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
-    fresh_directory,
     read_build,
-    remove_leftovers,
     write_manifest,
 )
 from zaffre.image.steps import StepLog, Workshop, code_digest
@@ -112,7 +111,8 @@ class Builder:
             epoch=self.lock.epoch,
             use_cache=order.use_cache,
         )
-        manifest = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
+        with located(self.distribution, image.name):
+            manifest = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
         self.store.remember(label, inputs)
         return Build(folder, manifest, fresh=True, why=why)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -47,14 +48,23 @@ class LibraryFinder:
         Raises DefinitionError for a program that is not in the root.
         """
         self._seen.clear()
-        for program in programs:
+        for number, program in enumerate(programs):
             if not _inside(self.root, program).is_file():
                 raise DefinitionError(
                     f"the program {program} is not in the tree",
-                    resolution="add the package that carries it, or take it out of initrd.programs",
+                    where=f"initrd.programs[{number}]",
+                    resolution=self._near(program),
                 )
             self._add(program)
         return tuple(sorted(self._seen))
+
+    def _near(self, program: str) -> str:
+        folder = _inside(self.root, str(Path(program).parent))
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        near = get_close_matches(Path(program).name, names, n=3)
+        if near:
+            return f"did you mean {' or '.join(near)}?"
+        return "add the package that carries it, or take it out of initrd.programs"
 
     def _add(self, path: str) -> None:
         path = str(path)
@@ -70,7 +80,11 @@ class LibraryFinder:
         for name in needs.needed:
             found = self._find(name, needs, real)
             if found is None:
-                raise DefinitionError(f"{real} needs {name}, which is not in the tree")
+                raise DefinitionError(
+                    f"{real} needs {name}, which is not in the tree",
+                    where="packages",
+                    resolution=f"add the package that has {name}",
+                )
             self._add(found)
         for name in needs.on_demand:
             if (found := self._find(name, needs, real)) is not None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
@@ -56,9 +57,10 @@ def build_extension(
             one.package.name: one
             for one in unpack_all(tuple(chosen.values()), store=shop.store, progress=shop.progress)
         }
-        for entry in image.extract:
-            for path in entry.paths:
-                _take(unpacked[entry.package], path, tree / path.lstrip("/"))
+        for number, entry in enumerate(image.extract):
+            for index, path in enumerate(entry.paths):
+                key = f"extract[{number}].paths[{index}]"
+                _take(unpacked[entry.package], path, tree / path.lstrip("/"), key=key)
         _write_containers(image, unpacked, tree, scratch, shop)
         name, text = extension_release(
             image.name, distribution=distribution.identity.id, version=distribution.identity.version
@@ -79,12 +81,12 @@ def place_extension(blob: Sha256, folder: Path, shop: Workshop) -> int:
 def _write_containers(
     image: Image, unpacked: Mapping[str, Unpacked], tree: Path, scratch: Path, shop: Workshop
 ) -> None:
-    for entry in image.oci:
+    for number, entry in enumerate(image.oci):
         folder = scratch / f"oci-{entry.name}"
         files: dict[str, Path] = {}
-        for path in entry.paths:
+        for index, path in enumerate(entry.paths):
             files[path] = folder / path.lstrip("/")
-            _take(unpacked[entry.package], path, files[path])
+            _take(unpacked[entry.package], path, files[path], key=f"oci[{number}].paths[{index}]")
         target = tree / _OCI_FOLDER / f"{entry.name}.tar"
         target.parent.mkdir(parents=True, exist_ok=True)
         write_oci_archive(
@@ -97,14 +99,17 @@ def _write_containers(
         )
 
 
-def _take(package: Unpacked, path: str, target: Path) -> None:
-    """Copy one file out of a package; a merged-usr name (/bin/x for /usr/bin/x) finds it too."""
+def _take(package: Unpacked, path: str, target: Path, *, key: str) -> None:
+    """Copy one file out of a package; a merged-usr name (/bin/x for /usr/bin/x) finds it too. `key` asks for it."""
     names = {path.lstrip("/"), f"usr{path}", path.removeprefix("/usr/")}
     member = next((one for one in package.index.members if one.path in names and one.kind is Kind.FILE), None)
     if member is None:
+        files = [f"/{one.path}" for one in package.index.members if one.kind is Kind.FILE]
+        near = get_close_matches(path, files, n=3)
         raise DefinitionError(
             f"the package {package.package.name} has no file {path}",
-            resolution=f"look at the list of {package.package.name}'s files, and mend the path",
+            where=key,
+            resolution=f"did you mean {' or '.join(near)}?" if near else "mend the path, or name another package",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with package.data.open("rb") as source, target.open("wb") as out:

@@ -15,6 +15,7 @@ import posixpath
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -129,10 +130,14 @@ def _output(target: Path, inside: str) -> Sequence[Mount]:
 
 
 def _matches(root: Path, globs: Iterable[str]) -> Iterable[str]:
-    for pattern in globs:
+    for number, pattern in enumerate(globs):
         found = [f"/{path.relative_to(root)}" for path in root.glob(pattern.lstrip("/")) if not path.is_dir()]
         if not found:
-            raise DefinitionError(f"initrd.files: nothing in the tree matches {pattern}")
+            raise DefinitionError(
+                f"nothing in the tree matches {pattern}",
+                where=f"initrd.files[{number}]",
+                resolution="add the package that has it, mend the pattern, or take it out",
+            )
         for path in found:
             yield path
             yield from links_on_the_way(root, path)
@@ -141,10 +146,15 @@ def _matches(root: Path, globs: Iterable[str]) -> Iterable[str]:
 
 def _unit_files(root: Path, units: Iterable[str]) -> Iterable[str]:
     folder = root / "usr/lib/systemd/system"
-    for unit in units:
+    for number, unit in enumerate(units):
         path = folder / unit
         if not path.is_symlink() and not path.exists():
-            raise DefinitionError(f"initrd.units: the tree has no unit {unit}")
+            near = get_close_matches(unit, [entry.name for entry in folder.iterdir()], n=3)
+            raise DefinitionError(
+                f"the tree has no unit {unit}",
+                where=f"initrd.units[{number}]",
+                resolution=f"did you mean {' or '.join(near)}?" if near else "add the package that brings it",
+            )
         yield f"/usr/lib/systemd/system/{unit}"
         for kind in ("wants", "requires", "d"):
             extra = folder / f"{unit}.{kind}"
@@ -181,7 +191,7 @@ def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
     """Copy modules and all that they need, decompressed: the whole archive is compressed once, and better."""
     modules = KernelModules.of_root(root)
     base = staging / "usr/lib/modules" / modules.version
-    for relative in sorted(modules.closure(names)):
+    for relative in sorted(modules.closure(names, key="initrd.modules")):
         source = root / "usr/lib/modules" / modules.version / relative
         target = base / relative.removesuffix(".xz")
         target.parent.mkdir(parents=True, exist_ok=True)

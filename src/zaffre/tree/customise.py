@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, User
+from zaffre.definition import Distribution, Image, Kernel, User
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree.cleanup import clean
@@ -63,7 +63,7 @@ def customise(
     """
     extract_root(archive, root, skip=_gone(archive, image))
     _empty_boot(root)
-    prune_modules(root, image.kept_modules(), sandbox=sandbox)
+    prune_modules(root, image.kernel, sandbox=sandbox)
     base = read_text(root, OS_RELEASE)
     for tree in image.files.trees:
         lay_tree(root, distribution.path(tree))
@@ -112,15 +112,15 @@ def _empty_boot(root: Path) -> None:
             remove(entry)
 
 
-def prune_modules(root: Path, patterns: tuple[str, ...], *, sandbox: Sandbox) -> None:
+def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
     """Keep only the modules that match, with all that they need, and write modules.dep and its kin anew.
 
     A root without a kernel, or an image that names no module, is left as it is.
     """
-    if not patterns or not inside(root, _MODULES).is_dir():
+    if not (wanted.modules or wanted.load) or not inside(root, _MODULES).is_dir():
         return
     kernel = KernelModules.of_root(root)
-    kept = kernel.closure(patterns)
+    kept = kernel.closure(wanted.modules, key="kernel.modules") | kernel.closure(wanted.load, key="kernel.load")
     folder = root / _MODULES / kernel.version
     for path in frozenset(kernel.paths.values()) - kept:
         (folder / path).unlink(missing_ok=True)

@@ -48,19 +48,21 @@ class KernelModules:
         builtin = frozenset(_name(line) for line in (base / "modules.builtin").read_text().splitlines())
         return cls(versions[0], paths, needs, builtin)
 
-    def closure(self, patterns: Iterable[str]) -> frozenset[str]:
+    def closure(self, patterns: Iterable[str], *, key: str) -> frozenset[str]:
         """Paths of the modules that match the names or globs, with all that they need.
 
-        A built-in module needs nothing. Raises DefinitionError for a name that the kernel does not know.
+        A built-in module needs nothing. Raises DefinitionError for a name that the kernel does not know; `key` is
+        the list of the definition that holds the patterns.
         """
         wanted: list[str] = []
-        for pattern in patterns:
+        for number, pattern in enumerate(patterns):
             normal = pattern.replace("-", "_")
             found = [name for name in self.paths if fnmatchcase(name, normal)]
             if not found and normal not in self.builtin:
                 near = difflib.get_close_matches(normal, [*self.paths, *self.builtin], n=3)
                 raise DefinitionError(
                     f"the kernel {self.version} has no module {pattern}",
+                    where=f"{key}[{number}]",
                     resolution=f"did you mean {', '.join(near)}?"
                     if near
                     else "look at modules.dep of the kernel package",
