@@ -25,6 +25,7 @@ from zaffre.tree import (
     customise,
     extract_root,
     inventory_of,
+    scratch_for,
     setuid_policy,
     unexplained,
 )
@@ -90,7 +91,7 @@ def unpacked(bench: Bench) -> tuple[Unpacked, ...]:
 
 
 def test_our_root_is_dpkgs(bench: Bench, unpacked: tuple[Unpacked, ...]) -> None:
-    with bench.store.scratch("oracle") as scratch:
+    with scratch_for(bench.store, "oracle", expected=1 << 30) as scratch:
         ours, dpkgs = scratch / "ours", scratch / "dpkgs"
         for root in (ours, dpkgs):
             root.mkdir(mode=0o755)
@@ -145,7 +146,7 @@ def test_locked_numbers_are_those_of_the_files(bench: Bench, unpacked: tuple[Unp
         sandbox=bench.sandbox,
         progress=SILENT,
     )
-    with bench.store.scratch("numbers") as scratch:
+    with scratch_for(bench.store, "numbers", expected=1 << 30) as scratch:
         extract_root(bench.store.path(performed.result.outputs["root"]), scratch / "root")
         assert (scratch / "root/var/lib/systemd/network").stat().st_uid == 777
 
@@ -198,7 +199,7 @@ def test_a_script_that_fails_shows_its_words_and_how_to_run_it_again(
 def test_the_image_is_what_its_definition_says(bench: Bench) -> None:
     archive = bench.store.path(bench.configured().result.outputs["root"])
     image, distribution = bench.image, bench.distribution
-    with bench.store.scratch("image") as scratch:
+    with scratch_for(bench.store, "image", expected=1 << 30) as scratch:
         root, before = scratch / "root", scratch / "before"
         extract_root(archive, before)
         customise(

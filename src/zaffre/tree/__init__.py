@@ -5,6 +5,7 @@ from zaffre.tree.configure import configured_root
 from zaffre.tree.customise import customise
 from zaffre.tree.inventory import Inventory, inventory_of
 from zaffre.tree.kmod import KernelModules
+from zaffre.tree.memory import scratch_for
 from zaffre.tree.policy import STRIP_ALL, SetuidPolicy, setuid_policy
 from zaffre.tree.restore import extract_root
 from zaffre.tree.tools import tools_key, tools_tree
@@ -22,6 +23,7 @@ __all__ = [
     "customise",
     "extract_root",
     "inventory_of",
+    "scratch_for",
     "setuid_policy",
     "tools_key",
     "tools_tree",

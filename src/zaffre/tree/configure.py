@@ -24,6 +24,7 @@ from zaffre.tree import ids
 from zaffre.tree.cleanup import clean
 from zaffre.tree.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
 from zaffre.tree.extract import extract_plan
+from zaffre.tree.memory import scratch_for
 from zaffre.tree.merge import Plan, merge
 from zaffre.tree.model import INDEX_FORMAT, Kind, PackageIndex
 from zaffre.tree.ordering import dependency_order
@@ -128,16 +129,17 @@ def configured_root(
 
     def produce(scratch: Path) -> ActionResult:
         unpacked = unpack_all(packages, store=store, progress=progress, use_cache=use_cache)
-        root = scratch / "root"
-        root.mkdir()
-        root.chmod(0o755)
-        scratch.chmod(0o700)  # setuid files lie below for a while
-        with progress.step(f"configure {len(packages)} packages"):
+        with (
+            progress.step(f"configure {len(packages)} packages"),
+            scratch_for(store, "configure", expected=_size(unpacked)) as folder,
+        ):
+            root = folder / "root"
+            root.mkdir()
             built = build_root(unpacked, root, settings, sandbox=sandbox)
             archive = scratch / "root.tar"
             with archive.open("wb", buffering=1 << 20) as out:
                 pack(root, built.nodes, out, mtime=built.times, owner=built.numbers.owner)
-        facts: dict[str, JSON] = {"users": ids.harvest(root).model_dump(mode="json"), "packages": len(packages)}
+            facts: dict[str, JSON] = {"users": ids.harvest(root).model_dump(mode="json"), "packages": len(packages)}
         return ActionResult(outputs={"root": store.add_file(archive, move=True)}, facts=facts)
 
     performed = store.perform(action, produce, use_cache=use_cache)
@@ -147,6 +149,10 @@ def configured_root(
         if store.lookup(again.key) is None:
             store.record(again.key, again, performed.result)
     return performed
+
+
+def _size(unpacked: Sequence[Unpacked]) -> int:
+    return sum(one.data.stat().st_size for one in unpacked)
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,7 @@ class Built:
 
 def build_root(unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, sandbox: Sandbox) -> Built:
     """Fill the empty directory `root` with the configured packages."""
+    root.chmod(0o755)
     ordered = dependency_order([(one.index, one.data) for one in unpacked])
     packages = [index for index, _ in ordered]
     plan = merge(packages, architecture=settings.architecture, setuid=settings.setuid)
