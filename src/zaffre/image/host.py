@@ -22,7 +22,7 @@ from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
-from zaffre.tree import KernelModules, customise, extract_root, inventory_of
+from zaffre.tree import KernelModules, customise, extract_root, inventory_of, scratch_for
 
 _INITRD_LEVELS = {"dev": 3, "release": 19}
 _TRUST = "usr/lib/verity.d/zaffre.crt"
@@ -140,32 +140,31 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
         reason="the programs and modules that find and verify the root",
     )
 
-    def produce(scratch: Path) -> ActionResult:
-        root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
-        for folder in (root, staging, generated):
-            folder.mkdir()
-        write_generated(generated, state.initrd)
-        spec = InitrdSpec(
-            modules=image.initrd.modules,
-            programs=image.initrd.programs,
-            files=image.initrd.files,
-            units=image.initrd.units,
-            trees=(generated, *((tree,) if tree else ())),
-            triplet=uki.triplet(shop.architecture),
-        )
+    def produce(_: Path) -> ActionResult:
         archive = shop.store.verified(plan.root)
-        extract_root(archive, root, skip=useless_for_initrd(archive, spec))
-        stage_initrd(root, staging, spec)
-        version = KernelModules.of_root(root).version
-        packed = scratch / "initrd.zst"
-        pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
-        kernel = root / "boot" / f"vmlinuz-{version}"
-        if not kernel.is_file():
-            raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
-        return ActionResult(
-            {"initrd": shop.store.add_file(packed, move=True), "kernel": shop.store.add_file(kernel, move=True)},
-            {"version": version},
-        )
+        with scratch_for(shop.store, "initrd", expected=archive.stat().st_size) as scratch:
+            root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
+            for folder in (root, staging, generated):
+                folder.mkdir()
+            write_generated(generated, state.initrd)
+            spec = InitrdSpec(
+                modules=image.initrd.modules,
+                programs=image.initrd.programs,
+                files=image.initrd.files,
+                units=image.initrd.units,
+                trees=(generated, *((tree,) if tree else ())),
+                triplet=uki.triplet(shop.architecture),
+            )
+            extract_root(archive, root, skip=useless_for_initrd(archive, spec))
+            stage_initrd(root, staging, spec)
+            version = KernelModules.of_root(root).version
+            packed = scratch / "initrd.zst"
+            pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
+            kernel = root / "boot" / f"vmlinuz-{version}"
+            if not kernel.is_file():
+                raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
+            outputs = {"initrd": shop.store.add_file(packed), "kernel": shop.store.add_file(kernel)}
+        return ActionResult(outputs, {"version": version})
 
     return action, produce
 
@@ -192,37 +191,41 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
     action = Action("root", f"root {image.name} {plan.profile}", inputs, "the definition applied, sealed by dm-verity")
 
     def produce(scratch: Path) -> ActionResult:
-        root = scratch / "root"
-        root.mkdir()
-        generated = {**state.root, _TRUST: shop.keys.verity_certificate.read_text()}
-        customise(
-            shop.store.verified(plan.root),
-            root,
-            image,
-            distribution=plan.distribution,
-            version=plan.version,
-            generated=generated,
-            architecture=shop.architecture,
-            epoch=shop.epoch,
-            sandbox=shop.sandbox,
-        )
-        listing = scratch / "inventory.json"
-        listing.write_text(inventory_of(root).model_dump_json(indent=1) + "\n")
-        erofs, verity = scratch / "root.erofs", scratch / "root.verity"
-        make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
-        root_hash = make_verity(erofs, verity, sandbox=shop.sandbox)
-        os_release = (root / "usr/lib/os-release").read_bytes()
-        return ActionResult(
-            {
-                "erofs": shop.store.add_file(erofs, move=True),
-                "verity": shop.store.add_file(verity, move=True),
-                "inventory": shop.store.add_file(listing, move=True),
-                "os-release": shop.store.add_bytes(os_release),
-            },
-            {"root_hash": root_hash},
-        )
+        archive = shop.store.verified(plan.root)
+        with scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder:
+            return _seal(plan, shop, archive, folder / "root", scratch)
 
     return action, produce
+
+
+def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
+    """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
+    image = plan.image
+    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    customise(
+        archive,
+        root,
+        image,
+        distribution=plan.distribution,
+        version=plan.version,
+        generated={**state.root, _TRUST: shop.keys.verity_certificate.read_text()},
+        architecture=shop.architecture,
+        epoch=shop.epoch,
+        sandbox=shop.sandbox,
+    )
+    erofs, verity = scratch / "root.erofs", scratch / "root.verity"
+    make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
+    root_hash = make_verity(erofs, verity, sandbox=shop.sandbox)
+    listing = inventory_of(root).model_dump_json(indent=1) + "\n"
+    return ActionResult(
+        {
+            "erofs": shop.store.add_file(erofs, move=True),
+            "verity": shop.store.add_file(verity, move=True),
+            "inventory": shop.store.add_bytes(listing.encode()),
+            "os-release": shop.store.add_bytes((root / "usr/lib/os-release").read_bytes()),
+        },
+        {"root_hash": root_hash},
+    )
 
 
 def _uki_action(
