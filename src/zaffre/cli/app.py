@@ -58,6 +58,12 @@ class Escaped(Exception):  # noqa: N818 - not an error, a way out
 
 
 class _Group(TyperGroup):
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt as error:
+            raise Escaped(error) from error
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from types import FrameType
+from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
 from zaffre.cli.app import Escaped, make_app
 from zaffre.cli.context import Workspace
 from zaffre.cli.failure import Failure, describe, show
+from zaffre.cli.interrupt import Requests
 from zaffre.errors import ExitCode
 
 _UsageError = typer.BadParameter.__bases__[0]
@@ -27,21 +26,21 @@ _VALUED = ("--distro", "--store", "--keys", "--mirror")
 _PLAIN = ("--quiet", "-q")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: Sequence[str], requests: Requests) -> int:
     """Run one command and return its exit code. Never raises."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
     workspace = Workspace()
     try:
-        with _requests_to_end(), workspace:
+        with workspace:
             result = make_app()(args=globals_first(arguments), prog_name="zaffre", obj=workspace, standalone_mode=False)
+        requests.over()
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.DONE
-    except KeyboardInterrupt as error:
-        return _fail(error, arguments)
     except Escaped as escaped:
-        return _fail(escaped.cause, arguments)
-    except Exception as error:  # noqa: BLE001 - the last frame: whatever arrives becomes words
-        return _fail(error, arguments)
+        error: BaseException = escaped.cause
+    except (Exception, KeyboardInterrupt) as other:  # noqa: BLE001 - the last frame: whatever arrives becomes words
+        error = other
+    requests.over()
+    return _fail(error, arguments)
 
 
 def globals_first(arguments: Sequence[str]) -> list[str]:
@@ -64,23 +63,6 @@ def globals_first(arguments: Sequence[str]) -> list[str]:
         else:
             rest.append(word)
     return front + rest
-
-
-@contextmanager
-def _requests_to_end() -> Iterator[None]:
-    """A request to end (a closed terminal, a service manager) is Ctrl-C by another name; a second one waits."""
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _fail(error: BaseException, arguments: Sequence[str]) -> int:
