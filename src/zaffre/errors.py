@@ -8,6 +8,7 @@ line turns an error into an exit code, by `exit_code`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -39,8 +40,18 @@ class ZaffreError(Exception):
         self.details = details
         self.resolution = resolution
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors cross processes (`zaffre reproduce`); by default they would be made again without what they must know.
+        return _made_again, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         return f"{self.where}: {self.brief}" if self.where else self.brief
+
+
+def _made_again(kind: type[ZaffreError], args: tuple[object, ...], state: Mapping[str, object]) -> ZaffreError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class DefinitionError(ZaffreError):
