@@ -35,10 +35,12 @@ def build_extension(
         kind="sysext",
         label=f"extension {image.name}",
         inputs={
+            "name": image.name,
+            "architecture": shop.architecture,
             "packages": {name: package.sha256 for name, package in chosen.items()},
             "extract": [entry.model_dump(mode="json") for entry in image.extract],
             "oci": [entry.model_dump(mode="json") for entry in image.oci],
-            "trees": {tree: tree_digest(distribution.path(tree)) for tree in image.files.trees},
+            "trees": [[tree, tree_digest(distribution.path(tree))] for tree in image.files.trees],
             "identity": distribution.identity.model_dump(mode="json"),
             "certificate": sha256_file(shop.keys.verity_certificate),
             "epoch": shop.epoch,

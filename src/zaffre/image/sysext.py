@@ -2,8 +2,8 @@
 """A system extension as a signed disk image: erofs, its dm-verity tree, and a signature of the root hash.
 
 The form is that of systemd-sysext(8): a GPT with a data, a verity and a signature partition (Discoverable
-Partitions Specification). A host merges it only if the certificate of the signature is one it trusts
-(/usr/lib/verity.d), which its image policy demands.
+Partitions Specification). The signature counts on a host that has its certificate in /usr/lib/verity.d; that an
+extension without one is refused is a matter of the image policy (systemd.image-policy(7)) of whoever merges it.
 """
 
 from __future__ import annotations
