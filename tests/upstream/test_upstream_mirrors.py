@@ -157,6 +157,21 @@ def test_none_at_all(place: Place) -> None:
     assert "no mirror is known for the archive 'debian'" in said(caught.value)
 
 
+@pytest.mark.parametrize("value", ["ubuntu=https://me:pass@x.example/ubuntu", "debian=https://me:pass@ x"])
+def test_a_wrong_archive_does_not_give_the_password_away(place: Place, value: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        place.find(value)
+    assert "pass" not in said(caught.value)
+
+
+def test_a_mistake_in_the_file_does_not_give_the_password_away(place: Place) -> None:
+    place.toml('[[mirror]]\nurl = "https://me:pass@x.example"\nsnapshots = true\n')
+    with pytest.raises(DefinitionError) as caught:
+        place.find()
+    assert "snapshots" in said(caught.value)
+    assert "pass" not in said(caught.value)
+
+
 def test_urls_are_shown_without_secrets() -> None:
     assert shown_url("https://me:pass@mirror.example:8443/debian?token=1") == "https://mirror.example:8443/debian"
     with pytest.raises(DefinitionError) as caught:

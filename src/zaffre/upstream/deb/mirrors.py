@@ -129,7 +129,7 @@ def _parse_value(value: str, archives: Mapping[str, str], origin: str) -> Iterat
         if name not in archives:
             raise DefinitionError(
                 f"there is no archive '{name}'",
-                where=f"{origin} {shown_url(value)}",
+                where=f"{origin} {name}=…",
                 resolution=f"archives of this definition: {', '.join(sorted(archives))}",
             )
         yield Source(name, _checked(rest, origin), origin, snapshot="{timestamp}" in rest)
@@ -187,7 +187,9 @@ def _from_config(path: Path, archives: Mapping[str, str]) -> Iterator[Source]:
         where = f"{path}: mirror[{number}]"
         if not isinstance(entry, dict) or set(entry) - {"archive", "url", "snapshot"} or "url" not in entry:
             raise DefinitionError(
-                "a mirror has the keys archive, url and perhaps snapshot = true", where=where, details=f"found {entry}"
+                "a mirror has the keys archive, url and perhaps snapshot = true",
+                where=where,
+                details=f"found {', '.join(sorted(entry)) or 'none'}" if isinstance(entry, dict) else None,
             )
         archive, url, snapshot = entry.get("archive"), entry["url"], entry.get("snapshot", False)
         if not isinstance(url, str) or not isinstance(archive, str | None) or not isinstance(snapshot, bool):
