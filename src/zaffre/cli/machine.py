@@ -100,6 +100,7 @@ def check(
     ] = "check",
     memory: MemoryOption = 1024,
     cpus: CpusOption = 2,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Limit for the whole check.", min=10)] = 300.0,
     console: Annotated[bool, typer.Option("--console", help="Show the machine's console while it runs.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -147,6 +148,7 @@ def check(
         store=work.store,
         sandbox=making.sandbox,
         progress=work.progress,
+        seconds=timeout,
         console=_show if console else None,
     )
     work.emit(report, lambda: report_words(report), as_json=json)

@@ -38,6 +38,7 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
     """The generated files of a host. `persistent` are absolute paths below /etc; a directory ends in `/`."""
     initrd = {
         f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _AFTER_ROOT,
+        f"{_UNITS}/systemd-udev-trigger.service.d/10-zaffre.conf": _DISKS_ONLY,
         f"{_UNITS}/sysroot-etc.mount": _ETC_MOUNT,
         f"{_UNITS}/sysroot-var.mount": _VAR_MOUNT.format(label=VAR_LABEL),
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
@@ -65,6 +66,11 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
         f"{_UNITS}/systemd-machine-id-commit.service": "->/dev/null",
         f"{_UNITS}/local-fs.target.wants/systemd-growfs@var.service": "->../systemd-growfs@.service",
     }
+    for path in persistent:
+        # Mounted in the initrd; the unit tells the order in which both are unmounted.
+        root[f"{_UNITS}/{escape_path(path)}.mount"] = _KEPT_MOUNT.format(
+            path=path.rstrip("/"), kept=_KEPT, name=_below_etc(path)
+        )
     return StateFiles(initrd, root)
 
 
@@ -106,6 +112,15 @@ def _repart_var(minimum: int) -> str:
 
 
 _AFTER_ROOT = "[Unit]\nRequires=sysroot.mount\nAfter=sysroot.mount\n"
+
+# The initrd looks for a disk. Everything else is looked at once, when the root has taken over.
+_DISKS_ONLY = """\
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --type=devices --action=add --prioritized-subsystem=block \\
+    --subsystem-match=block --subsystem-match=pci --subsystem-match=virtio --subsystem-match=scsi \\
+    --subsystem-match=nvme --subsystem-match=vmbus --subsystem-match=acpi --subsystem-match=usb
+"""
 
 # Nobody can log in to an initrd, and a machine that waits there is lost: it restarts, as the kernel does on panic=.
 _EMERGENCY_SERVICE = """\
@@ -183,6 +198,18 @@ Before=initrd-fs.target
 [Mount]
 What=/sysroot{kept}/{name}
 Where=/sysroot{path}
+Type=none
+Options=bind
+"""
+
+_KEPT_MOUNT = """\
+[Unit]
+Description={path}, kept
+RequiresMountsFor={kept}
+
+[Mount]
+What={kept}/{name}
+Where={path}
 Type=none
 Options=bind
 """

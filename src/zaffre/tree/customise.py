@@ -7,6 +7,7 @@ owners of files, units after the files that may bring them, /var last, when all 
 
 from __future__ import annotations
 
+import lzma
 import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -113,7 +114,7 @@ def _empty_boot(root: Path) -> None:
 
 
 def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
-    """Keep only the modules that match, with all that they need, and write modules.dep and its kin anew.
+    """Keep only the modules that match, with all that they need, unpacked, and write modules.dep and its kin anew.
 
     A root without a kernel, or an image that names no module, is left as it is.
     """
@@ -124,6 +125,9 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
     folder = root / _MODULES / kernel.version
     for path in frozenset(kernel.paths.values()) - kept:
         (folder / path).unlink(missing_ok=True)
+    for path in kept:
+        if path.endswith(".xz"):
+            _decompress(folder / path)
     for path, _ in reversed([*walk(folder)]):
         place = folder / path
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
@@ -133,6 +137,14 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
         mounts=[Mount(root, _TARGET, writable=True)],
         timeout=_SECONDS,
     )
+
+
+def _decompress(module: Path) -> None:
+    """The image is compressed as a whole; a module that is packed twice is only slower to load."""
+    plain = module.with_suffix("")
+    plain.write_bytes(lzma.decompress(module.read_bytes()))
+    plain.chmod(0o644)
+    module.unlink()
 
 
 def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sandbox) -> None:

@@ -127,12 +127,13 @@ def _owners(root: Path) -> dict[str, str]:
     owners: dict[str, str] = {}
     parents: dict[str, str] = {}
     for listing in sorted((database / "info").glob("*.list")) if database else ():
+        package = listing.name.removesuffix(".list")
         for line in listing.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
             parent, _, name = line.rpartition("/")
             if parent not in parents:
                 resolved = inside(root, parent).relative_to(root).as_posix()
                 parents[parent] = "" if resolved == "." else f"{resolved}/"
-            owners[f"{parents[parent]}{name}"] = listing.name.removesuffix(".list")
+            owners[f"{parents[parent]}{name.removesuffix('.xz') if '.ko' in name else name}"] = package
     return owners
 
 
