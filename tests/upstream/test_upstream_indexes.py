@@ -44,6 +44,15 @@ def test_a_known_index_is_not_fetched_again(look: Refresh, mirror: Mirror) -> No
     assert len(mirror.served("*InRelease")) == 2
 
 
+def test_a_known_index_that_is_damaged_is_made_anew(look: Refresh, mirror: Mirror) -> None:
+    (index,) = look().indexes
+    index.path.chmod(0o644)
+    index.path.write_bytes(index.path.read_bytes().replace(b"Package: hello", b"Package: jello"))
+    names = look().universe("amd64").names
+    assert "hello" in names
+    assert "jello" not in names
+
+
 @pytest.mark.parametrize("suffix", ["", ".xz", ".gz", ".zst"])
 def test_every_compression(look: Refresh, archive: Archive, key: Tsk, suffix: str) -> None:
     archive.publish([key], suffixes=(suffix,))

@@ -13,7 +13,7 @@ from zaffre.definition import Suite, Upstream
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
-from zaffre.store import Store
+from zaffre.store import CorruptBlobError, Store
 from zaffre.upstream.deb.decompress import decompress
 from zaffre.upstream.deb.download import Downloader, DownloadError, Limits
 from zaffre.upstream.deb.index import MAX_INDEX_BYTES, Index, Indexes
@@ -200,9 +200,9 @@ def _index(
     where = f"{wanted.sources[0].shown} dists/{wanted.suite.suite}/{wanted.path}{suffix}"
     if plain is not None and plain.size > MAX_INDEX_BYTES:
         raise IntegrityError(f"the index is announced with {plain.size} bytes, too many to be one", where=where)
-    if plain is not None and store.has(plain.sha256):
+    if plain is not None and (known := _known(plain.sha256, store)) is not None:
         advance(fact.size)
-        return plain.sha256, store.path(plain.sha256)
+        return plain.sha256, known
     directory, _, name = f"dists/{wanted.suite.suite}/{wanted.path}{suffix}".rpartition("/")
     hashed = f"{directory}/by-hash/SHA256/{fact.sha256}"
     paths = (hashed, f"{directory}/{name}") if wanted.release.by_hash else (f"{directory}/{name}",)
@@ -234,6 +234,14 @@ def _index(
             )
         store.add_file(target, expected=digest, move=True)
     return digest, store.path(digest)
+
+
+def _known(digest: Sha256, store: Store) -> Path | None:
+    """The index in the store, hashed again: what apt is shown must be what is signed. A rotten one is put aside."""
+    try:
+        return store.verified(digest) if store.has(digest) else None
+    except CorruptBlobError:
+        return None
 
 
 def _unobtainable(error: UnobtainableError, wanted: _Wanted, where: str) -> WorldError:
