@@ -80,6 +80,8 @@ def test_an_image_that_is_not_there(zaffre: Shell) -> None:
 def test_schema_is_json(zaffre: Shell) -> None:
     assert zaffre("schema") == 0
     assert json.loads(zaffre.out)["$schema"].startswith("https://json-schema.org/")
+    assert zaffre.json("schema") == json.loads(zaffre.out)
+    assert zaffre("schema", "--json", "--markdown") == ExitCode.USAGE
 
 
 def test_the_reference_page_is_what_the_models_say(zaffre: Shell) -> None:
@@ -181,6 +183,21 @@ def test_doctor_reports(zaffre: Shell) -> None:
     assert {"Python", "bubblewrap"} <= {check["name"] for check in report["checks"]}
     assert zaffre("doctor") == code
     assert "This machine can" in zaffre.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--check", "--update"),
+        ("--dropped", "--update"),
+        ("--check", "--dry-run"),
+        ("--check", "--arch", "arm64"),
+        ("apt",),
+    ],
+)
+def test_lock_refuses_options_that_would_go_unheard(zaffre: Shell, options: tuple[str, ...]) -> None:
+    assert zaffre("lock", *options, "--distro", reference_root()) == ExitCode.USAGE
+    assert options[0] in zaffre.err or "NAME" in zaffre.err
 
 
 def test_verify_of_what_is_no_build(zaffre: Shell, tmp_path: Path) -> None:

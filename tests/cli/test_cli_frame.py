@@ -40,7 +40,8 @@ def test_the_first_screen_says_what_to_try(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["init"], ["show"], ["schema"], ["verify"], ["doctor"], ["keys"], ["keys", "init"], ["keys", "list"],
+    [[], ["init"], ["show"], ["schema"], ["lock"], ["build"], ["run"], ["check"],
+     ["reproduce"], ["inventory"], ["verify"], ["doctor"], ["keys"], ["keys", "init"], ["keys", "list"],
      ["keys", "show"], ["store"], ["store", "size"], ["store", "gc"], ["store", "verify"]],
 )  # fmt: skip
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

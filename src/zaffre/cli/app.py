@@ -27,7 +27,8 @@ Try it:
 \b
     zaffre doctor                   what this machine lacks, and how to get it
     zaffre keys init                your own signing keys, once
-    zaffre build container-host     lock, build, seal, sign
+    zaffre lock                     choose exact packages
+    zaffre build container-host     build, seal, sign
     zaffre check container-host     boot it, and prove what it promises
 
 The shared options below may stand anywhere on the line.
@@ -42,6 +43,7 @@ Zaffre: own your Linux. One tree of TOML becomes a signed, immutable, bootable s
   zaffre doctor                    what this machine lacks, and how to get it
   zaffre keys init                 make your own signing keys (once)
   zaffre init my-linux             a small distribution of your own, ready to build
+  zaffre lock                      choose the exact packages of every image
   zaffre build container-host      build and sign an image
   zaffre run container-host        boot it here, in a virtual machine
   zaffre check container-host      boot it and prove what it promises

@@ -98,6 +98,7 @@ def _images(distribution: Distribution) -> str:
 def schema(
     context: typer.Context,
     markdown: Annotated[bool, typer.Option("--markdown", help="A page to read instead of JSON Schema.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="JSON Schema, which it prints anyway.")] = False,
 ) -> None:
     """Print the JSON Schema of the definition's files: every key, its type, default and meaning.
 
@@ -106,5 +107,7 @@ def schema(
     from zaffre.cli.reference import reference_page
     from zaffre.definition import json_schema
 
+    if markdown and json:
+        raise typer.BadParameter("it is one or the other", param_hint="--markdown and --json")
     found = json_schema()
     workspace(context).emit(found, lambda: reference_page(found), as_json=not markdown)

@@ -45,8 +45,15 @@ def lock(
     Examples: zaffre lock; zaffre lock --update; zaffre lock --update openssl containerd; zaffre lock --check
     """
     work = workspace(context)
+    asked = [flag for flag, given in (("--check", check), ("--dropped", dropped), ("--update", update)) if given]
+    if len(asked) > 1:
+        raise typer.BadParameter(
+            "each says what to do, so only one of them can be given", param_hint=" and ".join(asked)
+        )
     if names and not update:
         raise typer.BadParameter("names of packages go with --update", param_hint="NAME")
+    if check and (dry_run or arch):
+        raise typer.BadParameter("--check writes nothing, and looks at all that is locked", param_hint="--check")
     if check:
         _check(work, as_json=json)
         return

@@ -25,9 +25,10 @@ def verify(
 ) -> None:
     """Hold a build against its manifest, signatures and verity hashes.
 
-    Needs the public halves of your keys only. Exit code 1 if anything does not hold.
+    Needs the public halves of your keys, no private one, and the distribution's locked tools. Exit code 1 if anything
+    does not hold.
 
-    Example: zaffre verify out/container-host-1.20260504.0-amd64
+    Example: zaffre verify out/container-host-1.20260504.1-amd64
     """
     from zaffre.cli.making import Making
     from zaffre.trust import verify_build
@@ -43,5 +44,9 @@ def verify(
 def _words(report: VerifyReport) -> str:
     rows = [("ok" if check.ok else "BAD", check.name, check.detail) for check in report.checks]
     bad = sum(not check.ok for check in report.checks)
-    verdict = "everything holds" if report.ok else f"{bad} of {len(rows)} checks do not hold: do not use this build"
+    verdict = (
+        "everything holds"
+        if report.ok
+        else f"{bad} of {len(rows)} checks do not hold: remove this folder, and build anew"
+    )
     return f"{table(rows)}\n\n{report.directory}: {verdict}"
