@@ -11,6 +11,7 @@ import ctypes
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import tempfile
 from collections.abc import Callable, Iterable
@@ -30,6 +31,7 @@ from zaffre.store import Store
 from zaffre.upstream import Lock, LockedPackage
 
 _CLONE_NEWUTS = 0x04000000  # sched.h
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,9 @@ def _build_elsewhere(recipe: Recipe, circumstances: Circumstances, place: Path) 
     sender.close()
     try:
         answer = pickle.loads(receiver.recv_bytes())  # noqa: S301 - from our own child
+    except KeyboardInterrupt:
+        process.kill()
+        raise
     except EOFError:
         process.join()
         raise WorldError(
@@ -121,10 +126,18 @@ def _build_elsewhere(recipe: Recipe, circumstances: Circumstances, place: Path) 
 
 def _child(recipe: Recipe, circumstances: Circumstances, place: Path, send: Callable[[bytes], None]) -> None:
     try:
+        _belong_to_the_parent()
         _apply(circumstances)
         send(pickle.dumps(_build(recipe, circumstances, place)))
     except ZaffreError as error:
         send(pickle.dumps(error))
+
+
+def _belong_to_the_parent() -> None:
+    """Interrupts are for the parent, who kills us; and nobody is left to build when it was killed itself (prctl(2))."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def _apply(circumstances: Circumstances) -> None:
