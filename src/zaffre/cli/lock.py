@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def lock(
     context: typer.Context,
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="With --update: only these packages (or sources).")
+        list[str] | None, typer.Argument(metavar="NAME", help="With --update: only these packages (or sources).")
     ] = None,
     update: Annotated[
         bool, typer.Option("--update", help="Take the newest versions instead of the locked ones.")
