@@ -100,7 +100,7 @@ def check(
     ] = "check",
     memory: MemoryOption = 1024,
     cpus: CpusOption = 2,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Limit for the whole check.", min=10)] = 300.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Limit for the whole check.", min=10)] = 600.0,
     console: Annotated[bool, typer.Option("--console", help="Show the machine's console while it runs.")] = False,
     json: JsonOption = False,
 ) -> None:
