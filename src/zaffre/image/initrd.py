@@ -23,6 +23,7 @@ from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree import KernelModules
+from zaffre.tree.rootfs import inside
 from zaffre.tree.tarball import read_tar
 
 _USR_MERGE = ("bin", "sbin", "lib", "lib64")
@@ -191,6 +192,7 @@ def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
     """Copy modules and all that they need, decompressed: the whole archive is compressed once, and better."""
     modules = KernelModules.of_root(root)
     base = staging / "usr/lib/modules" / modules.version
+    base.mkdir(parents=True)  # a kernel may have all that it needs built in
     for relative in sorted(modules.closure(names, key="initrd.modules")):
         source = root / "usr/lib/modules" / modules.version / relative
         target = base / relative.removesuffix(".xz")
@@ -207,6 +209,7 @@ def _finish(root: Path, staging: Path) -> None:
     (staging / "etc/os-release").symlink_to("initrd-release")
     (staging / "etc/machine-id").touch()
     for name in ("passwd", "group", "nsswitch.conf"):
-        if (root / "etc" / name).is_file():
-            shutil.copyfile(root / "etc" / name, staging / "etc" / name)
+        source = inside(root, f"etc/{name}")  # a link that a script made must not lead to the host's own users
+        if source.is_file():
+            shutil.copyfile(source, staging / "etc" / name)
     (staging / "init").symlink_to("usr/lib/systemd/systemd")
