@@ -13,6 +13,7 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.store import allocated_size, require_room
 
 _ROOT_TYPES = {"amd64": "root-x86-64", "arm64": "root-arm64"}
 _REPART_SECONDS = 300.0
@@ -99,6 +100,7 @@ def write_disk(
         (definitions / name).write_text(text)
     output = target.with_name(f".{target.name}")
     output.mkdir()
+    require_room(output, _GPT_BYTES + sum(allocated_size(path) for path in (esp, root, verity)))
     seed = uuid.uuid5(uuid.NAMESPACE_OID, f"{plan.name} {plan.version} {plan.architecture} {plan.root_hash}")
     sandbox.run(
         [

@@ -13,6 +13,8 @@ from zaffre.errors import ToolError
 from zaffre.sandbox import Mount, Sandbox
 
 _SEAL_SECONDS = 1800.0
+# On a full disk, mkfs.erofs 1.8.6 may say so and hang, or exit 0 with a damaged image.
+_ERROR = "<E> "
 _ROOT_HASH = re.compile(r"^Root hash:\s+([0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -36,6 +38,7 @@ def make_erofs(
         [*argv, "/work/out.erofs", "/work/tree"],
         mounts=[Mount(source, "/work/tree"), Mount(target, "/work/out.erofs", writable=True)],
         timeout=_SEAL_SECONDS,
+        fatal=_ERROR,
     )
 
 

@@ -36,7 +36,7 @@ def missing_faketime() -> WorldError:
 
 def stopped(ended: Ended) -> bool:
     """Whether the program did not end by itself, or never began."""
-    return ended.timed_out or ended.too_much_output or _setup_failed(ended)
+    return ended.timed_out or ended.too_much_output or ended.fatal or _setup_failed(ended)
 
 
 def _setup_failed(ended: Ended) -> bool:
@@ -65,7 +65,7 @@ def tool_error(
         full = _full(ended.log_tail, writable)
         if full is not None:
             return full
-        brief = f"{name} failed ({_exit(ended.returncode)})"
+        brief = f"{name} failed" if ended.fatal else f"{name} failed ({_exit(ended.returncode)})"
     return ToolError(
         brief, command=command, returncode=ended.returncode, details=tail or "it printed nothing", resolution=resolution
     )

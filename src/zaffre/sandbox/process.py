@@ -22,6 +22,7 @@ from typing import IO
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _TAIL = 64 << 10
 _MOST_OUTPUT = 64 << 20
+_LAST_WORDS = 0.5
 
 Stream = int | IO[bytes] | None
 
@@ -96,17 +97,24 @@ class Ended:
     cpu_seconds: float
     timed_out: bool
     too_much_output: bool
+    fatal: bool
 
 
 def run_to_end(
-    words: Sequence[str], *, stdin: Stream, stdout: IO[bytes] | None, timeout: float, jobs: int | None
+    words: Sequence[str],
+    *,
+    stdin: Stream,
+    stdout: IO[bytes] | None,
+    timeout: float,
+    jobs: int | None,
+    fatal: str | None = None,
 ) -> Ended:
-    """Runs until the program ends, its time is over or it printed too much (64 MiB, when `stdout` is None).
+    """Runs until the program ends, its time is over, it printed too much (64 MiB, when `stdout` is None), or `fatal`.
 
     Any exception, KeyboardInterrupt included, leaves no process behind. Raises OSError when bubblewrap can't be run.
     """
     begun = time.monotonic()
-    reader = _Reader()
+    reader = _Reader(fatal.encode() if fatal is not None else None)
     timed_out = False
     with SandboxProcess(
         words, stdin=stdin, stdout=subprocess.PIPE if stdout is None else stdout, stderr=subprocess.PIPE, jobs=jobs
@@ -118,8 +126,9 @@ def run_to_end(
                 for pipe, take in ((process.stdout, reader.take_stdout), (process.stderr, reader.take_stderr)):
                     if pipe is not None:
                         selector.register(pipe, selectors.EVENT_READ, take)
-                timed_out = not _follow(selector, ended, reader, begun + timeout)
-            if timed_out or reader.too_much:
+                in_time = _follow(selector, ended, reader, begun + timeout)
+            timed_out = not in_time and not reader.fatal
+            if not in_time or reader.too_much:
                 process.kill()
             process.wait()
             for pipe, take in ((process.stdout, reader.take_stdout), (process.stderr, reader.take_stderr)):
@@ -136,17 +145,20 @@ def run_to_end(
         cpu_seconds=process.cpu_seconds,
         timed_out=timed_out,
         too_much_output=reader.too_much,
+        fatal=reader.fatal,
     )
 
 
 class _Reader:
     """Takes what arrives; both methods say whether there was anything (b"" is the end of a stream)."""
 
-    def __init__(self) -> None:
+    def __init__(self, fatal: bytes | None) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.log = bytearray()
         self.too_much = False
+        self.fatal = False
+        self._fatal = fatal
 
     def take_stdout(self, data: bytes) -> bool:
         room = _MOST_OUTPUT - len(self.stdout)
@@ -158,6 +170,8 @@ class _Reader:
     def take_stderr(self, data: bytes) -> bool:
         _append(self.stderr, data)
         _append(self.log, data)
+        if self._fatal is not None and self._fatal in self.stderr[-len(data) - len(self._fatal) :]:
+            self.fatal = True
         return bool(data)
 
 
@@ -168,8 +182,15 @@ def _append(tail: bytearray, data: bytes) -> None:
 
 
 def _follow(selector: selectors.BaseSelector, ended: int, reader: _Reader, deadline: float) -> bool:
-    """Reads until the process has ended or printed too much; false when the deadline came first."""
+    """Reads until the process has ended or printed too much; false when the deadline came first.
+
+    A fatal error brings the deadline forward, to just after what else it may have to say.
+    """
+    begun_to_fail = False
     while not reader.too_much:
+        if reader.fatal and not begun_to_fail:
+            begun_to_fail = True
+            deadline = min(deadline, time.monotonic() + _LAST_WORDS)
         events = selector.select(max(0.0, deadline - time.monotonic()))
         for key, _ in events:
             if key.fileobj == ended:

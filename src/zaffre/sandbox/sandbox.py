@@ -65,8 +65,11 @@ class Sandbox:
         network: bool = False,
         check: bool = True,
         devices: Sequence[str] = (),
+        fatal: str | None = None,
     ) -> Completed:
         """Runs a program to its end. `timeout` in seconds; `stdout` to a file, else captured (64 MiB at most).
+
+        `fatal` is a text on its stderr at which it is ended and has failed, for programs that go on after an error.
 
         With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
         (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
@@ -89,7 +92,7 @@ class Sandbox:
         )
         with _removed_on_failure(stdout):
             with _input(stdin) as source, _output(stdout) as target:
-                ended = run_to_end(words, stdin=source, stdout=target, timeout=timeout, jobs=self._jobs)
+                ended = run_to_end(words, stdin=source, stdout=target, timeout=timeout, jobs=self._jobs, fatal=fatal)
             if stopped(ended) or (check and ended.returncode != 0):
                 writable = [mount.source for mount in mounts if mount.writable]
                 writable += [path for path in (root, stdout.parent if stdout else None) if path is not None]

@@ -4,7 +4,7 @@
 from zaffre.store.action import Action, ActionKey, ActionResult, Performed, explain_difference
 from zaffre.store.check import VerifyReport
 from zaffre.store.collect import GcReport, Kind, Removal, StoreSize
-from zaffre.store.errors import CorruptBlobError, MissingBlobError, disk_full_error, disk_full_guard
+from zaffre.store.errors import CorruptBlobError, MissingBlobError, disk_full_error, disk_full_guard, require_room
 from zaffre.store.files import allocated_size, copy_sparse, hash_file, remove_tree, write_atomic
 from zaffre.store.stopwatch import Stopwatch
 from zaffre.store.store import Store
@@ -30,5 +30,6 @@ __all__ = [
     "explain_difference",
     "hash_file",
     "remove_tree",
+    "require_room",
     "write_atomic",
 ]

@@ -46,6 +46,16 @@ def disk_full_error(path: Path) -> DiskFullError:
     )
 
 
+def require_room(path: Path, size: int) -> None:
+    """Raise DiskFullError if the file system of `path` has less than `size` bytes left.
+
+    For programs that clean up when they fail: afterwards nobody sees that the disk was full.
+    """
+    usage = os.statvfs(mount_point(path))
+    if usage.f_bavail * usage.f_frsize < size:
+        raise disk_full_error(path)
+
+
 def is_disk_full(error: OSError) -> bool:
     return error.errno in _FULL
 
