@@ -192,7 +192,7 @@ def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
     """Copy modules and all that they need, decompressed: the whole archive is compressed once, and better."""
     modules = KernelModules.of_root(root)
     base = staging / "usr/lib/modules" / modules.version
-    base.mkdir(parents=True)  # a kernel may have all that it needs built in
+    base.mkdir(parents=True, exist_ok=True)  # a kernel may have all that it needs built in
     for relative in sorted(modules.closure(names, key="initrd.modules")):
         source = root / "usr/lib/modules" / modules.version / relative
         target = base / relative.removesuffix(".xz")
