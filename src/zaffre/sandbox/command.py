@@ -20,7 +20,22 @@ NAMESPACE_PREFIX = ("unshare", "--user", "--map-root-user", "--map-auto", "--")
 _OWN = frozenset({"proc", "dev", "sys", "tmp", "run", "lost+found"})
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAKETIME = "/run/zaffre-faketime"
-# Nothing that builds an image needs these, and on a host where we are the real root they reach out of the sandbox.
+# What it takes to give files their owners, to run maintainer scripts and to make users. Where we are the real root, all
+# others reach out of the sandbox: with SYS_ADMIN a script mounts the host's devices, with DAC_READ_SEARCH it opens any
+# file of a file system by its number (open_by_handle_at(2)).
+_BUILDING = (
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+)
+# Nor do programs that mount for themselves need these.
 _DROPPED = ("CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_MKNOD")
 
 
@@ -31,18 +46,23 @@ class Privilege:
     root: bool
     namespaced: bool
 
-    def arguments(self) -> list[str]:
+    def arguments(self, *, confined: bool) -> list[str]:
         if not self.root:
             return ["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
-        words = ["--cap-add", "ALL"]
-        if not self.namespaced:
-            words += [word for name in _DROPPED for word in ("--cap-drop", name)]
-        return words
+        if self.namespaced:
+            return ["--cap-add", "ALL"]
+        if confined:
+            return ["--cap-drop", "ALL", *(word for name in _BUILDING for word in ("--cap-add", name))]
+        return ["--cap-add", "ALL", *(word for name in _DROPPED for word in ("--cap-drop", name))]
 
 
 @dataclass(frozen=True)
 class Request:
-    """All that the line depends on. `/` is `root`, writable, when there is one, else the tools tree, read-only."""
+    """All that the line depends on. `/` is `root`, writable, when there is one, else the tools tree, read-only.
+
+    `confined`: of the real root's capabilities only those that our own steps need; else nearly all, for programs
+    that mount for themselves, as other image builders do.
+    """
 
     argv: Sequence[str]
     tools: ToolsTree | None
@@ -54,6 +74,7 @@ class Request:
     network: bool = False
     devices: Sequence[str] = ()
     clock_offset_seconds: int = 0
+    confined: bool = False
 
 
 def bwrap_arguments(request: Request, *, bwrap: str) -> list[str]:
@@ -61,7 +82,7 @@ def bwrap_arguments(request: Request, *, bwrap: str) -> list[str]:
     words = [bwrap, "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", HOST_NAME]
     if not request.network:
         words.append("--unshare-net")
-    words += request.privilege.arguments()
+    words += request.privilege.arguments(confined=request.confined)
     words += _root_arguments(request)
     words += ["--proc", "/proc", "--dev", "/dev"]
     words += ["--perms", "1777", "--tmpfs", "/tmp", "--perms", "0755", "--tmpfs", "/run"]  # noqa: S108 - inside

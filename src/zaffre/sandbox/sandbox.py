@@ -26,8 +26,9 @@ class Sandbox:
     """Runs programs of a tools tree in bubblewrap: read-only root, no network, nothing of the caller's environment.
 
     Inside: fresh /proc and /dev, tmpfs (memory) on /tmp and /run, an empty /sys, a fixed host name, own pid,
-    ipc, uts and net namespaces, umask 022, all capabilities that a build can need (in an ordinary
-    user's namespace they count for nothing outside). Every process of a run has ended when it returns.
+    ipc, uts and net namespaces, umask 022. Of the real root's capabilities only the few that a build needs; in an
+    ordinary user's namespace all, where they count for nothing outside. Every process of a run has ended when it
+    returns.
 
     `tools` may be None only for runs with a `root`: that is how the first tools tree is configured.
     `clock_offset_seconds` moves the clock inside by libfaketime of the tools tree, `jobs` limits the
@@ -88,6 +89,7 @@ class Sandbox:
                 network=network,
                 devices=devices,
                 clock_offset_seconds=self._clock_offset_seconds,
+                confined=True,
             )
         )
         with _removed_on_failure(stdout):
@@ -164,6 +166,7 @@ class Sandbox:
             cwd=cwd,
             network=network,
             devices=devices,
+            confined=True,
         )
 
     def _words(self, request: Request) -> list[str]:
