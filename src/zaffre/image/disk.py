@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
+from zaffre.image.repart import ROOT_TYPES, make_image
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import allocated_size, require_room
 
-_ROOT_TYPES = {"amd64": "root-x86-64", "arm64": "root-arm64"}
-_REPART_SECONDS = 300.0
 _GPT_BYTES = 1 << 20
 
 
@@ -41,7 +40,7 @@ class DiskPlan:
 
 def repart_definitions(plan: DiskPlan) -> dict[str, str]:
     """The repart.d files by name. Twins B have the size of A and the label that systemd-sysupdate takes as free."""
-    root_type = _ROOT_TYPES[plan.architecture]
+    root_type = ROOT_TYPES[plan.architecture]
     data_uuid, hash_uuid = root_uuids(plan.root_hash)
     label = f"{plan.name}_{plan.version}"
     return {
@@ -90,44 +89,18 @@ def require_fit(plan: DiskPlan, *, root_size: int, verity_size: int, esp_size: i
 def write_disk(
     plan: DiskPlan, target: Path, *, esp: Path, root: Path, verity: Path, scratch: Path, epoch: int, sandbox: Sandbox
 ) -> None:
-    """Write the raw, sparse image `target`; the same inputs give the same bytes.
-
-    It is made in a folder beside `target`, as `scratch` may be on another file system.
-    """
-    definitions = scratch / "repart.d"
-    definitions.mkdir()
-    for name, text in repart_definitions(plan).items():
-        (definitions / name).write_text(text)
-    output = target.with_name(f".{target.name}")
-    output.mkdir()
-    require_room(output, _GPT_BYTES + sum(allocated_size(path) for path in (esp, root, verity)))
-    seed = uuid.uuid5(uuid.NAMESPACE_OID, f"{plan.name} {plan.version} {plan.architecture} {plan.root_hash}")
-    sandbox.run(
-        [
-            "systemd-repart",
-            "--empty=create",
-            f"--size={plan.total_bytes}",
-            f"--seed={seed}",
-            "--offline=yes",
-            "--sector-size=512",
-            "--dry-run=no",
-            "--no-pager",
-            "--pretty=no",
-            "--definitions=/work/repart.d",
-            "/work/disk/image.raw",
-        ],
-        mounts=[
-            Mount(definitions, "/work/repart.d"),
-            Mount(output, "/work/disk", writable=True),
-            Mount(esp, "/esp"),
-            Mount(root, "/work/root.erofs"),
-            Mount(verity, "/work/root.verity"),
-        ],
-        env={"SOURCE_DATE_EPOCH": str(epoch), "SYSTEMD_REPART_MKFS_OPTIONS_VFAT": "--invariant", "TMPDIR": "/run"},
-        timeout=_REPART_SECONDS,
+    """Write the raw, sparse image `target`; the same inputs give the same bytes. Raises DiskFullError."""
+    require_room(target.parent, _GPT_BYTES + sum(allocated_size(path) for path in (esp, root, verity)))
+    make_image(
+        target,
+        repart_definitions(plan),
+        size=str(plan.total_bytes),
+        seed=uuid.uuid5(uuid.NAMESPACE_OID, f"{plan.name} {plan.version} {plan.architecture} {plan.root_hash}"),
+        mounts=[Mount(esp, "/esp"), Mount(root, "/work/root.erofs"), Mount(verity, "/work/root.verity")],
+        scratch=scratch,
+        epoch=epoch,
+        sandbox=sandbox,
     )
-    (output / "image.raw").rename(target)
-    output.rmdir()
 
 
 def _partition(kind: str, size: int, **settings: str) -> str:

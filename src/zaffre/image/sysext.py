@@ -11,11 +11,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from zaffre.image.repart import ROOT_TYPES, make_image
 from zaffre.image.uki import SigningKeys
 from zaffre.sandbox import Mount, Sandbox
-
-_ROOT_TYPES = {"amd64": "root-x86-64", "arm64": "root-arm64"}
-_REPART_SECONDS = 300.0
 
 
 def extension_release(name: str, *, distribution: str, version: str) -> tuple[str, str]:
@@ -36,42 +34,24 @@ def write_sysext(
     sandbox: Sandbox,
 ) -> None:
     """Write the signed image `target` from the erofs of the extension's `/usr`; reproducible."""
-    kind = _ROOT_TYPES[architecture]
-    definitions = scratch / "repart.d"
-    definitions.mkdir()
+    kind = ROOT_TYPES[architecture]
     parts = {
         "10-data.conf": f"[Partition]\nType={kind}\nCopyBlocks=/work/data.erofs\nVerity=data\nVerityMatchKey=root\n",
         "20-hash.conf": f"[Partition]\nType={kind}-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
         "30-signature.conf": f"[Partition]\nType={kind}-verity-sig\nVerity=signature\nVerityMatchKey=root\n",
     }
-    for file, text in parts.items():
-        (definitions / file).write_text(text)
-    output = scratch / "extension"
-    output.mkdir()
-    sandbox.run(
-        [
-            "systemd-repart",
-            "--empty=create",
-            "--size=auto",
-            f"--seed={uuid.uuid5(uuid.NAMESPACE_OID, f'zaffre sysext {name}')}",
-            "--offline=yes",
-            "--sector-size=512",
-            "--dry-run=no",
-            "--no-pager",
-            "--pretty=no",
-            "--definitions=/work/repart.d",
-            "--private-key=/keys/verity.key",
-            "--certificate=/keys/verity.crt",
-            "/work/extension/image.raw",
-        ],
+    make_image(
+        target,
+        parts,
+        size="auto",
+        seed=uuid.uuid5(uuid.NAMESPACE_OID, f"zaffre sysext {name}"),
         mounts=[
-            Mount(definitions, "/work/repart.d"),
-            Mount(output, "/work/extension", writable=True),
             Mount(erofs, "/work/data.erofs"),
             Mount(keys.verity_key, "/keys/verity.key"),
             Mount(keys.verity_certificate, "/keys/verity.crt"),
         ],
-        env={"SOURCE_DATE_EPOCH": str(epoch), "TMPDIR": "/run"},
-        timeout=_REPART_SECONDS,
+        arguments=["--private-key=/keys/verity.key", "--certificate=/keys/verity.crt"],
+        scratch=scratch,
+        epoch=epoch,
+        sandbox=sandbox,
     )
-    (output / "image.raw").rename(target)
