@@ -27,14 +27,18 @@ class Progress(Protocol):
         ...
 
 
+def _ignore(_: object) -> None:
+    """Take a remark or an amount that nobody is told."""
+
+
 class _Silent:
     @contextmanager
-    def step(self, title: str) -> Iterator[Callable[[str], None]]:
-        yield lambda remark: None
+    def step(self, title: str) -> Iterator[Callable[[str], None]]:  # noqa: ARG002 - a listener's signature
+        yield _ignore
 
     @contextmanager
-    def transfer(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
-        yield lambda amount: None
+    def transfer(self, title: str, total: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG002 - likewise
+        yield _ignore
 
     def note(self, message: str) -> None:
         """Nobody listens."""

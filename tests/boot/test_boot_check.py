@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import struct
 import uuid
 from pathlib import Path
 
 import pytest
-from support.lab import Lab
 
+from support.lab import Lab
 from zaffre.cli.making import Making
 from zaffre.errors import FindingError
 from zaffre.machine import Accelerator, OwnerCertificates, Subject, architecture_named, check_image
@@ -22,6 +21,7 @@ from zaffre.store import copy_sparse
 from zaffre.trust import Role
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+
 
 @pytest.fixture(scope="module")
 def host(lab: Lab) -> Path:
@@ -129,9 +129,7 @@ def test_a_flipped_bit_in_the_kernel_image_is_refused_by_the_firmware(
     uki = tmp_path / "uki.efi"
     shutil.copyfile(host / "uki.efi", uki)
     flip(uki, uki.stat().st_size // 2)
-    esp_name = next(
-        name for name in _esp_kernels(lab, damaged)
-    )
+    esp_name = next(name for name in _esp_kernels(lab, damaged))
     with lab.workspace() as work:
         Making(work).sandbox.run(
             ["mcopy", "-o", "-i", "/work/image.raw@@1M", "/work/uki.efi", f"::/EFI/Linux/{esp_name}"],
@@ -150,4 +148,4 @@ def _esp_kernels(lab: Lab, image: Path) -> list[str]:
             mounts=[Mount(image, "/work/image.raw")],
             timeout=60,
         )
-    return [os.path.basename(line) for line in listing.stdout.decode().split() if line.endswith(".efi")]
+    return [Path(line).name for line in listing.stdout.decode().split() if line.endswith(".efi")]

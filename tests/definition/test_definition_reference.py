@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,7 +135,7 @@ def test_an_empty_directory_may_be_used(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(workshop: Workshop) -> None:
     with pytest.raises(DefinitionError) as caught:
         init_distribution(workshop.root, id="acme", name="Acme")
-    assert str(caught.value) == f"{workshop.root}: is there already and not empty"
+    assert str(caught.value) == f"{workshop.root}: this directory is there already and not empty"
     assert (workshop.root / "images/host.toml").read_text() == HOST
 
 
@@ -148,13 +146,3 @@ def test_a_name_that_no_distribution_can_have(tmp_path: Path) -> None:
         "zaffre init: id: 'Acme Linux' is not a name of lower-case letters, digits, '.', '_' and '-'"
     )
     assert not (tmp_path / "x").exists()
-
-
-def test_importing_is_quick() -> None:
-    """`zaffre --help` and a build with nothing to do must feel immediate; CPU time, so a busy machine is no fault."""
-    program = "import time, zaffre.definition; print(time.process_time())"
-    taken = min(
-        float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout)
-        for _ in range(3)
-    )
-    assert taken < 0.5

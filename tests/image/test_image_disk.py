@@ -11,7 +11,7 @@ from zaffre.errors import DefinitionError
 from zaffre.image.disk import DiskPlan, repart_definitions, require_fit, root_uuids
 
 HASH = "00112233445566778899aabbccddeeff" + "ffeeddccbbaa99887766554433221100"
-PLAN = DiskPlan("amd64", "zaffre-container-host", "1.20261122.1", HASH, 256 << 20, 192 << 20, 8 << 20, 512 << 20)
+PLAN = DiskPlan("amd64", "container-host", "1.20261122.1", HASH, 256 << 20, 192 << 20, 8 << 20, 512 << 20)
 
 
 def test_partition_uuids_are_the_halves_of_the_root_hash() -> None:
@@ -31,11 +31,13 @@ def test_the_twin_is_as_large_and_free() -> None:
         assert "Label=_empty" in definitions[b].splitlines()
 
 
-def test_labels_fit_a_gpt_name() -> None:
-    long = dataclasses.replace(PLAN, name="a-distribution-with-a-very-long-name-indeed")
-    for text in repart_definitions(long).values():
-        label = next(line.removeprefix("Label=") for line in text.splitlines() if line.startswith("Label="))
-        assert len(label) <= 36
+def test_a_label_has_the_whole_version_or_is_refused() -> None:
+    definitions = repart_definitions(PLAN)
+    for name in ("20-verity-a.conf", "30-root-a.conf"):
+        assert "Label=container-host_1.20261122.1" in definitions[name].splitlines()
+    long = dataclasses.replace(PLAN, name="an-image-with-a-very-long-name")
+    with pytest.raises(DefinitionError, match="GPT has room for 36"):
+        repart_definitions(long)
 
 
 def test_a_root_that_does_not_fit_names_the_key() -> None:

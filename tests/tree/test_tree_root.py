@@ -15,6 +15,7 @@ from zaffre.tree.cleanup import clean
 from zaffre.tree.configure import refuse_diversions
 from zaffre.tree.globs import matcher
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
+from zaffre.tree.policy import SetuidPolicy
 from zaffre.tree.prune import pruned_paths
 from zaffre.tree.rootfs import inside, make_folder, read_text, write_text
 
@@ -136,11 +137,23 @@ def test_a_tree_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 @needs_root
+def test_an_owner_line_makes_no_undeclared_setuid_file(tmp_path: Path) -> None:
+    write_text(tmp_path, "etc/passwd", "root:x:0:0::/:/bin/sh\n")
+    write_text(tmp_path, "etc/group", "root:x:0:\n")
+    write_text(tmp_path, "usr/bin/tool", "x")
+    owners = {"/usr/bin/tool": "root:root:4755"}
+    with pytest.raises(DefinitionError, match="not declared") as caught:
+        give_owners(tmp_path, owners, setuid=SetuidPolicy())
+    assert "setuid.allow" in (caught.value.resolution or "")
+    give_owners(tmp_path, owners, setuid=SetuidPolicy(allow=("/usr/bin/tool",)))
+    assert (tmp_path / "usr/bin/tool").stat().st_mode & 0o7777 == 0o4755
+
+
 def test_owners_are_those_of_the_tree(tmp_path: Path) -> None:
     write_text(tmp_path, "etc/passwd", "svc:x:501:502::/:/bin/false\n")
     write_text(tmp_path, "etc/group", "svc:x:502:\n")
     write_text(tmp_path, "etc/key", "x")
-    give_owners(tmp_path, {"/etc/key": "svc:svc:0640"})
+    give_owners(tmp_path, {"/etc/key": "svc:svc:0640"}, setuid=SetuidPolicy())
     status = (tmp_path / "etc/key").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (501, 502, 0o640)
     for owners, why in (

@@ -19,10 +19,10 @@ from trust_builds import sign
 
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact
+from zaffre.pe import text_sections
 from zaffre.sandbox import Sandbox
 from zaffre.trust import Keys, VerifyReport, init_keys, verify_build
 from zaffre.trust.gpt import ESP, SECTOR, read_partitions
-from zaffre.trust.pe import text_sections
 
 
 @pytest.fixture(scope="module")

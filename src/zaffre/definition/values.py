@@ -72,7 +72,7 @@ UnitName = Annotated[str, *_unit]
 _user = _form(r"[a-z_][a-z0-9_-]{0,30}", "the name of a user or group")
 UserName = Annotated[str, *_user]
 _owner = _form(
-    r"[a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*:0?[0-7]{3,4}",
+    r"[a-z_][a-z0-9_-]*:[a-z_][a-z0-9_-]*:(?:0?[0-7]{3}|[1-7][0-7]{3})",
     'an owner "user:group:mode", such as "root:systemd-network:0640"',
 )
 Owner = Annotated[str, *_owner]

@@ -98,7 +98,7 @@ class Builder:
         job = _Job(image, locked, order, folder, sha256_json(inputs))
         label = f"build {image.name} {order.architecture} {order.profile}"
         why = tuple(explain_difference(self.store.recall(label), inputs))
-        if order.use_cache and (built := read_build(folder)) is not None and built.build.key == job.key:
+        if order.use_cache and (built := read_build(folder, self.signer)) is not None and built.build.key == job.key:
             return Build(folder, built, fresh=False, why=())
         remove_leftovers(order.out)
         shop = Workshop(

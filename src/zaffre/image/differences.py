@@ -10,11 +10,15 @@ from pathlib import Path
 
 from zaffre.digest import sha256_file
 from zaffre.image.output import describe_artifacts
+from zaffre.pe import sections
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree import compare_trees
 
 _EXTRACT_SECONDS = 300.0
 _MOST = 50
+_INITRD = ".initrd"
+_SECTOR = 512
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ def _causes(name: str, first: Path, second: Path, *, sandbox: Sandbox, scratch: 
     if name.endswith(".erofs"):
         yield from _erofs_causes(first / name, second / name, sandbox=sandbox, scratch=scratch)
     elif name.endswith(".efi"):
-        yield from _uki_causes(first / name, second / name, sandbox=sandbox)
+        yield from _uki_causes(first / name, second / name, sandbox=sandbox, scratch=scratch)
+    elif name.endswith(".raw"):
+        yield from _disk_causes(first / name, second / name, sandbox=sandbox)
 
 
 def _first_byte(first: Path, second: Path) -> str:
@@ -73,19 +79,47 @@ def _erofs_causes(first: Path, second: Path, *, sandbox: Sandbox, scratch: Path)
         yield str(difference)
 
 
-def _uki_causes(first: Path, second: Path, *, sandbox: Sandbox) -> Iterator[str]:
-    one, other = (_sections(path, sandbox) for path in (first, second))
-    for section in sorted(one.keys() | other.keys()):
-        if one.get(section) != other.get(section):
-            yield f"its section {section}"
+def _uki_causes(first: Path, second: Path, *, sandbox: Sandbox, scratch: Path) -> Iterator[str]:
+    one, other = dict(sections(first)), dict(sections(second))
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            yield f"its section {name}"
     if one == other:
         yield f"its headers or its signature ({sha256_file(first)[:12]}, {sha256_file(second)[:12]})"
+    elif one.get(_INITRD) != other.get(_INITRD):
+        trees = [
+            _unpacked_initrd(initrd, scratch / f"initrd-{number}", sandbox)
+            for number, initrd in enumerate((one.get(_INITRD, b""), other.get(_INITRD, b"")))
+        ]
+        for difference in compare_trees(trees[0], trees[1]):
+            yield f"its initrd: {difference}"
 
 
-def _sections(path: Path, sandbox: Sandbox) -> dict[str, str]:
-    completed = sandbox.run(
-        ["ukify", "inspect", "--json=short", "--all", "/work/uki.efi"],
-        mounts=[Mount(path, "/work/uki.efi")],
+def _unpacked_initrd(initrd: bytes, folder: Path, sandbox: Sandbox) -> Path:
+    folder.mkdir()
+    archive = folder.with_suffix(".cpio")
+    sandbox.run(["zstd", "--quiet", "-d", "-c"], stdin=initrd, stdout=archive, timeout=_EXTRACT_SECONDS)
+    sandbox.run(
+        ["cpio", "--extract", "--make-directories", "--quiet", "--no-absolute-filenames"],
+        mounts=[Mount(folder, "/work", writable=True)],
+        cwd="/work",
+        stdin=archive,
         timeout=_EXTRACT_SECONDS,
     )
-    return {name: str(facts.get("sha256")) for name, facts in json.loads(completed.stdout).items()}
+    return folder
+
+
+def _disk_causes(first: Path, second: Path, *, sandbox: Sandbox) -> Iterator[str]:
+    """Which partitions differ; what is in them is told by the other artifacts, which they were copied from."""
+    layout = sandbox.run(
+        ["sfdisk", "--json", "/work/image"], mounts=[Mount(first, "/work/image")], timeout=_EXTRACT_SECONDS
+    )
+    with first.open("rb") as one, second.open("rb") as other:
+        for entry in json.loads(layout.stdout)["partitiontable"]["partitions"]:
+            one.seek(entry["start"] * _SECTOR)
+            other.seek(entry["start"] * _SECTOR)
+            left = entry["size"] * _SECTOR
+            while left and (mine := one.read(min(_CHUNK, left))) == other.read(min(_CHUNK, left)) and mine:
+                left -= len(mine)
+            if left:
+                yield f"its partition {entry.get('name', '?')}"

@@ -17,11 +17,12 @@ from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import allocated_size, require_room
 
 _GPT_BYTES = 1 << 20
+_LABEL_CHARACTERS = 36
 
 
 @dataclass(frozen=True)
 class DiskPlan:
-    """Sizes in bytes; `version` names the partitions, so that an update can tell them apart."""
+    """Sizes in bytes; `name` and `version` label the root's partitions, so that an update can tell them apart."""
 
     architecture: str
     name: str
@@ -42,13 +43,13 @@ def repart_definitions(plan: DiskPlan) -> dict[str, str]:
     """The repart.d files by name. Twins B have the size of A and the label that systemd-sysupdate takes as free."""
     root_type = ROOT_TYPES[plan.architecture]
     data_uuid, hash_uuid = root_uuids(plan.root_hash)
-    label = f"{plan.name}_{plan.version}"
+    label = partition_label(plan.name, plan.version)
     return {
         "10-esp.conf": _partition("esp", plan.esp_bytes, Label="esp", Format="vfat", CopyFiles="/esp:/"),
         "20-verity-a.conf": _partition(
             f"{root_type}-verity",
             plan.verity_bytes,
-            Label=f"{label}_verity"[:36],
+            Label=label,
             UUID=str(hash_uuid),
             CopyBlocks="/work/root.verity",
             ReadOnly="yes",
@@ -56,7 +57,7 @@ def repart_definitions(plan: DiskPlan) -> dict[str, str]:
         "30-root-a.conf": _partition(
             root_type,
             plan.root_bytes,
-            Label=label[:36],
+            Label=label,
             UUID=str(data_uuid),
             CopyBlocks="/work/root.erofs",
             ReadOnly="yes",
@@ -64,6 +65,22 @@ def repart_definitions(plan: DiskPlan) -> dict[str, str]:
         "40-verity-b.conf": _partition(f"{root_type}-verity", plan.verity_bytes, Label="_empty", ReadOnly="yes"),
         "50-root-b.conf": _partition(root_type, plan.root_bytes, Label="_empty", ReadOnly="yes"),
     }
+
+
+def partition_label(name: str, version: str) -> str:
+    """`<image>_<version>`, the same for root and verity tree, which their types tell apart.
+
+    Raises DefinitionError for more than the 36 characters that GPT has (UEFI specification, 5.3.3): a label that is
+    cut would lose the end of the version.
+    """
+    label = f"{name}_{version}"
+    if len(label) > _LABEL_CHARACTERS:
+        raise DefinitionError(
+            f"the partition label {label} has {len(label)} characters, and GPT has room for {_LABEL_CHARACTERS}",
+            where=f"images/{name}.toml",
+            resolution="give the image a shorter name, or the distribution a shorter version",
+        )
+    return label
 
 
 def root_uuids(root_hash: str) -> tuple[uuid.UUID, uuid.UUID]:

@@ -24,6 +24,9 @@ from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
 from zaffre.tree import KernelModules, customise, extract_root, inventory_of, scratch_for
 
+LOADER_CONF = "timeout 0\neditor no\n"
+"""loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
+
 _INITRD_LEVELS = {"dev": 3, "release": 19}
 _TRUST = "usr/lib/verity.d/zaffre.crt"
 
@@ -84,7 +87,7 @@ def place_host(plan: HostPlan, parts: HostParts, folder: Path, shop: Workshop) -
         esp = _stage_esp(plan, folder / "uki.efi", scratch, shop)
         layout = disk.DiskPlan(
             architecture=shop.architecture,
-            name=plan.slug,
+            name=plan.image.name,
             version=plan.version,
             root_hash=parts.root_hash,
             esp_bytes=plan.image.disk.esp,
@@ -269,14 +272,14 @@ def _uki_action(
 
 
 def _stage_esp(plan: HostPlan, signed: Path, scratch: Path, shop: Workshop) -> Path:
-    """Boot loader, one UKI, and a loader.conf without `default`, which would defeat boot counting."""
+    """Boot loader, one UKI and loader.conf."""
     esp = scratch / "esp"
     loader = esp / uki.boot_loader_path(shop.architecture)
     for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
         folder.mkdir(parents=True)
     uki.sign_boot_loader(loader, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox)
     shutil.copyfile(signed, esp / "EFI/Linux" / f"{plan.slug}_{plan.version}.efi")
-    (esp / "loader/loader.conf").write_text("timeout 0\neditor no\n")
+    (esp / "loader/loader.conf").write_text(LOADER_CONF)
     for path in (esp, *esp.rglob("*")):
         os.utime(path, (shop.epoch, shop.epoch))
     return esp

@@ -15,6 +15,8 @@ class ManifestSigner(Protocol):
 
     def sign_bytes(self, data: bytes) -> bytes: ...
 
+    def holds(self, data: bytes, signature: bytes) -> bool: ...
+
 
 def describe_artifacts(folder: Path) -> dict[str, Artifact]:
     """Every file of a build that the manifest vouches for."""
@@ -33,14 +35,22 @@ def write_manifest(folder: Path, manifest: Manifest, signer: ManifestSigner) -> 
     (folder / SIGNATURE_NAME).write_bytes(signer.sign_bytes(text))
 
 
-def read_build(folder: Path) -> Manifest | None:
-    """The manifest of a finished build whose files are all there with their sizes; None otherwise."""
+def read_build(folder: Path, signer: ManifestSigner) -> Manifest | None:
+    """The manifest of a finished build that need not be made again; None otherwise.
+
+    It carries `signer`'s signature, and every file is there, has its size and was not written since. Content is
+    not hashed, as a build of which nothing has changed is to be found in an instant: `zaffre verify` does that.
+    """
     try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-        whole = all((folder / name).stat().st_size == one.size for name, one in manifest.artifacts.items())
+        text = (folder / MANIFEST_NAME).read_bytes()
+        manifest = Manifest.model_validate_json(text)
+        signed = signer.holds(text, (folder / SIGNATURE_NAME).read_bytes())
+        finished = (folder / MANIFEST_NAME).stat().st_mtime_ns
+        files = [(one.size, (folder / name).stat()) for name, one in manifest.artifacts.items()]
     except (OSError, ValueError):
         return None
-    return manifest if whole and (folder / SIGNATURE_NAME).is_file() else None
+    whole = all(status.st_size == size and status.st_mtime_ns <= finished for size, status in files)
+    return manifest if signed and whole else None
 
 
 def place(blob: Path, target: Path) -> None:

@@ -131,6 +131,8 @@ def _child(recipe: Recipe, circumstances: Circumstances, place: Path, send: Call
         send(pickle.dumps(_build(recipe, circumstances, place)))
     except ZaffreError as error:
         send(pickle.dumps(error))
+    except OSError as error:
+        send(pickle.dumps(WorldError(f"a build failed: {error.strerror or error}", where=error.filename)))
 
 
 def _belong_to_the_parent() -> None:

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import zaffre
-from zaffre.digest import Sha256
+from zaffre.digest import Sha256, source_digest
 from zaffre.image.uki import SigningKeys
 from zaffre.manifest import Step
 from zaffre.progress import Progress
@@ -75,10 +73,4 @@ class Workshop:
 @cache
 def code_digest() -> Sha256:
     """Digest of our own source: a result made by other code is another result, whatever the version number says."""
-    folder = Path(zaffre.__file__).parent
-    digest = hashlib.sha256()
-    for package in ("image", "tree"):
-        for path in sorted((folder / package).rglob("*.py")):
-            digest.update(f"{path.relative_to(folder)}\0".encode())
-            digest.update(path.read_bytes())
-    return Sha256(digest.hexdigest())
+    return source_digest("definition", "image", "sandbox", "tree", "upstream")

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.digest import JSON
+from zaffre.digest import JSON, source_digest
 from zaffre.errors import DefinitionError, ToolError, WorldError
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
@@ -26,18 +26,14 @@ from zaffre.tree.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_p
 from zaffre.tree.extract import extract_plan
 from zaffre.tree.memory import scratch_for
 from zaffre.tree.merge import Plan, merge
-from zaffre.tree.model import INDEX_FORMAT, Kind, PackageIndex
+from zaffre.tree.model import Kind, PackageIndex
 from zaffre.tree.ordering import dependency_order
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
 from zaffre.tree.rootfs import inside, make_folder, read_text, remove, write_bytes, write_text
-from zaffre.tree.tarball import FORMAT as TAR_FORMAT
 from zaffre.tree.tarball import Node, pack, scan
 from zaffre.tree.unpack import Unpacked, unpack_all
 from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.lock import LockedPackage, Users
-
-CONFIGURE_FORMAT = 1
-"""Rises with every change of this package that changes the root made from the same packages."""
 
 EARLY = ("base-passwd", "libc6", "debianutils", "dash")
 """Configured before all others: scripts take users, the loader's cache, run-parts and /bin/sh for granted."""
@@ -114,7 +110,7 @@ def configured_root(
             kind="configure",
             label=label,
             inputs={
-                "format": [CONFIGURE_FORMAT, INDEX_FORMAT, TAR_FORMAT],
+                "code": source_digest("sandbox", "tree"),
                 "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
                 "provides": list(settings.provides),
                 "users": users.model_dump(mode="json"),

@@ -19,6 +19,7 @@ from zaffre.tree.cleanup import clean
 from zaffre.tree.identity import OS_RELEASE, os_release
 from zaffre.tree.kmod import KernelModules
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
+from zaffre.tree.policy import setuid_policy
 from zaffre.tree.prune import pruned_paths
 from zaffre.tree.restore import extract_root
 from zaffre.tree.rootfs import inside, read_text, remove, walk
@@ -74,7 +75,7 @@ def customise(
     lay_files(root, {OS_RELEASE: text, "etc/issue": f"{identity.name} {identity.version} \\n \\l\n\n"})
     lay_files(root, generated)
     make_users(root, image.users, epoch=epoch, sandbox=sandbox)
-    give_owners(root, image.files.owners)
+    give_owners(root, image.files.owners, setuid=setuid_policy(image))
     apply_units(root, image.units, sandbox=sandbox)
     clean(root)
     make_var_recreatable(root, sandbox=sandbox)

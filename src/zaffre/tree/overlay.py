@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
+from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged
 from zaffre.tree.rootfs import inside, make_folder, make_link, read_text, remove, write_bytes
 
 _OWNER = re.compile(r"(?P<user>[^:]+):(?P<group>[^:]+):(?P<mode>[0-7]{3,4})")
@@ -57,8 +58,11 @@ def _replace(root: Path, path: str, content: bytes, mode: int) -> None:
     os.chown(inside(root, path), 0, 0)
 
 
-def give_owners(root: Path, owners: Mapping[str, str]) -> None:
-    """Apply `files.owners` ("user:group:mode" by absolute path), by the root's own users. Raises DefinitionError."""
+def give_owners(root: Path, owners: Mapping[str, str], *, setuid: SetuidPolicy) -> None:
+    """Apply `files.owners` ("user:group:mode" by absolute path), by the root's own users.
+
+    Raises DefinitionError, also for a setuid or setgid file that `setuid` does not allow: it is declared there.
+    """
     users, groups = _ids(root, "etc/passwd"), _ids(root, "etc/group")
     for path, text in owners.items():
         where = f'files.owners."{path}"'
@@ -68,6 +72,14 @@ def give_owners(root: Path, owners: Mapping[str, str]) -> None:
         place = inside(root, path)
         if not place.exists():
             raise DefinitionError(f"the image has no {path}", where=where)
+        mode = int(match["mode"], 8)
+        allowed = setuid.verdict(path.lstrip("/")) is Verdict.ALLOW
+        if is_privileged(mode, "") and not place.is_dir() and not allowed:
+            raise DefinitionError(
+                f"{path} would be setuid or setgid, which is not declared",
+                where=where,
+                resolution=f'add "{path}" to setuid.allow, or give it a mode without those bits',
+            )
         for kind, known in (("user", users), ("group", groups)):
             if match[kind] not in known:
                 raise DefinitionError(
@@ -76,7 +88,7 @@ def give_owners(root: Path, owners: Mapping[str, str]) -> None:
                     resolution="add it to `users`, or install the package that makes it",
                 )
         os.chown(place, users[match["user"]], groups[match["group"]])
-        place.chmod(int(match["mode"], 8))
+        place.chmod(mode)
 
 
 def _ids(root: Path, path: str) -> dict[str, int]:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from zaffre.digest import source_digest
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Action, ActionKey, Store
-from zaffre.tree.configure import CONFIGURE_FORMAT, Settings, build_root
-from zaffre.tree.model import INDEX_FORMAT
+from zaffre.tree.configure import Settings, build_root
 from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.unpack import unpack_all
 from zaffre.upstream.lock import LockedPackage, Users
@@ -61,7 +61,7 @@ def tools_key(packages: Sequence[LockedPackage], *, architecture: str, epoch: in
         kind="tools",
         label="tools tree",
         inputs={
-            "format": [CONFIGURE_FORMAT, INDEX_FORMAT],
+            "code": source_digest("sandbox", "tree"),
             "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
             "architecture": architecture,
             "epoch": epoch,

@@ -16,12 +16,12 @@ from pathlib import Path
 
 from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
+from zaffre.pe import text_sections
 from zaffre.progress import Progress
 from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
 from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
 from zaffre.trust.keys import Role
-from zaffre.trust.pe import text_sections
 
 _CHUNK = 4 * 1024 * 1024
 

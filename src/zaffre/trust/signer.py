@@ -27,6 +27,10 @@ class Signer(Protocol):
         """One line of base64 of a DER ECDSA signature over the data's SHA-256, the form of `cosign sign-blob`."""
         ...
 
+    def holds(self, data: bytes, signature: bytes) -> bool:
+        """Whether this signer's own key made that signature over `data`."""
+        ...
+
 
 @dataclass(frozen=True)
 class FileSigner:
@@ -35,14 +39,25 @@ class FileSigner:
     private_key: Path
 
     def sign_bytes(self, data: bytes) -> bytes:
-        """Raises IntegrityError if the file holds another kind of key, OSError if it can't be read."""
+        """Raises IntegrityError if the file holds another kind of key, OSError if it can't be read.
+
+        Equal data give equal signatures (RFC 6979).
+        """
+        algorithm = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+        return base64.b64encode(self._key().sign(data, algorithm)) + b"\n"
+
+    def holds(self, data: bytes, signature: bytes) -> bool:
+        """Raises as `sign_bytes` does."""
+        return signature_holds(self._key().public_key(), data, signature)
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
         try:
             key = load_pem_private_key(self.private_key.read_bytes(), password=None)
         except (ValueError, TypeError) as error:
             raise IntegrityError("the file is not a private key", where=str(self.private_key)) from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise IntegrityError("the key cannot sign data: it is not ECDSA", where=str(self.private_key))
-        return base64.b64encode(key.sign(data, ec.ECDSA(hashes.SHA256()))) + b"\n"
+        return key
 
 
 def signature_holds(public_key: ec.EllipticCurvePublicKey, data: bytes, signature: bytes) -> bool:
