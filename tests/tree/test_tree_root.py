@@ -162,7 +162,7 @@ def test_owners_are_those_of_the_tree(tmp_path: Path) -> None:
         ({"/etc/key": "svc:svc"}, "not user:group:mode"),
     ):
         with pytest.raises(DefinitionError, match=why):
-            give_owners(tmp_path, owners)
+            give_owners(tmp_path, owners, setuid=SetuidPolicy())
 
 
 def test_only_diversions_that_guard_the_merged_usr_are_taken() -> None:
