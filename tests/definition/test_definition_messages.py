@@ -264,7 +264,9 @@ def test_a_fault_of_another_file(broken: Broken, file: str, text: str, message: 
     ],
 )
 def test_malformed_toml_is_shown_with_line_and_column(broken: Broken, text: str, message: str) -> None:
-    assert broken({"images/a.toml": text}) == [message]
+    assert broken({"images/a.toml": text}) == [
+        f"{message} (mend it there, or above: an open bracket or quote shows late)"
+    ]
 
 
 def test_text_that_is_not_utf8(workshop: Workshop) -> None:

@@ -223,4 +223,5 @@ def _syntax_problem(file: str, text: str, message: str) -> Problem:
         message = message[: found.start()]
         lines = text.split("\n")
         line = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
-    return Problem(file, (), f"this is not TOML: {message[:1].lower() + message[1:]}", None, line)
+    said = f"this is not TOML: {message[:1].lower() + message[1:]}"
+    return Problem(file, (), said, "mend it there, or above: an open bracket or quote shows late", line)
