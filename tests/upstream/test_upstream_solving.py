@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -217,3 +218,22 @@ The following packages have unmet dependencies:
         "  something more",
     ]
     assert plain_reason("", "E: Broken\n") == "apt's own words:\n  Broken"
+
+
+def test_others_may_use_the_store_meanwhile(indexes: Indexes, sandbox: Sandbox, store: Store) -> None:
+    """Whoever uses a blob sets its time, and apt takes a file of another time for another file."""
+    ended = threading.Event()
+
+    def use() -> None:
+        while not ended.wait(0.001):
+            for index in indexes.universe("amd64").indexes:
+                store.has(index.sha256)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    try:
+        for _ in range(3):
+            assert "base" in versions(solve(indexes, sandbox, store, "libapp"))
+    finally:
+        ended.set()
+        thread.join()

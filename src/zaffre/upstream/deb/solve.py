@@ -20,7 +20,7 @@ from typing import Self
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.store import Store
+from zaffre.store import Store, copy_sparse, disk_full_guard
 from zaffre.upstream.deb.aptwords import plain_reason
 from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.deb.index import Index, Indexes, Universe
@@ -173,7 +173,8 @@ class _Workshop:
             release = directory / below / "Release"
             release.parent.mkdir(parents=True)
             release.write_text(_release(store.path(Sha256(suite.release_sha256)).read_text(), indexes))
-            self._mounts += [Mount(index.path, f"{_HERE}/{below}/{_path(index)}") for index in indexes]
+            for index in indexes:
+                _copy_index(index, directory / below / _path(index))
             components = " ".join(dict.fromkeys(index.component for index in indexes))
             options = f"trusted=yes arch={universe.architecture}"
             sources += f"deb [{options}] file:{_HERE}/{suite.archive} {suite.suite} {components}\n"
@@ -252,6 +253,13 @@ class _Workshop:
             check=False,
         )
         return _Answer(completed.returncode, completed.stdout.decode(errors="replace"), completed.stderr_tail)
+
+
+def _copy_index(index: Index, target: Path) -> None:
+    """A copy, since apt loses what it knows of a file whose time changes, as the store's does when it is used."""
+    target.parent.mkdir(parents=True)
+    with disk_full_guard(target):
+        copy_sparse(index.path, target)
 
 
 def _path(index: Index) -> str:
