@@ -58,7 +58,9 @@ def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # 
         raise_problems(problems_of(error, Identity, identity, "zaffre init"), "zaffre init")
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise DefinitionError(
-            "this directory is there already and not empty", where=str(directory), resolution="name a directory that does not exist"
+            "this directory is there already and not empty",
+            where=str(directory),
+            resolution="name a directory that does not exist",
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with (
