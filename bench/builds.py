@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What building costs, in rounds: mkosi, mmdebstrap and ours one after the other, so that each round has its pairs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from debstrap import make_root
+from figures import Figure, Limit, Unit
+from lab import IMAGE, PROFILE, Lab, Say
+from measure import BenchError, Cost, measure
+from mkosi import Mkosi
+from repository import PROVIDES
+
+_SECONDS = 900.0
+_ARTIFACTS = ("root.erofs", "uki.efi")
+
+
+@dataclass
+class Builds:
+    """The costs of each round, in order; `sizes` in bytes by file name, in the release profile."""
+
+    mkosi: list[Cost] = field(default_factory=list)
+    mmdebstrap: list[Cost] = field(default_factory=list)
+    cold: list[Cost] = field(default_factory=list)
+    changed: list[Cost] = field(default_factory=list)
+    unchanged: list[Cost] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+
+def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> tuple[Builds, Path]:
+    """Everything measured, and the folder of our release build."""
+    found = Builds()
+    mkosi = Mkosi(lab, repository)
+    out = lab.folder / "out"
+    changed_file = _a_file(lab)
+    for number in range(1, rounds + 1):
+        name = f"round {number} of {rounds}"
+        found.mkosi.append(_said(mkosi.build(), f"{name}: mkosi", say))
+        root = lab.folder / "root"
+        packages = (*lab.asked, PROVIDES)
+        cost = make_root(lab, repository, root, packages, variant="essential", recommends=lab.image.recommends)
+        found.mmdebstrap.append(_said(cost, f"{name}: mmdebstrap", say))
+        shutil.rmtree(root)
+        found.cold.append(_said(_build(lab, out, "--no-cache"), f"{name}: Zaffre, cold", say))
+        with changed_file.open("a") as file:
+            file.write(f"# {number}\n")
+        found.changed.append(_said(_build(lab, out), f"{name}: Zaffre, one file changed", say))
+        found.unchanged.append(_said(_build(lab, out), f"{name}: Zaffre, nothing changed", say))
+    shutil.rmtree(out)
+    release = lab.folder / "release"
+    _said(_build(lab, release, profile="release"), "Zaffre, the release profile from what is cached", say)
+    folder = next(release.iterdir())
+    found.sizes = {name: (folder / name).stat().st_size for name in _ARTIFACTS}
+    return found, folder
+
+
+def build_figures(found: Builds) -> list[Figure]:
+    """The lines of the table that are about building."""
+    size = float(sum(found.sizes.values()))
+    unchanged = tuple(cost.wall for cost in found.unchanged)
+    mkosi, alone = _Peer("mkosi", found.mkosi), _Peer("root alone, mmdebstrap", found.mmdebstrap)
+    return [
+        Figure("size: root.erofs + uki.efi, release", Unit.BYTES, (size,), limit=Limit(value=105e6)),
+        mkosi.pair("cold build, CPU time", "cpu", found.cold, most=0.5),
+        mkosi.pair("cold build, wall time", "wall", found.cold, most=0.35),
+        mkosi.pair("one file changed, wall time", "wall", found.changed, most=0.05),
+        Figure("nothing changed, wall time", Unit.SECONDS, unchanged, limit=Limit(value=1.0, strict=True)),
+        alone.pair("cold build, CPU time", "cpu", found.cold),
+        alone.pair("cold build, wall time", "wall", found.cold),
+        mkosi.pair("cold build, memory of the largest process", "process_bytes", found.cold),
+        mkosi.pair("cold build, memory of all processes", "tree_bytes", found.cold),
+    ]
+
+
+@dataclass(frozen=True)
+class _Peer:
+    name: str
+    costs: list[Cost]
+
+    def pair(self, title: str, attribute: str, ours: list[Cost], *, most: float | None = None) -> Figure:
+        unit = Unit.BYTES if attribute.endswith("_bytes") else Unit.SECONDS
+        mine, theirs = (tuple(float(getattr(cost, attribute)) for cost in costs) for costs in (ours, self.costs))
+        return Figure(title, unit, mine, self.name, theirs, Limit(ratio=most) if most is not None else None)
+
+
+def _build(lab: Lab, out: Path, *words: str, profile: str = PROFILE) -> Cost:
+    argv = lab.zaffre("build", IMAGE, "--profile", profile, "--out", str(out), *words)
+    return measure(argv, log=lab.log("zaffre"), timeout=_SECONDS)
+
+
+def _a_file(lab: Lab) -> Path:
+    """A file of the definition's files/ in which a comment may stand."""
+    for tree in lab.image.files.trees:
+        for path in sorted((lab.definition / tree).rglob("*")):
+            if path.is_file() and path.suffix in {".conf", ".toml", ".network"}:
+                return path
+    raise BenchError("the definition has no file that could be changed")
+
+
+def _said(cost: Cost, title: str, say: Say) -> Cost:
+    say(f"{title}: {cost.wall:.1f} s, CPU {cost.cpu:.1f} s, {cost.process_bytes / 1e6:.0f} MB")
+    return cost
+
+
+def steps(folder: Path) -> str:
+    """Where our own time went, by the manifest of a finished build; for the log."""
+    report = json.loads((folder / "manifest.json").read_text())["build"]
+    return "\n".join(
+        f"  {step['name']}: {step['wall_seconds']:.1f} s, CPU {step['cpu_seconds']:.1f} s" for step in report["steps"]
+    )

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the measurements are made: a folder of our own with everything that they need, so that none uses the network.
+
+The definition is the reference one with the peers' programs added to its tools, locked by `zaffre lock`: all
+builders run from one tools tree and build from the very same package files. What is fetched or made on the
+way to that is kept in the user's store; what is measured happens in a store in the lab, which goes with it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from measure import BenchError, tail
+
+from zaffre.cli.context import Workspace
+from zaffre.cli.making import Making
+from zaffre.definition import Architecture, Image
+from zaffre.image import SigningKeys
+from zaffre.machine import Architecture as Processor
+from zaffre.machine import OwnerCertificates, architecture_named
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.sandbox.command import Request, bwrap_arguments
+from zaffre.sandbox.namespace import current_privilege
+from zaffre.store import ActionKey, Store
+from zaffre.trust import Role
+from zaffre.upstream import LockedPackage
+from zaffre.upstream.deb import DroppedError, Indexes, SetRequest, Solver, refresh
+
+IMAGE = "container-host"
+PROFILE = "dev"
+EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "mkosi", "mmdebstrap")
+"""What the peers need besides our own tools; apt-utils makes the index of the local archive."""
+
+_ROOT = Path(__file__).resolve().parent.parent
+_TOOLS_TABLE = re.compile(r"^\[tools\]\s*\npackages = \[\s*\n", re.MULTILINE)
+_COMMAND_SECONDS = 1800.0
+
+Say = Callable[[str], None]
+Extra = Callable[[Indexes, str, tuple[str, ...]], Iterable[SetRequest]]
+"""What is to be at hand besides the image's own packages, by indexes, architecture and the names it asks for."""
+
+
+@dataclass(frozen=True)
+class Lab:
+    """`packages`: the locked packages of the image; `others`: what the peers' images have besides; `sets`: the names
+    of all packages of each request that was made for them.
+    """
+
+    folder: Path
+    definition: Path
+    store: Path
+    keys_folder: Path
+    image: Image
+    architecture: Processor
+    suite: str
+    epoch: int
+    keys: SigningKeys
+    certificates: OwnerCertificates
+    sandbox: Sandbox
+    packages: tuple[LockedPackage, ...]
+    others: tuple[LockedPackage, ...]
+    sets: Mapping[str, tuple[str, ...]]
+    package_files: Store
+
+    def zaffre(self, *words: str) -> list[str]:
+        """The command line of our own program, as a user would type it."""
+        places = ("--distro", str(self.definition), "--store", str(self.store), "--keys", str(self.keys_folder))
+        return [_program(), *places, "--quiet", *words]
+
+    def boxed(self, argv: Sequence[str], *, mounts: Sequence[Mount], cwd: str = "/") -> list[str]:
+        """The command line of a peer, in the same sandbox that our own steps run in."""
+        request = Request(
+            argv=argv,
+            tools=self.sandbox.tools,
+            root=None,
+            privilege=current_privilege(),
+            mounts=mounts,
+            cwd=cwd,
+        )
+        return bwrap_arguments(request, bwrap=shutil.which("bwrap") or "bwrap")
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The packages that the definition asks for, the kernel included."""
+        return self.image.requested_packages(Architecture(self.architecture.name))
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+
+@contextmanager
+def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
+    """A lab in the empty `folder`.
+
+    When mirrors have moved on from the project's lock, all is locked anew, in the lab. Raises BenchError, ZaffreError.
+    """
+    definition = folder / "definition"
+    _copy_definition(definition)
+    keys = folder / "keys"
+    _run([_program(), "--keys", str(keys), "keys", "init", "--owner", "bench"], folder / "keys.log")
+    say("locking the definition and the peers' programs")
+    _run([_program(), "--distro", str(definition), "lock"], folder / "lock.log")
+    try:
+        with _made(folder, extra, say) as found:
+            yield found
+        return
+    except _MovedOnError as reason:
+        say(f"{reason}: locking anew, in the lab only")
+    _run([_program(), "--distro", str(definition), "lock", "--update"], folder / "lock.log")
+    with _made(folder, extra, say) as found:
+        yield found
+
+
+class _MovedOnError(BenchError):
+    """The mirrors have no longer what is locked."""
+
+
+@contextmanager
+def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
+    with ExitStack() as stack:
+        work = stack.enter_context(Workspace())
+        work.distro = folder / "definition"
+        work.keys_directory = folder / "keys"
+        making = Making(work)
+        image = work.distribution.image(IMAGE)
+        architecture = architecture_named(making.tools_architecture)
+        locked = making.lock.set(image.name, architecture.name)
+        try:
+            making.fetch(locked.packages)
+            sandbox = making.sandbox
+            others, sets = _others(making, image, architecture, locked.packages, extra)
+            making.fetch(others)
+        except DroppedError as error:
+            raise _MovedOnError(str(error)) from error
+        say("filling the lab's own store")
+        store = _own_store(folder / "store", making, locked.packages)
+        certificates = work.certificates
+        upstream = work.distribution.upstream_of(image)
+        yield Lab(
+            folder=folder,
+            definition=work.distribution.root,
+            store=store,
+            keys_folder=work.keys_path,
+            image=image,
+            architecture=architecture,
+            suite=upstream.suites[0].suite,
+            epoch=making.lock.epoch,
+            keys=making.signing_keys,
+            certificates=OwnerCertificates(*(certificates[role].path for role in (Role.PK, Role.KEK, Role.DB))),
+            sandbox=sandbox,
+            packages=locked.packages,
+            others=others,
+            sets=sets,
+            package_files=work.store,
+        )
+
+
+def _others(
+    making: Making,
+    image: Image,
+    architecture: Processor,
+    packages: tuple[LockedPackage, ...],
+    extra: Extra,
+) -> tuple[tuple[LockedPackage, ...], dict[str, tuple[str, ...]]]:
+    """What `extra` asks for and the image has not, and the names in each request's set; in the image's versions."""
+    work = making.work
+    have = {package.name: package.version for package in packages}
+    indexes = refresh(
+        work.distribution.upstream_of(image),
+        making.mirrors,
+        work.store,
+        architectures=[architecture.name],
+        now=work.now,
+        progress=work.progress,
+    )
+    found: dict[tuple[str, str], LockedPackage] = {}
+    sets: dict[str, tuple[str, ...]] = {}
+    with Solver(indexes, making.sandbox, work.store) as solver:
+        for request in extra(indexes, architecture.name, image.requested_packages(Architecture(architecture.name))):
+            solution = solver.solve(request, keep=have)
+            if moved := sorted(set(solution.released) & have.keys()):
+                raise _MovedOnError(f"mirrors have other versions of {', '.join(moved)}")
+            sets[request.name] = tuple(one.name for one in solution.packages)
+            found |= {one.key: one for one in solution.packages if one.name not in have}
+    return tuple(found[key] for key in sorted(found)), sets
+
+
+def _own_store(root: Path, making: Making, packages: Iterable[LockedPackage]) -> Path:
+    """A store with the packages and the tools tree, and nothing that was made of the image."""
+    theirs = making.work.store
+    store = Store(root)
+    for package in packages:
+        store.add_file(theirs.path(package.digest), expected=package.digest)
+    for package in making.tools_set.packages:
+        store.add_file(theirs.path(package.digest), expected=package.digest)
+    tools = making.sandbox.tools
+    store.add_tree(ActionKey(tools.key), lambda place: _copy_tree(tools.root, place))
+    return root
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    """By links where that is possible: the files of a tools tree are never changed."""
+    linked = subprocess.run(["cp", "-al", f"{source}/.", target], capture_output=True, check=False)
+    if linked.returncode != 0:
+        for entry in target.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        subprocess.run(["cp", "-a", f"{source}/.", target], capture_output=True, check=True)
+    shutil.copystat(source, target)
+
+
+def _copy_definition(target: Path) -> None:
+    shutil.copytree(_ROOT / "distro", target, symlinks=True)
+    file = target / "zaffre.toml"
+    lines = "".join(f'  "{name}",\n' for name in EXTRA_TOOLS)
+    text, count = _TOOLS_TABLE.subn(lambda match: match[0] + lines, file.read_text())
+    if count != 1:
+        raise BenchError(f"{file}: there is no [tools] table that packages could be added to")
+    file.write_text(text)
+
+
+def _program() -> str:
+    return str(Path(sys.executable).parent / "zaffre")
+
+
+def _run(argv: Sequence[str], log: Path) -> None:
+    """A step that is not measured."""
+    with log.open("ab") as output:
+        done = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_COMMAND_SECONDS,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise BenchError(f"{' '.join(argv)} failed (exit {done.returncode})\n{tail(log)}")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All figures of Zaffre beside its peers, in one run: `make bench`.
+
+Prints one table of ratios to standard output, progress to standard error. What is measured uses no network,
+one thing at a time, in a folder that is removed in the end. Exit code 0: every limit is held; 1: one is missed; 3: a
+measurement could not be made.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from boots import boot_figures, measure_boots
+from builds import build_figures, measure_builds
+from figures import Figure, Plain, markdown, plain, table
+from lab import PROFILE, lab
+from measure import BenchError
+from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
+from repository import make_repository
+from stock import make_stock_disk, stock_requests
+
+from zaffre.cli.failure import describe, show
+from zaffre.errors import ExitCode, ZaffreError
+from zaffre.sandbox import become_root_in_namespace
+from zaffre.upstream.deb import Indexes, SetRequest
+
+
+def main() -> int:
+    options = _options()
+    try:
+        become_root_in_namespace([sys.executable, *sys.argv])
+        with _scratch(options.scratch, keep=options.keep) as folder:
+            figures = _measure(folder, builds=options.builds, boots=options.boots)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return ExitCode.WORLD
+    except ZaffreError as error:
+        show(describe(error), as_json=False)
+        return ExitCode.WORLD
+    now = datetime.now(UTC)
+    if options.json:
+        options.json.write_text(json.dumps(_record(figures, now), indent=1, ensure_ascii=False) + "\n")
+    print(_for_readme(figures, now) if options.markdown else f"{_machine()}, {now:%Y-%m-%d}\n\n{table(figures)}")
+    return ExitCode.FINDING if any(figure.held is False for figure in figures) else ExitCode.DONE
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure Zaffre beside mkosi, mmdebstrap and a stock Debian.")
+    parser.add_argument("--builds", type=int, default=3, metavar="N", help="rounds of builds (default: 3)")
+    parser.add_argument("--boots", type=int, default=2, metavar="N", help="rounds of boots (default: 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured value there")
+    parser.add_argument("--markdown", action="store_true", help="print the table as the README has it")
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path("/var/tmp"),
+        metavar="DIR",
+        help="a folder on a disk with 8 GB free (default: /var/tmp)",
+    )
+    parser.add_argument("--keep", action="store_true", help="leave the folder with its logs behind")
+    options = parser.parse_args()
+    if options.builds < 1 or options.boots < 1:
+        parser.error("at least one round is needed")
+    return options
+
+
+@contextmanager
+def _scratch(parent: Path, *, keep: bool) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="zaffre-bench-", dir=parent))
+    try:
+        yield folder
+    finally:
+        if keep:
+            print(f"bench: all is kept in {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder)
+
+
+def _measure(folder: Path, *, builds: int, boots: int) -> list[Figure]:
+    begun = time.monotonic()
+
+    def say(words: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+        print(f"[{minutes:2}:{seconds:02}] {words}", file=sys.stderr, flush=True)
+
+    with lab(folder, extra=_for_peers, say=say) as place:
+        say("making a local archive of the locked packages")
+        repository = make_repository(place)
+        measured, release = measure_builds(place, repository, rounds=builds, say=say)
+        say("making a stock Debian")
+        stock = make_stock_disk(place, repository)
+        booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
+    return [*build_figures(measured), *boot_figures(booted)]
+
+
+def _for_peers(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:
+    yield SetRequest("mkosi", (*INITRD_PACKAGES, LOADER_PACKAGE), architecture)
+    yield from stock_requests(indexes, architecture, asked)
+
+
+def _machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{len(os.sched_getaffinity(0))} processors, {memory:.0f} GiB of memory, QEMU without KVM"
+
+
+def _for_readme(figures: list[Figure], now: datetime) -> str:
+    return (
+        f"Measured {now:%Y-%m-%d} on {_machine()}, profile {PROFILE} unless said; medians, and the median of the "
+        f"pairs' ratios.\n\n{markdown(figures)}"
+    )
+
+
+def _record(figures: list[Figure], now: datetime) -> Plain:
+    return {"date": now.isoformat(timespec="seconds"), "machine": _machine(), "figures": plain(figures)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
