@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zaffre.machine import Choice, OwnerCertificates
     from zaffre.machine.report import BootTimes, CheckReport
 
-_READY_SECONDS = 300.0
+_READY_SECONDS = 600.0
 _MARKS = {"passed": "ok", "failed": "FAILED", "noted": "-"}
 
 MemoryOption = Annotated[int, typer.Option(metavar="MIB", help="Memory of the machine.", min=128)]
