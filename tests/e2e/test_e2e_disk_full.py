@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk that fills up in the middle of a build, and the same command again when there is room."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from support.own import copy_result, locked, packages, recorded, seed
+from support.program import Done, Place, leftovers
+from zaffre.store import Store
+
+IMAGE = "container-host"
+MB = 1_000_000
+
+
+class Disk:
+    """A real file system in memory, whose size can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def mount(self, options: str) -> str:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "none", self.path], check=False, capture_output=True, text=True
+        )
+        return done.stderr.strip()
+
+    def leave(self, free: int) -> None:
+        """Make it as large as what is on it, and so many bytes more."""
+        size = shutil.disk_usage(self.path).used + free
+        assert not self.mount(f"remount,size={size}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Disk]:
+    made = Disk(tmp_path / "disk")
+    if error := made.mount("size=2g,mode=0755"):
+        unmet(f"cannot mount a small file system: {error}")
+    yield made
+    subprocess.run(["umount", "--lazy", made.path], check=True)
+
+
+def refused(place: Place, disk: Disk, *, step: str) -> Done:
+    done = place.run("build", IMAGE, "--out", str(place.out), "--json", code=3)
+    assert f"- {step}  failed" in done.err
+    assert done.said.startswith(f"error: no room left on the file system {disk.path}\n")
+    assert "what was half written has been removed" in done.said
+    assert "zaffre store gc" in done.said
+    assert done.json["error"]["exit_code"] == 3
+    assert list(leftovers(place)) == []
+    assert not any(place.out.glob(f"{IMAGE}-*"))
+    return done
+
+
+def test_the_store_fills_up_in_each_step(own: Place, disk: Disk, tmp_path: Path) -> None:
+    built = own.build(IMAGE)
+    uki, root = ((built / name).stat().st_size for name in ("uki.efi", "root.erofs"))
+    place = own.at(store=disk.path / "store", out=tmp_path / "out")
+    seed(place, "tools", IMAGE, trees=True, unpacked=False)
+    disk.leave(20 * MB)
+    refused(place, disk, step=f"unpack {len(packages(own, IMAGE))} packages")
+    disk.leave(1000 * MB)
+    copy_configured(own.store, place)
+    for free, step in ((uki // 2, "initrd"), (uki + root // 2, "root"), (root + uki // 2, "kernel image")):
+        disk.leave(free)
+        refused(place, disk, step=step)
+    disk.leave(200 * MB)
+    place.build(IMAGE)
+    assert place.run("store", "verify", "--json").json["ok"] is True
+
+
+def copy_configured(source: Path, place: Place) -> None:
+    """So that the steps after it are reached soon."""
+    store, epoch = Store(source), locked(place).epoch
+    for action, result in recorded(store, "configure"):
+        if action.inputs["epoch"] == epoch:
+            copy_result(store, Store(place.store), action, result)
+
+
+def test_the_place_for_builds_fills_up(own: Place, disk: Disk) -> None:
+    built = own.build(IMAGE)
+    uki, root = ((built / name).stat().st_size for name in ("uki.efi", "root.erofs"))
+    place = own.at(out=disk.path / "out")
+    for free in (MB, root // 2, root + uki + 10 * MB, 2 * root):
+        disk.leave(free)
+        refused(place, disk, step="disk")
+        assert list(place.out.iterdir()) == []
+    disk.leave(1000 * MB)
+    folder = place.build(IMAGE)
+    assert "everything holds" in place.run("verify", str(folder)).out
+
+
+def test_a_disk_without_any_room(own: Place, disk: Disk) -> None:
+    """Not even a lock can be made."""
+    disk.leave(4096)
+    (disk.path / "filler").write_bytes(bytes(4096))
+    done = own.at(store=disk.path / "store").run("build", IMAGE, "--out", str(own.out / "other"), code=3)
+    assert done.said.startswith(f"error: no room left on the file system {disk.path}\n")
