@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,9 +195,16 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
     action = Action("root", f"root {image.name} {plan.profile}", inputs, "the definition applied, sealed by dm-verity")
 
     def produce(scratch: Path) -> ActionResult:
-        archive = shop.store.verified(plan.root)
-        with scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder:
-            return _seal(plan, shop, archive, folder / "root", scratch)
+        archive = shop.store.path(plan.root)
+        with (
+            ThreadPoolExecutor(1) as aside,
+            scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder,
+        ):
+            # Hashing 300 MB takes as long as unpacking them, so both are done at once; nothing is kept if it fails.
+            sound = aside.submit(shop.store.verified, plan.root)
+            done = _seal(plan, shop, archive, folder / "root", scratch)
+            sound.result()
+            return done
 
     return action, produce
 
@@ -218,11 +226,12 @@ def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Pa
     )
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
     make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
-    root_hash = make_verity(erofs, verity, sandbox=shop.sandbox)
+    sealed = shop.store.add_file(erofs, move=True)
+    root_hash = make_verity(shop.store.path(sealed), verity, digest=sealed, sandbox=shop.sandbox)
     listing = inventory_of(root).model_dump_json(indent=1) + "\n"
     return ActionResult(
         {
-            "erofs": shop.store.add_file(erofs, move=True),
+            "erofs": sealed,
             "verity": shop.store.add_file(verity, move=True),
             "inventory": shop.store.add_bytes(listing.encode()),
             "os-release": shop.store.add_bytes((root / "usr/lib/os-release").read_bytes()),
@@ -271,13 +280,38 @@ def _uki_action(
     return action, produce
 
 
+def _loader_action(shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+    action = Action(
+        kind="loader",
+        label="boot loader",
+        inputs={
+            "architecture": shop.architecture,
+            "certificate": sha256_file(shop.keys.db_certificate),
+            "epoch": shop.epoch,
+            "tools": shop.sandbox.tools.key,
+            "code": code_digest(),
+        },
+        reason="the firmware starts what the owner has signed",
+    )
+
+    def produce(scratch: Path) -> ActionResult:
+        target = scratch / "loader.efi"
+        uki.sign_boot_loader(
+            target, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox
+        )
+        return ActionResult({"loader": shop.store.add_file(target, move=True)}, {})
+
+    return action, produce
+
+
 def _stage_esp(plan: HostPlan, signed: Path, scratch: Path, shop: Workshop) -> Path:
     """Boot loader, one UKI and loader.conf."""
     esp = scratch / "esp"
     loader = esp / uki.boot_loader_path(shop.architecture)
     for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
         folder.mkdir(parents=True)
-    uki.sign_boot_loader(loader, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox)
+    signed_loader = shop.store.perform(*_loader_action(shop), use_cache=shop.use_cache).result.outputs["loader"]
+    place(shop.store.verified(signed_loader), loader)
     shutil.copyfile(signed, esp / "EFI/Linux" / f"{plan.slug}_{plan.version}.efi")
     (esp / "loader/loader.conf").write_text(LOADER_CONF)
     for path in (esp, *esp.rglob("*")):

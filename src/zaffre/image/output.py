@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -21,11 +22,13 @@ class ManifestSigner(Protocol):
 def describe_artifacts(folder: Path) -> dict[str, Artifact]:
     """Every file of a build that the manifest vouches for."""
     outside = {MANIFEST_NAME, SIGNATURE_NAME}
-    return {
-        path.name: Artifact(sha256=hash_file(path), size=path.stat().st_size)
-        for path in sorted(folder.iterdir())
-        if path.name not in outside
-    }
+    paths = [path for path in sorted(folder.iterdir()) if path.name not in outside]
+    with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
+        digests = pool.map(hash_file, paths)
+        return {
+            path.name: Artifact(sha256=digest, size=path.stat().st_size)
+            for path, digest in zip(paths, digests, strict=True)
+        }
 
 
 def write_manifest(folder: Path, manifest: Manifest, signer: ManifestSigner) -> None:

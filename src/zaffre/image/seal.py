@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.digest import sha256_bytes, sha256_file
+from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import ToolError
 from zaffre.sandbox import Mount, Sandbox
 
@@ -42,12 +42,11 @@ def make_erofs(
     )
 
 
-def make_verity(data: Path, target: Path, *, sandbox: Sandbox) -> str:
+def make_verity(data: Path, target: Path, *, digest: Sha256, sandbox: Sandbox) -> str:
     """Write the dm-verity hash tree of `data` to `target` and return the root hash (SHA-256, hexadecimal).
 
-    Salt and UUID come from the digest of the data: equal images have equal trees, different ones share no hash.
+    Salt and UUID come from `digest`, that of the data: equal images have equal trees, different ones share no hash.
     """
-    digest = sha256_file(data)
     target.touch()
     completed = sandbox.run(
         [
