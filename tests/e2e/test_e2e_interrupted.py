@@ -51,11 +51,10 @@ def ctrl_c(place: Place, run: Running) -> None:
     assert [*leftovers(place), *run.scratch] == []
 
 
-def kill_9(place: Place, run: Running) -> None:
+def kill_9(_: Place, run: Running) -> None:
     """What ran inside ends too; scratch files may be left for the next run to remove."""
     run.kill()
     assert run.left() == []
-    assert any(leftovers(place))
 
 
 def test_a_build_goes_on_from_wherever_it_was_ended(own: Place, tmp_path: Path) -> None:
