@@ -132,8 +132,8 @@ def test_a_flipped_bit_in_the_kernel_image_is_refused_by_the_firmware(
     esp_name = next(name for name in _esp_kernels(lab, damaged))
     with lab.workspace() as work:
         Making(work).sandbox.run(
-            ["mcopy", "-o", "-i", "/work/image.raw@@1M", "/work/uki.efi", f"::/EFI/Linux/{esp_name}"],
-            mounts=[Mount(damaged, "/work/image.raw", writable=True), Mount(uki, "/work/uki.efi")],
+            ["mcopy", "-o", "-i", "/job/image.raw@@1M", "/job/uki.efi", f"::/EFI/Linux/{esp_name}"],
+            mounts=[Mount(damaged, "/job/image.raw", writable=True), Mount(uki, "/job/uki.efi")],
             timeout=60,
         )
     error = boot_of(lab, host, damaged, seconds=90)
@@ -144,8 +144,8 @@ def test_a_flipped_bit_in_the_kernel_image_is_refused_by_the_firmware(
 def _esp_kernels(lab: Lab, image: Path) -> list[str]:
     with lab.workspace() as work:
         listing = Making(work).sandbox.run(
-            ["mdir", "-b", "-i", "/work/image.raw@@1M", "::/EFI/Linux"],
-            mounts=[Mount(image, "/work/image.raw")],
+            ["mdir", "-b", "-i", "/job/image.raw@@1M", "::/EFI/Linux"],
+            mounts=[Mount(image, "/job/image.raw")],
             timeout=60,
         )
     return [Path(line).name for line in listing.stdout.decode().split() if line.endswith(".efi")]

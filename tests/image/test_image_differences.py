@@ -51,15 +51,15 @@ def kernel_image(folder: Path, text: str, sandbox: Sandbox, scratch: Path) -> No
     tree = scratch / f"{folder.name}-initrd"
     (tree / "etc").mkdir(parents=True)
     (tree / "etc/hello").write_text(text)
-    sandbox.run(["cpio", "-o", "-H", "newc", "--quiet"], mounts=[Mount(tree, "/work")], cwd="/work",
+    sandbox.run(["cpio", "-o", "-H", "newc", "--quiet"], mounts=[Mount(tree, "/job")], cwd="/job",
                 stdin=b"etc\netc/hello\n", stdout=scratch / "cpio", timeout=60)  # fmt: skip
     sandbox.run(["zstd", "-q", "-c"], stdin=scratch / "cpio", stdout=scratch / "initrd", timeout=60)
     (scratch / "kernel").write_bytes(b"no kernel\n" * 100)
     (folder / "uki.efi").touch()
     sandbox.run(
-        ["ukify", "build", "--linux=/work/kernel", "--initrd=/work/initrd", "--uname=6.0", "--os-release=ID=x",
+        ["ukify", "build", "--linux=/job/kernel", "--initrd=/job/initrd", "--uname=6.0", "--os-release=ID=x",
          "--stub=/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "--output=/out/uki.efi"],
-        mounts=[Mount(scratch, "/work"), Mount(folder, "/out", writable=True)], timeout=60,
+        mounts=[Mount(scratch, "/job"), Mount(folder, "/out", writable=True)], timeout=60,
     )  # fmt: skip
 
 
@@ -89,8 +89,8 @@ def test_the_boot_loader_has_no_default_entry(lab: Lab, tools_sandbox: Sandbox) 
     """Trap 1: a `default` line makes systemd-boot start an entry whose tries are used up."""
     built = lab.build("container-host")
     shown = tools_sandbox.run(
-        ["mtype", "-i", "/work/image.raw@@1M", "::/loader/loader.conf"],
-        mounts=[Mount(built / "image.raw", "/work/image.raw")],
+        ["mtype", "-i", "/job/image.raw@@1M", "::/loader/loader.conf"],
+        mounts=[Mount(built / "image.raw", "/job/image.raw")],
         timeout=60,
     ).stdout.decode()
     assert shown == LOADER_CONF

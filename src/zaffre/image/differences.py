@@ -70,8 +70,8 @@ def _erofs_causes(first: Path, second: Path, *, sandbox: Sandbox, scratch: Path)
         target = scratch / f"{image.stem}-{number}"
         target.mkdir()
         sandbox.run(
-            ["fsck.erofs", "--extract=/work/tree", "--overwrite", "/work/image"],
-            mounts=[Mount(image, "/work/image"), Mount(target, "/work/tree", writable=True)],
+            ["fsck.erofs", "--extract=/job/tree", "--overwrite", "/job/image"],
+            mounts=[Mount(image, "/job/image"), Mount(target, "/job/tree", writable=True)],
             timeout=_EXTRACT_SECONDS,
         )
         trees.append(target)
@@ -101,8 +101,8 @@ def _unpacked_initrd(initrd: bytes, folder: Path, sandbox: Sandbox) -> Path:
     sandbox.run(["zstd", "--quiet", "-d", "-c"], stdin=initrd, stdout=archive, timeout=_EXTRACT_SECONDS)
     sandbox.run(
         ["cpio", "--extract", "--make-directories", "--quiet", "--no-absolute-filenames"],
-        mounts=[Mount(folder, "/work", writable=True)],
-        cwd="/work",
+        mounts=[Mount(folder, "/job", writable=True)],
+        cwd="/job",
         stdin=archive,
         timeout=_EXTRACT_SECONDS,
     )
@@ -112,7 +112,7 @@ def _unpacked_initrd(initrd: bytes, folder: Path, sandbox: Sandbox) -> Path:
 def _disk_causes(first: Path, second: Path, *, sandbox: Sandbox) -> Iterator[str]:
     """Which partitions differ; what is in them is told by the other artifacts, which they were copied from."""
     layout = sandbox.run(
-        ["sfdisk", "--json", "/work/image"], mounts=[Mount(first, "/work/image")], timeout=_EXTRACT_SECONDS
+        ["sfdisk", "--json", "/job/image"], mounts=[Mount(first, "/job/image")], timeout=_EXTRACT_SECONDS
     )
     with first.open("rb") as one, second.open("rb") as other:
         for entry in json.loads(layout.stdout)["partitiontable"]["partitions"]:

@@ -118,8 +118,8 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
         timeout=_PACK_SECONDS,
     )
     sandbox.run(
-        ["zstd", "--quiet", "--force", "-T0", f"-{level}", "/work/in.cpio", "-o", "/work/out.zst"],
-        mounts=[Mount(archive, "/work/in.cpio"), *_output(target, "/work/out.zst")],
+        ["zstd", "--quiet", "--force", "-T0", f"-{level}", "/job/in.cpio", "-o", "/job/out.zst"],
+        mounts=[Mount(archive, "/job/in.cpio"), *_output(target, "/job/out.zst")],
         timeout=_PACK_SECONDS,
     )
     archive.unlink()

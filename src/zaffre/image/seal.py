@@ -35,8 +35,8 @@ def make_erofs(
     if compression.algorithm:
         argv += [f"-z{compression.algorithm}", f"-C{compression.cluster}"]
     sandbox.run(
-        [*argv, "/work/out.erofs", "/work/tree"],
-        mounts=[Mount(source, "/work/tree"), Mount(target, "/work/out.erofs", writable=True)],
+        [*argv, "/job/out.erofs", "/job/tree"],
+        mounts=[Mount(source, "/job/tree"), Mount(target, "/job/out.erofs", writable=True)],
         timeout=_SEAL_SECONDS,
         fatal=_ERROR,
     )
@@ -54,10 +54,10 @@ def make_verity(data: Path, target: Path, *, digest: Sha256, sandbox: Sandbox) -
             "format",
             f"--salt={digest}",
             f"--uuid={uuid.UUID(sha256_bytes(digest.encode())[:32])}",
-            "/work/data",
-            "/work/hash",
+            "/job/data",
+            "/job/hash",
         ],
-        mounts=[Mount(data, "/work/data"), Mount(target, "/work/hash", writable=True)],
+        mounts=[Mount(data, "/job/data"), Mount(target, "/job/hash", writable=True)],
         timeout=_SEAL_SECONDS,
     )
     match = _ROOT_HASH.search(completed.stdout.decode())

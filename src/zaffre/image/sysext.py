@@ -36,7 +36,7 @@ def write_sysext(
     """Write the signed image `target` from the erofs of the extension's `/usr`; reproducible."""
     kind = ROOT_TYPES[architecture]
     parts = {
-        "10-data.conf": f"[Partition]\nType={kind}\nCopyBlocks=/work/data.erofs\nVerity=data\nVerityMatchKey=root\n",
+        "10-data.conf": f"[Partition]\nType={kind}\nCopyBlocks=/job/data.erofs\nVerity=data\nVerityMatchKey=root\n",
         "20-hash.conf": f"[Partition]\nType={kind}-verity\nVerity=hash\nVerityMatchKey=root\nMinimize=best\n",
         "30-signature.conf": f"[Partition]\nType={kind}-verity-sig\nVerity=signature\nVerityMatchKey=root\n",
     }
@@ -46,7 +46,7 @@ def write_sysext(
         size="auto",
         seed=uuid.uuid5(uuid.NAMESPACE_OID, f"zaffre sysext {name}"),
         mounts=[
-            Mount(erofs, "/work/data.erofs"),
+            Mount(erofs, "/job/data.erofs"),
             Mount(keys.verity_key, "/keys/verity.key"),
             Mount(keys.verity_certificate, "/keys/verity.crt"),
         ],

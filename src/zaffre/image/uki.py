@@ -58,19 +58,19 @@ def build_uki(
         [
             "ukify",
             "build",
-            "--linux=/work/vmlinuz",
-            "--initrd=/work/initrd",
-            "--os-release=@/work/os-release",
+            "--linux=/job/vmlinuz",
+            "--initrd=/job/initrd",
+            "--os-release=@/job/os-release",
             f"--cmdline={arguments}",
             f"--uname={kernel_version}",
             f"--efi-arch={_EFI_NAMES[architecture]}",
-            "--output=/work/out.efi",
+            "--output=/job/out.efi",
         ],
         mounts=[
-            Mount(kernel, "/work/vmlinuz"),
-            Mount(initrd, "/work/initrd"),
-            Mount(os_release, "/work/os-release"),
-            Mount(unsigned, "/work/out.efi", writable=True),
+            Mount(kernel, "/job/vmlinuz"),
+            Mount(initrd, "/job/initrd"),
+            Mount(os_release, "/job/os-release"),
+            Mount(unsigned, "/job/out.efi", writable=True),
         ],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SIGN_SECONDS,
@@ -98,10 +98,10 @@ def sign_pe(source: Path, target: Path, *, keys: SigningKeys, epoch: int, sandbo
     target.touch()
     moment = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")
     sandbox.run(
-        ["sbsign", "--key", "/keys/db.key", "--cert", "/keys/db.crt", "--output", "/work/signed.efi", "/work/in.efi"],
+        ["sbsign", "--key", "/keys/db.key", "--cert", "/keys/db.crt", "--output", "/job/signed.efi", "/job/in.efi"],
         mounts=[
-            Mount(source, "/work/in.efi"),
-            Mount(target, "/work/signed.efi", writable=True),
+            Mount(source, "/job/in.efi"),
+            Mount(target, "/job/signed.efi", writable=True),
             Mount(keys.db_key, "/keys/db.key"),
             Mount(keys.db_certificate, "/keys/db.crt"),
         ],
