@@ -18,13 +18,13 @@ _PATIENCE = 1.0
 class Requests:
     """Listens while the `with` block lasts. To be used by the main thread.
 
-    A request soon after another says nothing new: it must not break off what the first one began to clean up. A
-    later one is heard again, as Python may have lost the first (an exception in a destructor goes nowhere).
+    A request soon after another says nothing new: it must not break off what the first one began to clean up. One
+    after a pause is heard again, as Python may have lost the first (an exception in a destructor goes nowhere).
     Signals that were ignored before (nohup(1), jobs in the background) stay so.
     """
 
     def __init__(self) -> None:
-        self._heard: float | None = None
+        self._last: float | None = None
         self._over = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -45,11 +45,9 @@ class Requests:
     ) -> None:
         for number, before in self._before.items():
             # Once one was heard the process ends, and its last moments belong to nobody's impatience.
-            signal.signal(number, signal.SIG_IGN if self._heard is not None else before)  # type: ignore[arg-type]
+            signal.signal(number, signal.SIG_IGN if self._last is not None else before)  # type: ignore[arg-type]
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
-        now = time.monotonic()
-        soon = self._heard is not None and now - self._heard < _PATIENCE
-        if not (self._over or soon):
-            self._heard = now
+        before, self._last = self._last, time.monotonic()
+        if not self._over and (before is None or self._last - before > _PATIENCE):
             raise KeyboardInterrupt
