@@ -18,6 +18,7 @@ from pathlib import Path
 from figures import Figure, Limit, Unit
 from lab import Lab, Say
 from measure import BenchError
+from noise import Noise, wait_for_calm
 
 from zaffre.digest import JSON
 from zaffre.machine import Accelerator, ConsoleLog, ConsoleOutput, Ended, Guest, Message, MonitorEvent, boot
@@ -74,6 +75,8 @@ class Boots:
 
     ours: list[tuple[BootFacts, ...]] = field(default_factory=list)
     stock: list[tuple[BootFacts, ...]] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
+    """The share of the host that other programs used, for each machine."""
 
 
 def measure_boots(lab: Lab, ours: Path, stock: Path, *, rounds: int, say: Say) -> Boots:
@@ -81,12 +84,15 @@ def measure_boots(lab: Lab, ours: Path, stock: Path, *, rounds: int, say: Say) -
     found = Boots()
     for number in range(1, rounds + 1):
         for name, image, kept in (("Zaffre", ours, found.ours), ("stock Debian", stock, found.stock)):
+            wait_for_calm()
+            noise = Noise()
             facts = _boot_twice(lab, image, name)
             kept.append(facts)
+            found.others.append(noise.share())
             for title, one in zip(("first boot", "restart"), facts, strict=True):
                 say(
                     f"round {number} of {rounds}: {name}, {title}: {one.seconds:.1f} s, "
-                    f"{one.memory / 1e6:.0f} MB in use, {one.state}"
+                    f"{one.memory / 1e6:.0f} MB in use, {one.state} (others {found.others[-1]:.0%})"
                 )
             with lab.log("boots").open("a") as log:
                 log.writelines(f"{name} {one.seconds} {one.memory} {one.state}\n{one.blame}\n" for one in facts)

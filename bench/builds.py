@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from figures import Figure, Limit, Unit
 from lab import IMAGE, PROFILE, Lab, Say
 from measure import BenchError, Cost, measure
 from mkosi import Mkosi
+from noise import wait_for_calm
 from repository import PROVIDES
 
 _SECONDS = 900.0
+_REPEATS = 3
 _ARTIFACTS = ("root.erofs", "uki.efi")
 
 
@@ -30,6 +32,12 @@ class Builds:
     unchanged: list[Cost] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def others(self) -> list[float]:
+        """The share of the machine that other programs used, for each measurement."""
+        costs = (*self.mkosi, *self.mmdebstrap, *self.cold, *self.changed, *self.unchanged)
+        return [cost.others for cost in costs]
+
 
 def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> tuple[Builds, Path]:
     """Everything measured, and the folder of our release build."""
@@ -37,22 +45,30 @@ def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> tupl
     mkosi = Mkosi(lab, repository)
     out = lab.folder / "out"
     changed_file = _a_file(lab)
-    for number in range(1, rounds + 1):
-        name = f"round {number} of {rounds}"
-        found.mkosi.append(_said(mkosi.build(), f"{name}: mkosi", say))
-        root = lab.folder / "root"
+    root = lab.folder / "root"
+
+    def make_alone() -> Cost:
         packages = (*lab.asked, PROVIDES)
-        cost = make_root(lab, repository, root, packages, variant="essential", recommends=lab.image.recommends)
-        found.mmdebstrap.append(_said(cost, f"{name}: mmdebstrap", say))
-        shutil.rmtree(root)
-        found.cold.append(_said(_build(lab, out, "--no-cache"), f"{name}: Zaffre, cold", say))
+        return make_root(lab, repository, root, packages, variant="essential", recommends=lab.image.recommends)
+
+    def change_and_build() -> Cost:
         with changed_file.open("a") as file:
-            file.write(f"# {number}\n")
-        found.changed.append(_said(_build(lab, out), f"{name}: Zaffre, one file changed", say))
-        found.unchanged.append(_said(_build(lab, out), f"{name}: Zaffre, nothing changed", say))
+            file.write("# changed\n")
+        return _build(lab, out)
+
+    for number in range(1, rounds + 1):
+        measured = _Announcer(f"round {number} of {rounds}: ", say)
+        found.mkosi.append(measured("mkosi", mkosi.build))
+        found.mmdebstrap.append(measured("mmdebstrap", make_alone))
+        shutil.rmtree(root)
+        found.cold.append(measured("Zaffre, cold", lambda: _build(lab, out, "--no-cache")))
+        changed = [measured("Zaffre, one file changed", change_and_build) for _ in range(_REPEATS)]
+        unchanged = [measured("Zaffre, nothing changed", lambda: _build(lab, out)) for _ in range(_REPEATS)]
+        found.changed.append(_typical(changed))
+        found.unchanged.append(_typical(unchanged))
     shutil.rmtree(out)
     release = lab.folder / "release"
-    _said(_build(lab, release, profile="release"), "Zaffre, the release profile from what is cached", say)
+    _Announcer("", say)("Zaffre, the release profile, packages cached", lambda: _build(lab, release, profile="release"))
     folder = next(release.iterdir())
     found.sizes = {name: (folder / name).stat().st_size for name in _ARTIFACTS}
     return found, folder
@@ -101,14 +117,21 @@ def _a_file(lab: Lab) -> Path:
     raise BenchError("the definition has no file that could be changed")
 
 
-def _said(cost: Cost, title: str, say: Say) -> Cost:
-    say(f"{title}: {cost.wall:.1f} s, CPU {cost.cpu:.1f} s, {cost.process_bytes / 1e6:.0f} MB")
-    return cost
+@dataclass(frozen=True)
+class _Announcer:
+    """Measures when others are calm, and says what came out."""
+
+    prefix: str
+    say: Say
+
+    def __call__(self, title: str, work: Callable[[], Cost]) -> Cost:
+        wait_for_calm()
+        cost = work()
+        memory = f"{cost.process_bytes / 1e6:.0f} MB"
+        self.say(f"{self.prefix}{title}: {cost.wall:.1f} s, CPU {cost.cpu:.1f} s, {memory} (others {cost.others:.0%})")
+        return cost
 
 
-def steps(folder: Path) -> str:
-    """Where our own time went, by the manifest of a finished build; for the log."""
-    report = json.loads((folder / "manifest.json").read_text())["build"]
-    return "\n".join(
-        f"  {step['name']}: {step['wall_seconds']:.1f} s, CPU {step['cpu_seconds']:.1f} s" for step in report["steps"]
-    )
+def _typical(costs: list[Cost]) -> Cost:
+    """The one whose wall time is the median: what takes seconds is measured more than once a round."""
+    return sorted(costs, key=lambda cost: cost.wall)[len(costs) // 2]

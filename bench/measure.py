@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from noise import Noise
+
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 _SAMPLE_SECONDS = 0.25
 _TAIL_BYTES = 3000
@@ -33,13 +35,15 @@ class BenchError(Exception):
 @dataclass(frozen=True)
 class Cost:
     """Seconds and bytes. `process_bytes`: the largest resident set of one process, files that it maps included;
-    `tree_bytes`: the most anonymous and shared memory of all processes together, seen four times a second.
+    `tree_bytes`: the most anonymous and shared memory of all processes together, seen four times a second;
+    `others`: the share of the machine that other programs used meanwhile.
     """
 
     wall: float
     cpu: float
     process_bytes: int
     tree_bytes: int
+    others: float
 
 
 def measure(
@@ -59,7 +63,7 @@ def measure(
     os.sync()
     _become_subreaper()
     with log.open("ab") as output, _sampled() as memory:
-        begun = time.monotonic()
+        noise, begun = Noise(), time.monotonic()
         process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -74,13 +78,13 @@ def measure(
             reaped = _reap_all(process, begun + timeout)
         finally:
             _end_children()
-        wall = time.monotonic() - begun
+        wall, others = time.monotonic() - begun, noise.share()
     name = Path(argv[0]).name
     if reaped is None:
         raise BenchError(f"{name} took longer than {timeout:.0f} s\n{tail(log)}")
     if process.returncode != 0:
         raise BenchError(f"{name} failed (exit {process.returncode})\n{tail(log)}")
-    return Cost(wall, reaped.cpu, reaped.largest, memory.most)
+    return Cost(wall, reaped.cpu, reaped.largest, memory.most, others)
 
 
 def tail(log: Path) -> str:

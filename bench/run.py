@@ -26,6 +26,7 @@ from figures import Figure, Plain, markdown, plain, table
 from lab import PROFILE, lab
 from measure import BenchError
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
+from noise import CALM
 from repository import make_repository
 from stock import make_stock_disk, stock_requests
 
@@ -40,7 +41,7 @@ def main() -> int:
     try:
         become_root_in_namespace([sys.executable, *sys.argv])
         with _scratch(options.scratch, keep=options.keep) as folder:
-            figures = _measure(folder, builds=options.builds, boots=options.boots)
+            figures, others = _measure(folder, builds=options.builds, boots=options.boots)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return ExitCode.WORLD
@@ -49,7 +50,12 @@ def main() -> int:
         return ExitCode.WORLD
     now = datetime.now(UTC)
     if options.json:
-        options.json.write_text(json.dumps(_record(figures, now), indent=1, ensure_ascii=False) + "\n")
+        options.json.write_text(json.dumps(_record(figures, others, now), indent=1, ensure_ascii=False) + "\n")
+    if others > CALM:
+        print(
+            f"bench: other programs used up to {others:.0%} of the machine: measure again when it is idle",
+            file=sys.stderr,
+        )
     print(_for_readme(figures, now) if options.markdown else f"{_machine()}, {now:%Y-%m-%d}\n\n{table(figures)}")
     return ExitCode.FINDING if any(figure.held is False for figure in figures) else ExitCode.DONE
 
@@ -86,7 +92,8 @@ def _scratch(parent: Path, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def _measure(folder: Path, *, builds: int, boots: int) -> list[Figure]:
+def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], float]:
+    """The figures, and the largest share of the machine that others used during a measurement."""
     begun = time.monotonic()
 
     def say(words: str) -> None:
@@ -100,7 +107,7 @@ def _measure(folder: Path, *, builds: int, boots: int) -> list[Figure]:
         say("making a stock Debian")
         stock = make_stock_disk(place, repository)
         booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
-    return [*build_figures(measured), *boot_figures(booted)]
+    return [*build_figures(measured), *boot_figures(booted)], max((*measured.others, *booted.others))
 
 
 def _for_peers(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:
@@ -120,8 +127,13 @@ def _for_readme(figures: list[Figure], now: datetime) -> str:
     )
 
 
-def _record(figures: list[Figure], now: datetime) -> Plain:
-    return {"date": now.isoformat(timespec="seconds"), "machine": _machine(), "figures": plain(figures)}
+def _record(figures: list[Figure], others: float, now: datetime) -> Plain:
+    return {
+        "date": now.isoformat(timespec="seconds"),
+        "machine": _machine(),
+        "used_by_others": round(others, 3),
+        "figures": plain(figures),
+    }
 
 
 if __name__ == "__main__":
