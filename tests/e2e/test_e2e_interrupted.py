@@ -117,6 +117,7 @@ def test_impatience_changes_nothing(own: Place, tmp_path: Path) -> None:
             assert done.code in {3, -signal.SIGINT}, done.err
             assert done.err.count("\n") == 2, done.err
             assert run.left() == []
+            assert [*leftovers(own), *run.scratch] == []
     assert not (tmp_path / "out").exists()
 
 
