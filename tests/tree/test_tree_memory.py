@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from zaffre.errors import ToolError
 from zaffre.store import Store
-from zaffre.tree.memory import scratch_for
+from zaffre.tree.memory import remove_leftovers, scratch_for
 
 
 @pytest.fixture
@@ -57,3 +59,22 @@ def test_it_stays_for_a_failed_tool(store: Store, memory: Path) -> None:
     ):
         raise ToolError("failed", command="x", returncode=1)
     assert scratch.exists()
+
+
+def test_what_the_killed_left_goes_and_what_the_living_use_stays(store: Store, memory: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from zaffre.store import Store; from zaffre.tree.memory import *\n"
+        "with scratch_for(Store(Path(sys.argv[1])), 'x', expected=1, memory=Path(sys.argv[2])) as path:\n"
+        "    print(path, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code, store.root, memory], capture_output=True, text=True, check=False
+    )
+    left = Path(killed.stdout.strip())
+    assert left.is_dir()
+    with scratch_for(store, "x", expected=1 << 50, memory=memory):
+        remove_leftovers(memory)
+        assert not left.exists()
+    with scratch_for(store, "x", expected=1, memory=memory) as living:
+        remove_leftovers(memory)
+        assert living.is_dir()

@@ -72,7 +72,11 @@ def gc(
 
     Examples: zaffre store gc --dry-run; zaffre store gc --max-age 7 --max-size 20G
     """
+    from zaffre.tree.memory import remove_leftovers
+
     work = workspace(context)
+    if not dry_run:
+        remove_leftovers()
     report = work.store.gc(
         max_age_days=max_age, max_bytes=None if max_size is None else parse_size(max_size), dry_run=dry_run
     )

@@ -26,6 +26,7 @@ from zaffre.manifest import Artifact, Manifest, PackageFact, Report
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
+from zaffre.tree import memory
 from zaffre.tree.configure import configured_root
 from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
@@ -101,6 +102,7 @@ class Builder:
         if order.use_cache and (built := read_build(folder, self.signer)) is not None and built.build.key == job.key:
             return Build(folder, built, fresh=False, why=())
         remove_leftovers(order.out)
+        memory.remove_leftovers()
         shop = Workshop(
             store=self.store,
             sandbox=self.sandbox(),

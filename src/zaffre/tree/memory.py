@@ -33,6 +33,13 @@ def scratch_for(store: Store, prefix: str, *, expected: int, memory: Path = _SHA
         yield scratch
 
 
+def remove_leftovers(memory: Path = _SHARED_MEMORY) -> None:
+    """Remove at once what processes that have ended left in memory; those that live keep theirs."""
+    folder = _own_folder(memory)
+    if folder is not None:
+        Sessions(folder).remove_leftovers()
+
+
 def _has_room(memory: Path, wanted: int) -> bool:
     """A tmpfs where programs may be run (containers often mount it noexec), and memory behind it."""
     try:
