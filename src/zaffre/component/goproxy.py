@@ -25,8 +25,8 @@ from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import Progress
 from zaffre.store import Action, ActionResult, Store
-from zaffre.upstream.deb.download import CancelledError, Downloader, DownloadError, Limits
-from zaffre.upstream.deb.mirrors import shown_url
+from zaffre.upstream.download import CancelledError, Downloader, DownloadError, Limits
+from zaffre.upstream.mirrors import shown_url
 
 VARIABLE = "GOPROXY"
 _MAX_SETTINGS = 1 << 20
