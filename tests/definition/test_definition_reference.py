@@ -86,7 +86,14 @@ def test_explain_knows_no_other_images(workshop: Workshop) -> None:
 def test_the_schema_describes_every_key_and_refers_to_nothing_else() -> None:
     schema = json_schema()
     definitions: Mapping[str, Any] = schema["$defs"]
-    assert set(schema["properties"]) == {"zaffre.toml", "upstreams/*.toml", "profiles/*.toml", "images/*.toml"}
+    assert set(schema["properties"]) == {
+        "zaffre.toml",
+        "upstreams/*.toml",
+        "components/*/component.toml",
+        "components/*/overlays/*.toml",
+        "profiles/*.toml",
+        "images/*.toml",
+    }
     text = json.dumps(schema)
     assert set(re.findall(r'"#/\$defs/(\w+)"', text)) == set(definitions)
     assert "null" not in text

@@ -6,7 +6,17 @@ Pure data: nothing here runs a program or reaches the network.
 
 from __future__ import annotations
 
-from zaffre.definition.digests import digest, packages_digest, request_digest, tree_digest
+from zaffre.definition.component import (
+    BuildSettings,
+    Component,
+    DebBinary,
+    DebSource,
+    FilesSource,
+    GoModule,
+    OwnPackage,
+    RpmSource,
+)
+from zaffre.definition.digests import component_digest, digest, packages_digest, request_digest, tree_digest
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
@@ -39,6 +49,7 @@ from zaffre.definition.image import (
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
+from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.values import Architecture, Family, KeyPath, Kind, Size, dotted, format_size
@@ -48,7 +59,12 @@ __all__ = [
     "LOCK_FILE",
     "Architecture",
     "Archive",
+    "BuildSettings",
+    "Category",
+    "Component",
     "Compression",
+    "DebBinary",
+    "DebSource",
     "Defaults",
     "Disk",
     "Distribution",
@@ -57,7 +73,9 @@ __all__ = [
     "Extract",
     "Family",
     "Files",
+    "FilesSource",
     "Fragment",
+    "GoModule",
     "Identity",
     "Image",
     "Initrd",
@@ -66,15 +84,20 @@ __all__ = [
     "Kind",
     "Oci",
     "Origin",
+    "Overlay",
+    "OwnPackage",
     "PackageList",
     "Prune",
+    "RpmSource",
     "Setuid",
     "Size",
     "Suite",
     "Tmpfiles",
     "Units",
     "Upstream",
+    "UpstreamStatus",
     "User",
+    "component_digest",
     "digest",
     "dotted",
     "explain",

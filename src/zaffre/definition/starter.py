@@ -87,6 +87,8 @@ def files_of(distribution: Distribution, images: Sequence[str]) -> list[str]:
         image = distribution.image(name)
         found += distribution.lineage[name]
         found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+    # Which packages a component gives is known after it was built, so none can be left out.
+    found += [component.folder for component in distribution.components.values()]
     return list(dict.fromkeys(found))
 
 
