@@ -104,7 +104,8 @@ def _check(work: Workspace, *, as_json: bool) -> None:
 def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str], dry_run: bool, as_json: bool) -> None:
     from zaffre.cli.making import Making
     from zaffre.upstream import load_lock, save_lock
-    from zaffre.upstream.locking import World, lock_distribution
+    from zaffre.upstream.locking import lock_distribution
+    from zaffre.upstream.world import World
 
     making = Making(work)
     distribution = work.distribution

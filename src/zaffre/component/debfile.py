@@ -87,4 +87,6 @@ def _built(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> Buil
             control=control.strip() + "\n",
         )
     except (KeyError, ValueError) as error:
-        raise IntegrityError("the control file of a package is malformed", where=deb.name, details=str(error)) from error
+        raise IntegrityError(
+            "the control file of a package is malformed", where=deb.name, details=str(error)
+        ) from error

@@ -192,7 +192,7 @@ def _divide(folder: Path, other: Path, name: str, goes: Callable[[str], bool]) -
 
 
 def _path_of(line: str) -> str:
-    return line.split()[-1]
+    return line.rsplit(maxsplit=1)[-1]
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:

@@ -56,6 +56,10 @@ class Repositories(Protocol):
         """The same, and these packages, which are taken before any of the same name."""
         ...
 
+    def newest(self, name: str, architecture: str) -> LockedPackage | None:
+        """The newest version of a binary package; None when there is none of that name."""
+        ...
+
     def source(self, name: str) -> SourcePackage | None:
         """The newest version of a source package; None when there is none of that name.
 

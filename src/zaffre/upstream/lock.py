@@ -194,7 +194,8 @@ class BuiltPackage(_Model):
 class LockedComponent(_Model):
     """One component on one architecture; `key` is the digest of its definition, overlays and files included.
 
-    `note` says in words why the upstream's binary was taken.
+    `gives` are the names of its packages, known before it is built. `note` says in words why the upstream's binary
+    was taken.
     """
 
     name: str
@@ -203,6 +204,7 @@ class LockedComponent(_Model):
     key: _Digest
     outcome: Outcome
     note: str | None = None
+    gives: tuple[str, ...]
     source: LockedSource
     packages: tuple[BuiltPackage, ...] = ()
 
@@ -295,7 +297,9 @@ def _components_text(lock: Lock) -> str:
 def _component_text(one: LockedComponent) -> str:
     packages = [_line(built) for built in sorted(one.packages, key=lambda built: built.package.key)]
     files = [_line(file) for file in sorted(one.source.files, key=lambda file: file.path)]
-    head = json.dumps(one.model_dump(mode="json", exclude_none=True, exclude={"source", "packages"}), ensure_ascii=False)
+    head = json.dumps(
+        one.model_dump(mode="json", exclude_none=True, exclude={"source", "packages"}), ensure_ascii=False
+    )
     source = json.dumps(one.source.model_dump(mode="json", exclude_none=True, exclude={"files"}), ensure_ascii=False)
     return (
         f"{head[:-1]},\n"

@@ -55,6 +55,10 @@ class DebRepositories:
     def offering(self, built: Sequence[BuiltPackage], architecture: str) -> DebRepositories:
         return replace(self, indexes=with_built(self.indexes, built, architecture, self.reach.store))
 
+    def newest(self, name: str, architecture: str) -> LockedPackage | None:
+        found = self.indexes.universe(architecture).candidates(name)
+        return found[0].locked() if found else None
+
     def source(self, name: str) -> SourcePackage | None:
         return self._sources.newest(name)
 

@@ -37,9 +37,7 @@ def with_built(indexes: Indexes, built: Sequence[BuiltPackage], architecture: st
 def _stanza(one: BuiltPackage) -> str:
     """As dpkg-scanpackages(1) writes it."""
     package = one.package
-    return (
-        f"{one.control.strip()}\nFilename: {package.path}\nSize: {package.size}\nSHA256: {package.sha256}\n"
-    )
+    return f"{one.control.strip()}\nFilename: {package.path}\nSize: {package.size}\nSHA256: {package.sha256}\n"
 
 
 def offered_names(indexes: Indexes) -> frozenset[str]:
