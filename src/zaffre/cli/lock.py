@@ -114,6 +114,7 @@ def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str]
         store=work.store,
         tools=making.tools_for,
         learn_users=making.learn_users,
+        engine=making.engine,
         progress=work.progress,
     )
     done = lock_distribution(

@@ -18,7 +18,8 @@ from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.upstream.diff import LockDiff, diff_locks
 from zaffre.upstream.family import Repositories, family_of
-from zaffre.upstream.fetch import DroppedError, fetch
+from zaffre.upstream.fetch import DroppedError
+from zaffre.upstream.learning import with_users
 from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
 from zaffre.upstream.plan import Plan, plan_components
 from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
@@ -123,10 +124,10 @@ def lock_distribution(
                 users=_known_users(before, one, solved),
                 packages=packages,
             )
-    sets = [*(solved[one.key] for one in wanted), *shelf.sets.values()]
-    suites = tuple(suite for one in repositories.values() for suite in one.suites)
-    lock = _assemble(job, sets, shelf.components.values(), suites)
-    lock = _with_users(job, lock, [one for one in wanted if one.kind == Kind.HOST], machine)
+        sets = [*(solved[one.key] for one in wanted), *shelf.sets.values()]
+        suites = tuple(suite for one in repositories.values() for suite in one.suites)
+        lock = _assemble(job, sets, shelf.components.values(), suites)
+        lock = with_users(lock, old, world, {one.key for one in wanted if one.kind == Kind.HOST}, shelf)
     return Locking(lock, old, diff_locks(old, lock), released)
 
 
@@ -319,34 +320,3 @@ def _assemble(
 
 def _order(one: LockedSet) -> tuple[bool, str, str]:
     return one.name != TOOLS, *one.key
-
-
-def _with_users(job: _Job, lock: Lock, hosts: Sequence[Wanted], machine: str) -> Lock:
-    """The lock with the ids that scripts give, where packages changed or none are known yet.
-
-    Scripts of another architecture can't be run here: such a set starts from the ids that are known.
-    """
-    old, world = job.old, job.world
-    if world.learn_users is None or lock is old:
-        return lock
-    learned: dict[tuple[str, str], Users] = {}
-    todo = []
-    for wanted in hosts:
-        one = lock.set(*wanted.key)
-        before = old.find(*wanted.key) if old else None
-        if one.architecture == machine and not (one.users and before and before.packages == one.packages):
-            todo.append(one)
-    if not todo:
-        return lock
-    with world.fetched(lock.set(TOOLS, machine), lock.created) as sandbox:
-        for one in todo:
-            fetch(one.packages, world.mirrors.at(lock.created), world.store, world.progress, limits=world.limits)
-            with world.progress.step(f"users and groups of {one.name}") as remark:
-                learned[one.key] = world.learn_users(one, sandbox, lock.epoch)
-                remark(f"{len(learned[one.key].users)} users, {len(learned[one.key].groups)} groups")
-    by_name = {key[0]: users for key, users in learned.items()}
-    sets = [
-        one.model_copy(update={"users": learned.get(one.key) or one.users or by_name.get(one.name, Users())})
-        for one in lock.sets
-    ]
-    return lock.model_copy(update={"sets": tuple(sets)})

@@ -19,7 +19,17 @@ from zaffre.digest import sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.upstream.family import Repositories, Solver
-from zaffre.upstream.lock import Lock, LockedComponent, LockedSet, LockedSource, Outcome
+from zaffre.upstream.fetch import fetch, missing
+from zaffre.upstream.lock import (
+    COMPONENTS,
+    BuiltPackage,
+    Lock,
+    LockedComponent,
+    LockedPackage,
+    LockedSet,
+    LockedSource,
+    Outcome,
+)
 from zaffre.upstream.plan import Plan
 from zaffre.upstream.solving import SetRequest, Solution
 from zaffre.upstream.world import Engine, World
@@ -107,12 +117,26 @@ class Shelf:
         locked = self._with_set(name, architecture)
         if locked.outcome != Outcome.LOCKED:
             return locked
-        engine, sandbox = self._engine()
-        installed = self.sets.get((locked.build_set, architecture))
-        packages = engine.build(locked, installed, sandbox, created=self.now)
-        built = locked.model_copy(update={"outcome": Outcome.BUILT, "packages": tuple(packages)})
+        built = locked.model_copy(update={"outcome": Outcome.BUILT, "packages": self._made(locked)})
         self.components[built.identity] = built
         return built
+
+    def provide(self, packages: Iterable[LockedPackage]) -> None:
+        """After this, the store has every package: fetched, or built again where it was built here."""
+        wanted = missing(packages, self.world.store)
+        owners = {built.package.digest: one for one in self.components.values() for built in one.packages}
+        for identity in dict.fromkeys(owners[one.digest].identity for one in wanted if one.archive == COMPONENTS):
+            self._made(self.components[identity])
+        theirs = [one for one in wanted if one.archive != COMPONENTS]
+        world = self.world
+        fetch(theirs, world.mirrors.at(self.now), world.store, world.progress, limits=world.limits)
+
+    def _made(self, locked: LockedComponent) -> tuple[BuiltPackage, ...]:
+        engine, sandbox = self._engine()
+        installed = self.sets.get((locked.build_set, locked.architecture))
+        if installed is not None:
+            self.provide(installed.packages)
+        return tuple(engine.build(locked, installed, sandbox, created=self.now))
 
     def _engine(self) -> tuple[Engine, Sandbox]:
         if self._building is None:
@@ -170,7 +194,9 @@ class Shelf:
         for one in self._unbuilt(upstream, request.architecture, names, without):
             self.build(one.name, one.architecture)
 
-    def _unbuilt(self, upstream: str, architecture: str, names: AbstractSet[str], without: str) -> list[LockedComponent]:
+    def _unbuilt(
+        self, upstream: str, architecture: str, names: AbstractSet[str], without: str
+    ) -> list[LockedComponent]:
         return [
             one
             for one in self.components.values()

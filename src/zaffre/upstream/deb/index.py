@@ -26,7 +26,7 @@ _FIRST = b"Package:"
 
 @dataclass(frozen=True)
 class Index:
-    """One verified Packages or Sources file: the blob at `path`, from `suite`. Of sources, `architecture` is "source"."""
+    """One verified Packages file: the blob at `path`, from `suite`. Of a Sources file, `architecture` is "source"."""
 
     suite: LockedSuite
     component: str
