@@ -14,11 +14,12 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from zaffre.component.debbuild import DebBuild
 from zaffre.component.debfile import built_packages
 from zaffre.component.model import Bench, Choice, Maker, Order
 from zaffre.component.repack import Repack
 from zaffre.definition import Component, Distribution
-from zaffre.definition.component import DebBinary
+from zaffre.definition.component import DebBinary, DebSource
 from zaffre.digest import JSON, Sha256, source_digest
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.progress import Progress
@@ -114,6 +115,8 @@ LOG = "build.log"
 
 def maker_of(component: Component) -> Maker:
     match component.source:
+        case DebSource() as source:
+            return DebBuild(source)
         case DebBinary() as source:
             return Repack(source)
         case _:

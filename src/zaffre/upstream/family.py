@@ -60,6 +60,10 @@ class Repositories(Protocol):
         """The newest version of a binary package; None when there is none of that name."""
         ...
 
+    def binaries_of(self, source: str, architecture: str) -> tuple[str, ...]:
+        """Names of the binary packages that come of a source package, sorted; empty for an unknown source."""
+        ...
+
     def source(self, name: str) -> SourcePackage | None:
         """The newest version of a source package; None when there is none of that name.
 

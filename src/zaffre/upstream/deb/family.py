@@ -59,6 +59,9 @@ class DebRepositories:
         found = self.indexes.universe(architecture).candidates(name)
         return found[0].locked() if found else None
 
+    def binaries_of(self, source: str, architecture: str) -> tuple[str, ...]:
+        return self.indexes.universe(architecture).binaries_of(source)
+
     def source(self, name: str) -> SourcePackage | None:
         return self._sources.newest(name)
 
