@@ -15,11 +15,12 @@ from zaffre.errors import FindingError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from zaffre.component.engine import Built, ComponentEngine
     from zaffre.image import Build, Builder, Order, SigningKeys
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
-    from zaffre.upstream import Lock, LockedPackage, LockedSet, Users
-    from zaffre.upstream.deb.mirrors import Mirrors
+    from zaffre.upstream import Lock, LockedComponent, LockedPackage, LockedSet, Users
+    from zaffre.upstream.mirrors import Mirrors
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
 _TOOLS_EPOCH = 0
@@ -35,7 +36,7 @@ class Making:
     def mirrors(self) -> Mirrors:
         from platformdirs import user_config_path
 
-        from zaffre.upstream.deb.mirrors import find_mirrors
+        from zaffre.upstream.mirrors import find_mirrors
         from zaffre.upstream.requests import archives_of
 
         return find_mirrors(
@@ -74,12 +75,34 @@ class Making:
         return self.lock.set("tools", self.tools_architecture)
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
-        """Bring locked packages into the store; reaches the network only for what is not there."""
-        from zaffre.upstream.deb.fetch import fetch, missing
+        """Bring locked packages into the store; reaches the network only for what is not there.
+
+        What was built here and is not there is built again, from the lock, and must come out as it is locked.
+        """
+        from zaffre.upstream import COMPONENTS
+        from zaffre.upstream.fetch import fetch, missing
 
         wanted = missing(packages, self.work.store)
-        if wanted:
-            fetch(wanted, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+        if ours := [one for one in wanted if one.archive == COMPONENTS]:
+            from zaffre.component.engine import locked_packages
+
+            for component in locked_packages(self.lock, ours).values():
+                self.component(component)
+        if theirs := [one for one in wanted if one.archive != COMPONENTS]:
+            fetch(theirs, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+
+    @cached_property
+    def engine(self) -> ComponentEngine:
+        from zaffre.component.engine import ComponentEngine
+
+        return ComponentEngine(self.work.distribution, self.work.store, self.mirrors, self.work.progress)
+
+    def component(self, locked: LockedComponent, *, use_cache: bool = True) -> Built:
+        """Build a locked component, after the components that it is built with."""
+        installed = self.lock.find(locked.build_set, locked.architecture)
+        if installed is not None:
+            self.fetch(installed.packages)
+        return self.engine.built(locked, installed, self.sandbox, created=self.lock.created, use_cache=use_cache)
 
     @cached_property
     def sandbox(self) -> Sandbox:
