@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zaffre.cli import build, building, definition, doctor, inventory, keys, lock, machine, store, verify
+from zaffre.cli import build, building, definition, doctor, drift, inventory, keys, lock, machine, store, verify
 from zaffre.cli.context import workspace
 
 DEFINE = "Say what it is"
@@ -99,6 +99,7 @@ def make_app() -> typer.Typer:
     app.command("init", rich_help_panel=DEFINE)(definition.init)
     app.command("show", rich_help_panel=DEFINE)(definition.show)
     app.command("schema", rich_help_panel=DEFINE)(definition.schema)
+    app.command("drift", rich_help_panel=DEFINE)(drift.drift)
     app.command("lock", rich_help_panel=BUILD)(lock.lock)
     app.command("build", rich_help_panel=BUILD)(build.build)
     component_app = typer.Typer(help="Components: what is built instead of inherited.", no_args_is_help=True)
