@@ -122,6 +122,6 @@ def log(
         raise DefinitionError(
             f"the store has no log of '{name}'",
             where=f"components/{name} ({architecture})",
-            resolution=f"'zaffre component build {name} --no-cache' builds it; sources that are only packed have no log",
+            resolution=f"'zaffre component build {name} --no-cache' builds it; what is only packed anew has no log",
         )
     typer.echo(work.store.path(digest).read_text(encoding="utf-8", errors="replace"), nl=False)

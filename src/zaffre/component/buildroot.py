@@ -63,7 +63,9 @@ class BuildRoot:
         """The build's folder, on this machine."""
         return self.root / self.place.lstrip("/")
 
-    def run(self, argv: Sequence[str], *, env: Mapping[str, str], scratch: Path) -> Sha256:
+    def run(
+        self, argv: Sequence[str], *, env: Mapping[str, str], scratch: Path, mounts: Sequence[Mount] = ()
+    ) -> Sha256:
         """Run the build in its folder as the builder; the log is kept, however it ends, and returned as a blob.
 
         Raises ToolError when it fails or does not end in time, DiskFullError.
@@ -78,7 +80,7 @@ class BuildRoot:
             bench.sandbox.run(
                 ["/bin/bash", "-euo", "pipefail", "-c", _RUN, "bash", self.place, *argv],
                 root=self.root,
-                mounts=[Mount(logs, _LOGS, writable=True)],
+                mounts=[*mounts, Mount(logs, _LOGS, writable=True)],
                 env={"HOME": "/build", "LC_ALL": "C.UTF-8", "USER": "build", "LOGNAME": "build", **env},
                 timeout=limit,
             )

@@ -16,10 +16,12 @@ from pydantic import TypeAdapter
 
 from zaffre.component.debbuild import DebBuild
 from zaffre.component.debfile import built_packages
+from zaffre.component.filespack import FilesPack
+from zaffre.component.gobuild import GoBuild
 from zaffre.component.model import Bench, Choice, Maker, Order
 from zaffre.component.repack import Repack
 from zaffre.definition import Component, Distribution
-from zaffre.definition.component import DebBinary, DebSource
+from zaffre.definition.component import DebBinary, DebSource, FilesSource, GoModule
 from zaffre.digest import JSON, Sha256, source_digest
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.progress import Progress
@@ -119,6 +121,10 @@ def maker_of(component: Component) -> Maker:
             return DebBuild(source)
         case DebBinary() as source:
             return Repack(source)
+        case GoModule() as source:
+            return GoBuild(source)
+        case FilesSource() as source:
+            return FilesPack(source)
         case _:
             raise DefinitionError(
                 f"a component of the kind '{component.source.kind}' cannot be built yet",

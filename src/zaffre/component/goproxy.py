@@ -8,12 +8,14 @@ it (`go help environment`): the environment, the user's file of settings, the to
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -130,6 +132,18 @@ class Modules:
                     raise
         return {file: digest for file, digest in found.items() if digest is not None}
 
+    def time(self, file: GoFile) -> datetime | None:
+        """When a version was made, as the proxies say; None when none says it. Nothing but a date depends on it."""
+        path = file.path.removesuffix(".zip") + ".info"
+        with Downloader(self._limits) as downloader:
+            for place in find_proxies(self._environ, settings=settings_files(self._environ)).places:
+                try:
+                    told = json.loads(_read(f"{place.url}/{path}", downloader, limit=MAX_MOD_BYTES))
+                    return datetime.fromisoformat(told["Time"]).astimezone(UTC)
+                except (DownloadError, ValueError, KeyError, TypeError):
+                    continue
+        return None
+
     def _action(self, file: GoFile, expected: str) -> Action:
         return Action(
             kind="go-module",
@@ -167,7 +181,8 @@ def _from_proxies(file: GoFile, proxies: Proxies, downloader: Downloader) -> byt
     failures = []
     for place in proxies.places:
         try:
-            return _read(f"{place.url}/{file.path}", file, downloader)
+            limit = MAX_MOD_BYTES if file.mod else MAX_ZIP_BYTES
+            return _read(f"{place.url}/{file.path}", downloader, limit=limit)
         except DownloadError as error:
             failures.append(f"{shown_url(place.url)}: {error}")
             if not (error.absent or place.always):
@@ -180,8 +195,7 @@ def _from_proxies(file: GoFile, proxies: Proxies, downloader: Downloader) -> byt
     )
 
 
-def _read(url: str, file: GoFile, downloader: Downloader) -> bytes:
-    limit = MAX_MOD_BYTES if file.mod else MAX_ZIP_BYTES
+def _read(url: str, downloader: Downloader, *, limit: int) -> bytes:
     parts = urlsplit(url)
     if parts.scheme != "file":
         return downloader.read(url, limit=limit)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What overlays say of names and versions, whatever the source: pure."""
+"""Which packages a component gives, after what its overlays split off and drop. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from zaffre.definition import Component, dotted
-from zaffre.definition.operations import ChangelogEntry, Operation, PackageDrop, PackageSplit, VersionChange
+from zaffre.definition.operations import Operation, PackageDrop, PackageSplit
 from zaffre.definition.overlay import Overlay
 from zaffre.errors import DefinitionError
 
@@ -42,17 +42,3 @@ def names_given(component: Component, upstream: Iterable[str]) -> tuple[str, ...
         else:
             names.remove(operation.package)
     return tuple(sorted(names))
-
-
-def version_suffix(component: Component) -> str:
-    """What is appended to the upstream's version; nothing without overlays."""
-    changes = [operation for _, _, operation in operations_of(component) if isinstance(operation, VersionChange)]
-    if changes:
-        return f"+{'0' if changes[-1].ahead else ''}z{changes[-1].revision}"
-    return "+z1" if component.overlays else ""
-
-
-def changelog_lines(component: Component) -> tuple[str, ...]:
-    """What the changelog says: the text that overlays give for it, else their reasons."""
-    told = [operation.text for _, _, operation in operations_of(component) if isinstance(operation, ChangelogEntry)]
-    return tuple(told or [overlay.reason for overlay in component.overlays])

@@ -17,9 +17,11 @@ from pathlib import Path
 from zaffre.component.debfile import pack_deb, unpack_deb
 from zaffre.component.halves import CONTROL, NewHalf, read_control, split, write_control
 from zaffre.component.model import Bench, Choice, Made, Order
-from zaffre.component.names import changelog_lines, names_given, operations_of, place_of_operation, version_suffix
+from zaffre.component.names import names_given, operations_of, place_of_operation
 from zaffre.component.obtaining import fetch_files
+from zaffre.component.overlay import maintainer_of
 from zaffre.component.relations import added, changed
+from zaffre.component.version import mark_of, said
 from zaffre.definition.component import DebBinary
 from zaffre.definition.operations import (
     DependsAdd,
@@ -100,9 +102,10 @@ def _newest_time(folder: Path) -> int:
 
 def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
     """Give the package its version, and say in its changelog why it has that."""
-    suffix = version_suffix(bench.component)
-    if not suffix:
+    overlays = bench.component.overlays
+    if not overlays:
         return
+    suffix = mark_of(overlays).deb
     fields = read_control(folder)
     source, source_version = source_of(fields)
     fields["Source"] = f"{source} ({source_version})"
@@ -115,11 +118,10 @@ def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
     changelog = folder / path
     if not changelog.is_file() or changelog.is_symlink():
         return
-    identity = bench.distribution.identity
     entry = (
-        f"{source} ({fields['Version']}) {identity.id}; urgency=medium\n\n"
-        + "".join(f"  * {line}\n" for line in changelog_lines(bench.component))
-        + f"\n -- {identity.name} <{identity.id}@localhost>  {format_datetime(datetime.fromtimestamp(epoch, UTC))}\n\n"
+        f"{source} ({fields['Version']}) {bench.distribution.identity.id}; urgency=medium\n\n"
+        + "".join(f"  * {line}\n" for line in said(overlays))
+        + f"\n -- {maintainer_of(bench.distribution)}  {format_datetime(datetime.fromtimestamp(epoch, UTC))}\n\n"
     )
     changelog.write_bytes(gzip.compress(entry.encode() + gzip.decompress(changelog.read_bytes()), mtime=0))
     _replace_sum(folder, path)
