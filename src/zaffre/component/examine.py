@@ -32,6 +32,10 @@ class Workpiece(Protocol):
 
     def undo(self) -> None: ...
 
+    def content(self, path: str) -> bytes | None:
+        """A file of the source as it is now; None if there is no such plain file."""
+        ...
+
     def change(self, operation: Operation) -> None:
         """OperationError and its kinds, or a DefinitionError, when the operation can not be done."""
         ...
@@ -49,6 +53,12 @@ class _Edited:
 
     def undo(self) -> None:
         self._tree.undo()
+
+    def content(self, path: str) -> bytes | None:
+        try:
+            return self._tree.read(path)
+        except OperationError:
+            return None
 
     def change(self, operation: Operation) -> None:
         self._editor.change(operation)
