@@ -9,10 +9,11 @@ import typer
 
 from zaffre.cli.context import JsonOption, Workspace, workspace
 from zaffre.cli.output import amount, count, table
-from zaffre.errors import DefinitionError, FindingError
+from zaffre.errors import DefinitionError, ExitCode, FindingError
 
 if TYPE_CHECKING:
     from zaffre.component.engine import Built
+    from zaffre.component.twice import Twice
     from zaffre.digest import JSON
     from zaffre.upstream import Lock, LockedComponent
 
@@ -99,6 +100,49 @@ def _plain(one: LockedComponent, built: Built) -> JSON:
         "why": list(built.why),
         "packages": [each.package.model_dump(mode="json") for each in built.packages],
     }
+
+
+def reproduce_component(work: Workspace, name: str, arch: str | None, *, as_json: bool) -> None:
+    """Build a component twice and print what differs; exit code 1 if anything does."""
+    from zaffre.cli.making import Making
+    from zaffre.component.twice import Recipe, build_twice
+
+    making = Making(work)
+    (locked,) = _chosen(work, making.lock, [name], arch)
+    installed = making.lock.find(locked.build_set, locked.architecture)
+    if installed is not None:
+        making.fetch(installed.packages)
+    bench = making.engine.bench(locked, making.sandbox, created=making.lock.created)
+    recipe = Recipe(
+        distribution=work.distribution.root.resolve(),
+        locked=locked,
+        installed=installed,
+        tools=making.sandbox.tools,
+        store=work.store.root,
+        created=making.lock.created,
+    )
+    found = build_twice(bench, recipe, progress=work.progress)
+    work.emit(
+        {
+            "reproducible": not found.differences,
+            "artifacts": dict(found.packages),
+            "differences": [{"artifact": one, "causes": list(why)} for one, why in found.differences.items()],
+        },
+        lambda: _comparison(name, found),
+        as_json=as_json,
+    )
+    if found.differences:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _comparison(name: str, found: Twice) -> str:
+    rows = [("differs" if one in found.differences else "same", one, digest) for one, digest in found.packages.items()]
+    lines = [table(rows)]
+    for one, causes in found.differences.items():
+        lines += ["", f"{one}:", *(f"  {cause}" for cause in causes)]
+    different = count(len(found.differences), "package")
+    verdict = f"{different} differ" if found.differences else "two builds from nothing are bit for bit the same"
+    return "\n".join([*lines, "", f"{name}: {verdict}"])
 
 
 def log(

@@ -76,9 +76,9 @@ class ComponentEngine:
         use_cache: bool = True,
     ) -> Built:
         """The packages of a locked component. Raises IntegrityError when they are not those that the lock names."""
-        component = self.distribution.component(locked.name)
         action = build_action(locked, installed, sandbox)
-        bench = self._bench(component, locked.architecture, sandbox, created)
+        bench = self.bench(locked, sandbox, created=created)
+        component = bench.component
 
         def produce(scratch: Path) -> ActionResult:
             made = maker_of(component).make(bench, Order(locked, installed), scratch)
@@ -96,6 +96,10 @@ class ComponentEngine:
             remark("cached" if performed.cached else f"{sum(one.package.size for one in packages) / 1e6:.1f} MB")
         _check_locked(locked, packages)
         return Built(packages, performed.cached, performed.wall_seconds, performed.cpu_seconds, performed.why)
+
+    def bench(self, locked: LockedComponent, sandbox: Sandbox, *, created: datetime) -> Bench:
+        """What it takes to work on a locked component."""
+        return self._bench(self.distribution.component(locked.name), locked.architecture, sandbox, created)
 
     def _bench(self, component: Component, architecture: str, sandbox: Sandbox, time: datetime) -> Bench:
         return Bench(

@@ -92,7 +92,7 @@ class GoBuild:
                     where=self._source.module,
                     resolution=f"run `zaffre lock --update {bench.component.name}`",
                 )
-            proxy = _lay_proxy(bench, files, scratch / "proxy")
+            proxy = lay_proxy(bench, files, scratch / "proxy")
             out = root.root / _OUT.lstrip("/")
             out.mkdir()
             os.chown(out, *_owner(root.root / "build"))
@@ -113,6 +113,12 @@ class GoBuild:
                 licence=licence if licence.is_file() else None,
             )
             return Made(pack_own(bench, origin, scratch), log)
+
+    def files(self, bench: Bench, modules: Modules) -> dict[GoFile, Sha256]:
+        """All that is fetched for a build, from the store if it is there: the module and what it needs."""
+        with bench.store.scratch("go") as scratch:
+            needed = self._needed(bench, modules, self._unpacked(bench, modules, scratch))
+        return {**needed, **modules.fetch({self._module: self._source.sum}, bench.progress)}
 
     def _version(self, bench: Bench) -> str:
         """`<version>-0zN`: older than any Debian package of the same version would be; v1.0.0-rc.1 is before 1.0.0."""
@@ -159,7 +165,7 @@ def _digest(files: Mapping[GoFile, Sha256]) -> Sha256:
     return sha256_json({file.path: digest for file, digest in files.items()})
 
 
-def _lay_proxy(bench: Bench, files: Mapping[GoFile, Sha256], target: Path) -> Path:
+def lay_proxy(bench: Bench, files: Mapping[GoFile, Sha256], target: Path) -> Path:
     """The layout of a proxy, of further names of the store's own files."""
     target.mkdir()
     for file, digest in files.items():

@@ -59,8 +59,8 @@ def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> P
             source = origin.folder / path
         _copy(source, root / destination.lstrip("/"), where=f"{bench.component.file}: packages.{package.name}.install")
     for unit in package.units:
-        place = f"{bench.component.file}: packages.{package.name}.units"
-        _copy(origin.folder / unit, root / _UNITS / Path(unit).name, where=place)
+        where = f"{bench.component.file}: packages.{package.name}.units"
+        _copy(origin.folder / unit, root / _UNITS / Path(unit).name, where=where)
     if origin.licence is not None:
         _copy(origin.licence, root / "usr/share/doc" / package.name / "copyright", where=bench.component.file)
     for name, status in (*walk(root), ("", root.lstat())):
