@@ -85,7 +85,7 @@ def _unpacked(
     work: Workspace, lock: Lock, component: Component, source: LockedSource
 ) -> AbstractContextManager[Path] | str:
     """The upstream's source from the store, or why it can't be had without the network."""
-    from zaffre.cli.making import Making
+    from zaffre.cli.tools import locked_tools, tools_sandbox
     from zaffre.component.pristine import held, missing_files, pristine
     from zaffre.upstream.fetch import missing
 
@@ -96,11 +96,9 @@ def _unpacked(
         return tree
     if lacking := missing_files(source, work.store):
         return f"the store does not have its source ({', '.join(lacking)})"
-    making = Making(work)
-    tools = lock.find("tools", making.tools_architecture)
-    if tools is None or missing(tools.packages, work.store):
+    if missing(locked_tools(work, lock).packages, work.store):
         return "the store does not have the tools to unpack its source"
-    return pristine(component, source, work.store, making.sandbox)
+    return pristine(component, source, work.store, tools_sandbox(work, lock))
 
 
 def _plain(found: Drift) -> JSON:
