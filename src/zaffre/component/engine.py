@@ -20,7 +20,7 @@ from zaffre.component.filespack import FilesPack
 from zaffre.component.gobuild import GoBuild
 from zaffre.component.model import Bench, Choice, Maker, Order
 from zaffre.component.repack import Repack
-from zaffre.definition import Component, Distribution
+from zaffre.definition import Component, Distribution, component_inputs
 from zaffre.definition.component import DebBinary, DebSource, FilesSource, GoModule
 from zaffre.digest import JSON, Sha256, source_digest
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
@@ -76,9 +76,9 @@ class ComponentEngine:
         use_cache: bool = True,
     ) -> Built:
         """The packages of a locked component. Raises IntegrityError when they are not those that the lock names."""
-        action = build_action(locked, installed, sandbox)
         bench = self.bench(locked, sandbox, created=created)
         component = bench.component
+        action = build_action(locked, installed, sandbox, component_inputs(self.distribution, component))
 
         def produce(scratch: Path) -> ActionResult:
             made = maker_of(component).make(bench, Order(locked, installed), scratch)
@@ -137,14 +137,16 @@ def maker_of(component: Component) -> Maker:
             )
 
 
-def build_action(locked: LockedComponent, installed: LockedSet | None, sandbox: Sandbox) -> Action:
-    """The build of a component, with all that its packages depend on."""
+def build_action(
+    locked: LockedComponent, installed: LockedSet | None, sandbox: Sandbox, definition: Mapping[str, JSON]
+) -> Action:
+    """The build of a component, with all that its packages depend on. `definition` is what the lock's key is of."""
     return Action(
         kind="component",
         label=f"component {locked.name} {locked.architecture}",
         inputs={
             "code": source_digest("component", "sandbox", "tree"),
-            "definition": locked.key,
+            "definition": definition,
             "source": locked.source.model_dump(mode="json", exclude_none=True),
             "packages": {one.name: f"{one.version} {one.sha256}" for one in installed.packages} if installed else {},
             "architecture": locked.architecture,

@@ -11,6 +11,7 @@ with its line, never a guess.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -115,6 +116,25 @@ def reverse(patch: Patch) -> Patch:
 
 def paths_of(patch: Patch) -> frozenset[str]:
     return frozenset(one.path for one in patch)
+
+
+def unified(old: bytes, new: bytes, path: str) -> bytes:
+    """The change of one file as a unified diff; nothing if there is none."""
+    made = difflib.diff_bytes(
+        difflib.unified_diff, lines_of(old), lines_of(new), f"a/{path}".encode(), f"b/{path}".encode()
+    )
+    return b"".join(
+        line if line.endswith(b"\n") else line + b"\n" + _NO_NEWLINE + b" at end of file\n" for line in made
+    )
+
+
+def description_of(data: bytes) -> bytes:
+    """What stands in a patch before its first change, such as the fields of DEP-3."""
+    lines = data.split(b"\n")
+    for index, line in enumerate(lines):
+        if line.startswith((b"--- ", b"diff --git ", b"Index: ", b"diff -")):
+            return b"".join(one + b"\n" for one in lines[:index])
+    return b""
 
 
 def apply(patch: Patch, files: Mapping[str, bytes]) -> dict[str, bytes | None]:

@@ -91,7 +91,7 @@ class Repack:
         for name, folder in folders.items():
             _mark(folder, name, bench, epoch)
         for overlay, index, operation in operations_of(bench.component):
-            _apply(operation, folders, work, where=place_of_operation(overlay, index))
+            apply_operation(operation, folders, work, where=place_of_operation(overlay, index))
         debs = [pack_deb(folder, target, epoch=epoch, sandbox=bench.sandbox) for folder in folders.values()]
         return Made(tuple(debs))
 
@@ -151,7 +151,8 @@ def _replace_sum(folder: Path, path: str) -> None:
     )
 
 
-def _apply(operation: Operation, folders: dict[str, Path], work: Path, *, where: str) -> None:
+def apply_operation(operation: Operation, folders: dict[str, Path], work: Path, *, where: str) -> None:
+    """Do it to unpacked packages by name; what is split off lies in `work`. DefinitionError if it can't be done."""
     match operation:
         case PackageSplit():
             other = work / f"split-{len(folders)}"

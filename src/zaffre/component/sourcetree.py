@@ -25,6 +25,31 @@ class SourceTree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._undo: dict[str, tuple[bytes, int] | None] = {}
+        self._undoing = False
+
+    def begin(self) -> None:
+        """Remember what is changed from now on, for `undo`."""
+        self._undo = {}
+        self._undoing = True
+
+    def undo(self) -> None:
+        """Take back what was changed since `begin`. Folders that were made stay, empty."""
+        self._undoing = False
+        for path, before in reversed(self._undo.items()):
+            place = self.root / path
+            place.unlink(missing_ok=True)
+            if before is not None:
+                content, mode = before
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+                place.chmod(mode)
+        self._undo = {}
+
+    def _remember(self, path: str, place: Path) -> None:
+        if self._undoing and path not in self._undo:
+            there = place.is_file() and not place.is_symlink()
+            self._undo[path] = (place.read_bytes(), place.lstat().st_mode & 0o777) if there else None
 
     def exists(self, path: str) -> bool:
         found = self._place(path)
@@ -62,6 +87,7 @@ class SourceTree:
             place.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise OperationError(key, f"a part of {path!r} is no folder in the source") from None
+        self._remember(path, place)
         place.unlink(missing_ok=True)  # never through a link, nor into a file that has another name
         place.write_bytes(content)
         place.chmod(mode)
@@ -70,6 +96,7 @@ class SourceTree:
         """Remove a plain file, and the folders that are empty without it, as patch(1) does."""
         self.read(path, key=key)
         place = self._place(path, key=key)
+        self._remember(path, place)
         place.unlink()
         for parent in place.parents:
             if parent == self.root or any(parent.iterdir()):
@@ -79,6 +106,8 @@ class SourceTree:
     def remove_folder(self, path: str) -> None:
         place = self._place(path)
         if place.is_dir() and not place.is_symlink():
+            for name in [*self.names(path)]:
+                self._remember(name, self.root / name)
             shutil.rmtree(place)
 
     def executable(self, path: str) -> bool:

@@ -117,13 +117,14 @@ class Spec:
 
     def sections(self) -> list[Section]:
         heads = [*self._heads()]
-        ends = [index for index, _, _ in heads[1:]] + [len(self.lines)]
-        first = heads[0][0] if heads else len(self.lines)
-        found = [Section("", "", 0, first)]
-        found += [
-            Section(kind, arguments, index, end) for (index, kind, arguments), end in zip(heads, ends, strict=True)
+        ends = [*(index for index, _, _ in heads), len(self.lines)]
+        return [
+            Section("", "", 0, ends[0]),
+            *(
+                Section(kind, arguments, index, end)
+                for (index, kind, arguments), end in zip(heads, ends[1:], strict=True)
+            ),
         ]
-        return found
 
     def section(self, kind: str) -> Section | None:
         return next((one for one in self.sections() if one.kind == kind), None)

@@ -16,7 +16,14 @@ from zaffre.definition.component import (
     OwnPackage,
     RpmSource,
 )
-from zaffre.definition.digests import component_digest, digest, packages_digest, request_digest, tree_digest
+from zaffre.definition.digests import (
+    component_digest,
+    component_inputs,
+    digest,
+    packages_digest,
+    request_digest,
+    tree_digest,
+)
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
@@ -98,6 +105,7 @@ __all__ = [
     "UpstreamStatus",
     "User",
     "component_digest",
+    "component_inputs",
     "digest",
     "dotted",
     "explain",

@@ -140,7 +140,7 @@ class ComponentFile(Model):
     """The upstream that it comes from, or is built with. Else: `defaults.upstream`."""
     source: Source
     """What it is built from."""
-    build: BuildSettings = BuildSettings()
+    build: BuildSettings = Field(default_factory=BuildSettings)
     packages: Items[OwnPackage] = ()
     """go-module and files: the packages that are made. Other sources say themselves which they give."""
 

@@ -68,11 +68,12 @@ class ComponentLoader(Reader):
         if table is None:
             return None
         try:
-            ComponentFile.model_validate(table)
+            loaded = ComponentFile.model_validate(table)
         except ValidationError as error:
             self.problems += problems_of(error, ComponentFile, table, file)
             return None
-        return Component.model_validate({**table, "name": name, "overlays": overlays})
+        # All of it has been validated, and there are thousands.
+        return Component.model_construct(**dict(loaded), name=name, overlays=tuple(overlays))
 
     def _overlays(self, name: str) -> list[Overlay]:
         folder = f"{COMPONENTS}/{name}/{OVERLAYS}"

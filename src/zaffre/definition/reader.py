@@ -36,18 +36,22 @@ class Reader:
             return None
 
     def _read(self, file: str) -> dict[str, object] | None:
-        path = self.root / file
+        text = ""
         try:
-            if path.stat().st_size > _MAX_FILE_BYTES:
+            with (self.root / file).open("rb") as opened:
+                data = opened.read(_MAX_FILE_BYTES + 1)
+            if len(data) > _MAX_FILE_BYTES:
                 self._add(file, (), "is larger than 1 MB, which no definition is")
                 return None
-            return tomllib.loads(path.read_text("utf-8"))
+            # As in text mode: TOML knows both ends of a line, and tomllib counts lines by one of them.
+            text = data.decode().replace("\r\n", "\n")
+            return tomllib.loads(text)
         except OSError as error:
             self._add(file, (), f"cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
             self._add(file, (), f"is not UTF-8 (byte {error.start})")
         except tomllib.TOMLDecodeError as error:
-            self.problems.append(_syntax_problem(file, path.read_text("utf-8"), str(error)))
+            self.problems.append(_syntax_problem(file, text, str(error)))
         return None
 
     def _add(self, file: str, key: KeyPath, message: str, suggestion: str | None = None) -> None:

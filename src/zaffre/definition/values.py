@@ -110,7 +110,7 @@ _relation = _form(
 )
 Relation = Annotated[str, *_relation]
 _depended = _form(
-    r"[A-Za-z0-9(/$%][^\s,\0]*", 'the name in a dependency, such as "libexpat1-dev" or "pkgconfig(expat)"'
+    r"\([^,\n\0]+\)|[A-Za-z0-9/$%][^\s,\0]*", 'the name in a dependency, such as "libexpat1-dev" or "pkgconfig(expat)"'
 )
 DependencyName = Annotated[str, *_depended]
 _installed = _form(
