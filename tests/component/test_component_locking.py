@@ -360,8 +360,9 @@ def test_build_dependencies_that_cannot_be_met(shop: Shop) -> None:
 def split_of(name: str) -> dict[str, str]:
     """A component that takes a package of the upstream apart, as the files of its folder."""
     overlay = FILES["components/daemon/overlays/0001-split.toml"].partition("[[operations]]")[0]
+    source = f'[source]\nkind = "deb-binary"\npackages = ["{name}"]\n'
     return {
-        f"components/{name}/component.toml": f'description = "x"\n[source]\nkind = "deb-binary"\npackages = ["{name}"]\n',
+        f"components/{name}/component.toml": f'description = "x"\n{source}',
         f"components/{name}/overlays/0001-x.toml": f'{overlay}[[operations]]\nop = "depends-add"\npackage = "{name}"\n'
         'field = "recommends"\nrelation = "runner"\n',
     }
