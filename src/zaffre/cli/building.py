@@ -29,20 +29,29 @@ def build(
     ] = None,
     arch: ArchOption = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build anew what is in the store already.")] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A Dask scheduler whose workers see this store. Else: this machine alone."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Build components from the lock, each in a clean root without a network, after those it is built with.
 
-    The packages go into the store; what the lock names must come out as it is locked, bit for bit.
+    As many at once as the machine has processors, or the scheduler has workers. The packages go into the store; what
+    the lock names must come out as it is locked, bit for bit.
 
-    Examples: zaffre component build kubelet; zaffre component build
+    Examples: zaffre component build kubelet; zaffre component build --scheduler tcp://farm:8786
     """
     from zaffre.cli.making import Making
 
     work = workspace(context)
     making = Making(work)
     chosen = _chosen(work, making.lock, names or [], arch)
-    done = [(one, making.component(one, use_cache=not no_cache)) for one in chosen]
+    if len(chosen) == 1 and scheduler is None:
+        done = [(chosen[0], making.component(chosen[0], use_cache=not no_cache))]
+    else:
+        built = making.components(chosen, scheduler=scheduler, use_cache=not no_cache)
+        done = [(one, built[one.identity]) for one in chosen]
     work.emit([_plain(one, built) for one, built in done], lambda: _words(done), as_json=json)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zaffre.component.engine import Built, ComponentEngine
+    from zaffre.component.graph import Identity
     from zaffre.image import Build, Builder, Order, SigningKeys
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
@@ -103,6 +104,22 @@ class Making:
         if installed is not None:
             self.fetch(installed.packages)
         return self.engine.built(locked, installed, self.sandbox, created=self.lock.created, use_cache=use_cache)
+
+    def components(
+        self, wanted: Sequence[LockedComponent], *, scheduler: str | None, use_cache: bool
+    ) -> Mapping[Identity, Built]:
+        """Build several locked components and all that they are built with, many at once."""
+        from zaffre.component.farm import Farm, build_all
+
+        farm = Farm(
+            distribution=self.work.distribution.root.resolve(),
+            store=self.work.store.root,
+            tools=self.sandbox.tools,
+            mirrors=self.mirrors,
+            created=self.lock.created,
+            use_cache=use_cache,
+        )
+        return build_all(farm, self.lock, wanted, scheduler=scheduler, progress=self.work.progress)
 
     @cached_property
     def sandbox(self) -> Sandbox:

@@ -54,7 +54,8 @@ def file_name(fields: dict[str, str]) -> str:
 
 def built_packages(component: str, debs: Sequence[Path], *, store: Store, sandbox: Sandbox) -> list[BuiltPackage]:
     """Put package files into the store, and say of them what the lock keeps. Raises IntegrityError for a bad one."""
-    return [_built(component, deb, store=store, sandbox=sandbox) for deb in sorted(debs)]
+    built = [_built(component, deb, store=store, sandbox=sandbox) for deb in debs]
+    return sorted(built, key=lambda one: one.package.key)
 
 
 def _built(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> BuiltPackage:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import stat
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -96,8 +97,13 @@ class Repack:
 
 
 def _newest_time(folder: Path) -> int:
-    """The time of the newest file, which no file of ours is newer than."""
-    return int(max(status.st_mtime for _, status in walk(folder)))
+    """The time of the newest file that the upstream packed, which no file of ours is newer than."""
+    times = [
+        status.st_mtime
+        for path, status in walk(folder)
+        if not stat.S_ISDIR(status.st_mode) and not path.startswith(f"{CONTROL}/")
+    ]
+    return int(max(times, default=0))
 
 
 def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
