@@ -96,5 +96,5 @@ def test_go_sum_is_malformed(line: str) -> None:
 
 def test_go_sum_contradicts_itself() -> None:
     other = SUM.replace("b", "c")
-    with pytest.raises(IntegrityError, match="two checksums of a.b/c@v1.0.0"):
+    with pytest.raises(IntegrityError, match=r"two checksums of a\.b/c@v1\.0\.0"):
         parse_go_sum(f"a.b/c v1.0.0 {SUM}\na.b/c v1.0.0 {other}\n", where="go.sum")

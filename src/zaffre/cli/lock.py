@@ -35,6 +35,10 @@ def lock(
     arch: Annotated[
         list[str] | None, typer.Option("--arch", metavar="ARCH", help="Lock for this architecture too. Repeatable.")
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="NAME", help="Only this image, with its base; all else stays. Repeatable."),
+    ] = None,
     component: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,13 +64,13 @@ def lock(
         )
     if names and not update:
         raise typer.BadParameter("names of packages go with --update", param_hint="NAME")
-    if check and (dry_run or arch or component):
+    if check and (dry_run or arch or component or image):
         raise typer.BadParameter("--check writes nothing, and looks at all that is locked", param_hint="--check")
     if check:
         _check(work, as_json=json)
         return
     if dropped:
-        names, update = _dropped(work), True
+        names, update = _dropped(work, image), True
         if not names:
             work.emit({"changed": False, "dropped": []}, lambda: "every locked file is in the store", as_json=json)
             return
@@ -74,22 +78,28 @@ def lock(
         work,
         update=(names or []) if update else None,
         architectures=arch or [],
+        images=image,
         components=component or [],
         dry_run=dry_run,
         as_json=json,
     )
 
 
-def _dropped(work: Workspace) -> list[str]:
-    """Names of the locked packages that no source has any more; all other files are in the store then."""
+def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
+    """Names of the packages of tools and images that no source has any more; all others are in the store then.
+
+    What components are built with is fetched when one is built, and what was built here no mirror ever had.
+    """
     from zaffre.cli.making import Making
+    from zaffre.upstream import COMPONENTS
     from zaffre.upstream.fetch import DroppedError
 
     making = Making(work)
     names: list[str] = []
-    for locked in making.lock.sets:
+    chosen = {"tools", *(images if images is not None else work.distribution.images)}
+    for locked in (one for one in making.lock.sets if one.name in chosen):
         try:
-            making.fetch(locked.packages)
+            making.fetch([one for one in locked.packages if one.archive != COMPONENTS])
         except DroppedError as error:
             names += error.names
     if names:
@@ -121,6 +131,7 @@ def _lock(
     *,
     update: list[str] | None,
     architectures: list[str],
+    images: list[str] | None,
     components: list[str],
     dry_run: bool,
     as_json: bool,
@@ -146,6 +157,7 @@ def _lock(
         world,
         now=work.now,
         architectures=[str(distribution.architecture(name)) for name in architectures],
+        images=images,
         update=update,
         components=components,
     )

@@ -69,7 +69,7 @@ class GoBuild:
             source=LockedSource(
                 name=self._source.module,
                 version=self._source.version,
-                modules=_digest(files),
+                modules=modules_digest(files),
                 epoch=int(time.timestamp()),
             ),
             gives=tuple(sorted(package.name for package in bench.component.packages)),
@@ -86,7 +86,7 @@ class GoBuild:
             root.folder.rmdir()
             tree = self._unpacked(bench, modules, root.folder.parent, name=name)
             files = self._needed(bench, modules, tree)
-            if _digest(files) != locked.modules:
+            if modules_digest(files) != locked.modules:
                 raise IntegrityError(
                     f"the modules that '{bench.component.name}' needs are not those that are locked",
                     where=self._source.module,
@@ -160,7 +160,7 @@ class GoBuild:
         return modules.fetch(parse_go_sum(sums.read_text(encoding="utf-8"), where=where), bench.progress)
 
 
-def _digest(files: Mapping[GoFile, Sha256]) -> Sha256:
+def modules_digest(files: Mapping[GoFile, Sha256]) -> Sha256:
     """Identity of a module cache: what lies where in it."""
     return sha256_json({file.path: digest for file, digest in files.items()})
 

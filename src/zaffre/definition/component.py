@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from zaffre.definition.image import Items
+from zaffre.definition.operations import PackageSplit
 from zaffre.definition.overlay import Overlay
 from zaffre.definition.values import (
     AbsolutePath,
@@ -164,6 +165,17 @@ class Component(ComponentFile):
     def inherited(self) -> bool:
         """Whether it is the upstream's source without a change."""
         return not self.overlays and isinstance(self.source, DebSource | DebBinary | RpmSource)
+
+    def told_packages(self) -> frozenset[str] | None:
+        """Names of the packages that it gives, where the definition alone tells; None where only its source can."""
+        match self.source:
+            case GoModule() | FilesSource():
+                return frozenset(package.name for package in self.packages)
+            case DebBinary(packages=packages):
+                operations = [one for overlay in self.overlays for one in overlay.operations]
+                return frozenset((*packages, *(one.name for one in operations if isinstance(one, PackageSplit))))
+            case _:
+                return None
 
     def named_files(self) -> tuple[str, ...]:
         """Files and folders that the component names, relative to its folder, each once."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 
-from zaffre.definition import Distribution, Kind, Upstream
+from zaffre.definition import Component, Distribution, Kind, Upstream
 from zaffre.digest import EMPTY
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
@@ -21,7 +21,7 @@ from zaffre.upstream.family import Repositories, family_of
 from zaffre.upstream.fetch import DroppedError
 from zaffre.upstream.learning import with_users
 from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
-from zaffre.upstream.plan import Plan, plan_components
+from zaffre.upstream.plan import Plan, may_give, plan_components
 from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
 from zaffre.upstream.shelf import Shelf
 from zaffre.upstream.world import World
@@ -177,8 +177,15 @@ def _plan(
         names = {*locked.gives, *(package.name for package in (built_with.packages if built_with else ()))}
         return not update or bool({locked.name, locked.source.name} & set(update)) or bool(names & free)
 
-    machines = {one.request.architecture for one in wanted if one.kind is not None}
-    return plan_components(job.distribution, old, machines, named=named, freed=freed)
+    def concerned(component: Component, locked: LockedComponent | None) -> bool:
+        return job.images is None or may_give(component, locked, names_of_images)
+
+    images = [one for one in wanted if one.kind is not None]
+    sets = [found for one in images if old and (found := old.find(*one.key))]
+    names_of_images = {name for one in images for name in one.request.packages}
+    names_of_images |= {package.name for one in sets for package in one.packages}
+    machines = {one.request.architecture for one in images}
+    return plan_components(job.distribution, old, machines, named=named, freed=freed, concerned=concerned)
 
 
 def _kept(before: LockedSet | None, update: Collection[str] | None, free: frozenset[str]) -> dict[str, str]:

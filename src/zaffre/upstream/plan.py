@@ -33,8 +33,12 @@ def plan_components(
     *,
     named: Collection[str] = (),
     freed: Callable[[LockedComponent], bool] = lambda _: False,
+    concerned: Callable[[Component, LockedComponent | None], bool] = lambda _, __: True,
 ) -> Plan:
-    """Pure and offline. `named` are locked though they are the upstream's own; `freed` says which are chosen anew."""
+    """Pure and offline. `named` are locked though they are the upstream's own; `freed` says which are chosen anew.
+
+    What is not `concerned` stays as it is, in the lock or out of it.
+    """
     fresh: list[tuple[Component, str]] = []
     kept: list[LockedComponent] = []
     wanted = [
@@ -45,7 +49,9 @@ def plan_components(
     ]
     for component, architecture in wanted:
         locked = old.component(component.name, architecture) if old else None
-        if locked is None or freed(locked) or component_stale(distribution, component, locked):
+        if component.name not in named and not concerned(component, locked):
+            kept += [locked] if locked else []
+        elif locked is None or freed(locked) or component_stale(distribution, component, locked):
             fresh.append((component, architecture))
         else:
             kept.append(locked)
@@ -70,6 +76,14 @@ def plan_components(
         tuple(gone),
         {name: frozenset(machines) for name, machines in upstreams.items()},
     )
+
+
+def may_give(component: Component, locked: LockedComponent | None, names: Collection[str]) -> bool:
+    """Whether a component gives one of these packages; true where only its source can tell."""
+    if locked is not None:
+        return not set(names).isdisjoint(locked.gives)
+    told = component.told_packages()
+    return not component.inherited if told is None else not told.isdisjoint(names)
 
 
 def wanted_components(distribution: Distribution, old: Lock | None, named: Collection[str] = ()) -> list[Component]:
