@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
-from component_sources import CONTROL, LIMIT, UPSTREAM_PATCH, component, deb_source, operation, write
 
+from support.sources import CONTROL, LIMIT, UPSTREAM_PATCH, component, deb_source, operation, write
 from zaffre.component.overlay import apply_overlays
 from zaffre.component.settings import settings_of
 from zaffre.errors import DefinitionError

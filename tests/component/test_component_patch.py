@@ -7,10 +7,10 @@ import contextlib
 import difflib
 
 import pytest
-from component_sources import LIMIT
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.sources import LIMIT
 from zaffre.component.patch import PatchError, RejectedError, apply, parse, paths_of, reverse
 
 OLD = b"".join(b"line %d\n" % number for number in range(1, 21))

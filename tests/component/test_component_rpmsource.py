@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from component_sources import LIMIT, component, operation, write
 
+from support.sources import LIMIT, component, operation, write
 from zaffre.component.overlay import apply_overlays
 from zaffre.errors import DefinitionError
 

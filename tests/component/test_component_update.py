@@ -7,10 +7,10 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from component_sources import LIMIT, component, deb_source, operation, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support.sources import LIMIT, component, deb_source, operation, write
 from zaffre.component import patch as patches
 from zaffre.component.drift import Deviation, Examined, State, drift
 from zaffre.component.examine import examine

@@ -10,9 +10,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from zaffre.definition import Distribution, load_distribution
 from zaffre.definition.component import COMPONENT_FILE, COMPONENTS
 from zaffre.definition.overlay import OVERLAYS
+from zaffre.definition.values import PackageName
 from zaffre.errors import DefinitionError
 from zaffre.upstream.lock import Lock
 
@@ -99,6 +102,14 @@ def new_component(
 
     DefinitionError if there is such a component, if the upstream is not known, or if the name can't be one.
     """
+    try:
+        TypeAdapter(PackageName).validate_python(name)
+    except ValidationError:
+        raise DefinitionError(
+            f"{name!r} is not a name that a component can have",
+            where="NAME",
+            resolution="take letters, digits, '+', '.', '_' and '-', as for a package",
+        ) from None
     if name in distribution.components:
         raise DefinitionError(
             f"there is a component {name!r} already",

@@ -120,7 +120,7 @@ _installed = _form(
 PathPattern = Annotated[str, *_installed]
 _version = _form(_VERSION, 'a version, such as "2.1.12-8"')
 VersionString = Annotated[str, *_version]
-_module_path = _form(r"[A-Za-z0-9.~_-]+(?:/[A-Za-z0-9.~_-]+)*", 'the path of a Go module, such as "k8s.io/kubernetes"')
+_module_path = _form(r"[A-Za-z0-9.~_-]+(?:/[A-Za-z0-9.~_-]+)*", 'the path of a Go module, such as "go.example/tool"')
 GoModulePath = Annotated[str, *_module_path]
 _module_version = _form(
     r"v[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+incompatible)?", 'the version of a Go module, such as "v1.34.2"'
