@@ -33,7 +33,8 @@ from stock import make_stock_disk, stock_requests
 from zaffre.cli.failure import describe, show
 from zaffre.errors import ExitCode, ZaffreError
 from zaffre.sandbox import become_root_in_namespace
-from zaffre.upstream.deb import Indexes, SetRequest
+from zaffre.upstream.deb import Indexes
+from zaffre.upstream.solving import SetRequest
 
 
 def main() -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from zaffre.definition import Upstream
 from zaffre.errors import ZaffreError
-from zaffre.upstream.deb import Indexes, Limits, Mirrors, find_mirrors
+from zaffre.upstream.deb import Indexes
+from zaffre.upstream.download import Limits
+from zaffre.upstream.mirrors import Mirrors, find_mirrors
 
 QUICK = Limits(connect=1.0, silence=0.5, window=0.3, least_bytes_per_second=4096, attempts=3, backoff=0.01)
 

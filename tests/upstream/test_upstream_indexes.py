@@ -19,7 +19,7 @@ from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.store import Store
 from zaffre.upstream.deb import Index, Indexes, Universe, bootstrap_resolve, refresh
-from zaffre.upstream.deb.decompress import decompress
+from zaffre.upstream.decompress import decompress
 from zaffre.upstream.lock import LockedSuite
 
 INDEX = "dists/stable/main/binary-amd64/Packages"

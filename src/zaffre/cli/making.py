@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
     from zaffre.upstream import Lock, LockedPackage, LockedSet, Users
-    from zaffre.upstream.deb.mirrors import Mirrors
+    from zaffre.upstream.mirrors import Mirrors
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
 _TOOLS_EPOCH = 0
@@ -35,7 +35,7 @@ class Making:
     def mirrors(self) -> Mirrors:
         from platformdirs import user_config_path
 
-        from zaffre.upstream.deb.mirrors import find_mirrors
+        from zaffre.upstream.mirrors import find_mirrors
         from zaffre.upstream.requests import archives_of
 
         return find_mirrors(
@@ -75,7 +75,7 @@ class Making:
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there."""
-        from zaffre.upstream.deb.fetch import fetch, missing
+        from zaffre.upstream.fetch import fetch, missing
 
         wanted = missing(packages, self.work.store)
         if wanted:

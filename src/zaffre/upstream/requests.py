@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
-from zaffre.upstream.deb.solve import SetRequest
 from zaffre.upstream.lock import Lock, LockedSet
+from zaffre.upstream.solving import SetRequest
 
 TOOLS = "tools"
 _MACHINES = {"x86_64": Architecture.AMD64, "aarch64": Architecture.ARM64, "arm64": Architecture.ARM64}

@@ -14,13 +14,13 @@ from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
 from zaffre.store import CorruptBlobError, Store
-from zaffre.upstream.deb.decompress import decompress
-from zaffre.upstream.deb.download import Downloader, DownloadError, Limits
 from zaffre.upstream.deb.index import MAX_INDEX_BYTES, Index, Indexes
-from zaffre.upstream.deb.keyring import Keyring
-from zaffre.upstream.deb.mirrors import Mirrors, Source
-from zaffre.upstream.deb.obtain import UnobtainableError, obtain, urls_at
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, verify_release
+from zaffre.upstream.decompress import decompress
+from zaffre.upstream.download import Downloader, DownloadError, Limits
+from zaffre.upstream.keyring import Keyring
+from zaffre.upstream.mirrors import Mirrors, Source
+from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
 
 # In order of preference: what is smallest to fetch.
 _SUFFIXES = (".xz", ".zst", ".gz", "")

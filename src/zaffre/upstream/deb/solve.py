@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +24,7 @@ from zaffre.upstream.deb.aptwords import plain_reason
 from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.deb.index import Index, Indexes, Universe
 from zaffre.upstream.lock import LockedPackage, LockedSuite
+from zaffre.upstream.solving import SetRequest, Solution, near_names
 
 _HERE = "/tmp/solve"  # noqa: S108 - inside the sandbox, whose /tmp is its own
 _PROVIDER = "zaffre-provides"
@@ -56,25 +56,6 @@ Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
 Acquire::Check-Date "false";
 """
-
-
-@dataclass(frozen=True)
-class SetRequest:
-    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". Essential packages always come too."""
-
-    name: str
-    packages: tuple[str, ...]
-    architecture: str
-    provides: tuple[str, ...] = ()
-    recommends: bool = False
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The packages, sorted by name. `released`: packages that could not be kept at the version asked for."""
-
-    packages: tuple[LockedPackage, ...]
-    released: tuple[str, ...] = ()
 
 
 class Solver:
@@ -299,7 +280,7 @@ def _check_names(request: SetRequest, universe: Universe) -> None:
             lines.append(f"'{name}' is a virtual package, provided by {', '.join(sorted(providers)[:8])}")
             suggestions.append("name one of the packages that provide it")
             continue
-        near = near_names(name, universe)
+        near = near_names(name, universe.names)
         lines.append(f"'{name}' is in no suite of the upstream for {request.architecture}")
         if near:
             suggestions.append(f"did you mean {' or '.join(repr(one) for one in near)}?")
@@ -310,10 +291,3 @@ def _check_names(request: SetRequest, universe: Universe) -> None:
             details="\n".join(lines) if len(lines) > 1 else None,
             resolution="; ".join(dict.fromkeys(suggestions)) or "mend the name, or name the suite that has it",
         )
-
-
-def near_names(name: str, universe: Universe) -> list[str]:
-    """Up to three names of packages that look like `name`."""
-    longer = sorted((one for one in universe.names if one.startswith(name)), key=len)[:1]
-    close = get_close_matches(name, [one for one in universe.names if abs(len(one) - len(name)) <= 3], n=3, cutoff=0.75)
-    return list(dict.fromkeys([*close, *longer]))[:3]

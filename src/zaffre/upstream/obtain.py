@@ -11,8 +11,8 @@ from urllib.parse import quote
 from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError
 from zaffre.store import Store
-from zaffre.upstream.deb.download import Downloader, DownloadError
-from zaffre.upstream.deb.mirrors import Source, shown_url
+from zaffre.upstream.download import Downloader, DownloadError
+from zaffre.upstream.mirrors import Source, shown_url
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
 from zaffre.store import Store
-from zaffre.upstream.deb.download import CancelledError, Downloader, Limits
-from zaffre.upstream.deb.mirrors import Mirrors
-from zaffre.upstream.deb.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.download import CancelledError, Downloader, Limits
 from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.mirrors import Mirrors
+from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
 
 _MOST_NAMED = 20
 
