@@ -276,3 +276,19 @@ def test_projects_publish_their_archives_where_no_mirror_is_known(shop: Workshop
     found = find_mirrors(archives_of(distribution), published=published_of(distribution), **none)  # type: ignore[arg-type]
     assert [source.url for source in found.sources("rpms")] == ["https://project.example/rpms"]
     assert [source.url for source in shop.mirrors.sources("rpms")] == [f"{shop.rpms.mirror.url}/rpms"]
+
+
+def test_upstreams_that_share_an_archive_each_have_their_own_keys(shop: Workshop) -> None:
+    """Two releases of a distribution: one archive, one key each, and neither signs for the other."""
+    host = shop.lock().lock.set("host", "amd64")
+    next_key = signing_key("Next <next@test.example>")
+    (shop.root / "upstreams/next.asc").write_bytes(keyring(next_key))
+    shop.write("upstreams/next.toml", RPMS.replace("main/", "next/").replace("keys.asc", "next.asc"))
+    shop.fetch(host)
+    moved = host.packages[0].model_copy(update={"suite": "next/x86_64"})
+    assert shop.acceptance().pending([moved]) == (moved,)
+    with pytest.raises(IntegrityError) as caught:
+        shop.acceptance().accept(moved, shop.rpms.store.path(moved.digest))
+    assert "keys that are not in the keyring" in said(caught.value)
+    elsewhere = host.packages[0].model_copy(update={"suite": "unheard/of"})  # some key of the archive it must be
+    shop.acceptance().accept(elsewhere, shop.rpms.store.path(elsewhere.digest))
