@@ -208,6 +208,13 @@ def test_metadata_with_another_content_than_is_announced(rpm_place: RpmShop) -> 
         (lambda text: BOMB.encode() + text.partition(b"?>")[2], "it declares a document type"),
         (lambda text: text.replace(b"UTF-8", b"UTF-16"), "it is not in UTF-8 but in UTF-16"),
         (lambda text: text.decode().encode("utf-16"), "it is not XML"),
+        (lambda text: text.replace(b"encoding", b" " * 300 + b"encoding").replace(b"UTF-8", b"UTF-7"), "it is not XML"),
+        (
+            lambda text: text.replace(
+                b'version="1.0" encoding="UTF-8"', b"version='encoding=\"UTF-8\"' encoding='UTF-7'"
+            ),
+            "it is not in UTF-8 but in UTF-7",
+        ),
         (lambda text: text[: len(text) // 2], "the primary metadata is malformed"),
         (lambda _: b"", "it is empty"),
         (lambda _: b"no XML at all", "it is not XML"),
