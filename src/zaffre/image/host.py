@@ -20,7 +20,7 @@ from zaffre.image import disk, uki
 from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd, useless_for_initrd
 from zaffre.image.output import place
 from zaffre.image.seal import Compression, make_erofs, make_verity
-from zaffre.image.state import state_files
+from zaffre.image.state import READAHEAD_PROGRAMS, state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
 from zaffre.tree import KernelModules, customise, extract_root, inventory_of, scratch_for
@@ -28,7 +28,7 @@ from zaffre.tree import KernelModules, customise, extract_root, inventory_of, sc
 LOADER_CONF = "timeout 0\neditor no\n"
 """loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
 
-_INITRD_LEVELS = {"dev": 3, "release": 19}
+_INITRD_LEVELS = {"dev": 1, "release": 12}
 _TRUST = "usr/lib/verity.d/zaffre.crt"
 
 
@@ -125,7 +125,7 @@ def mkfs_option(compressor: str) -> str:
 
 def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    state = state_files(image)
     tree = plan.distribution.path(image.initrd.tree) if image.initrd.tree else None
     level = _INITRD_LEVELS[plan.profile]
     action = Action(
@@ -153,7 +153,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             write_generated(generated, state.initrd)
             spec = InitrdSpec(
                 modules=image.initrd.modules,
-                programs=image.initrd.programs,
+                programs=(*image.initrd.programs, *(READAHEAD_PROGRAMS if image.initrd.readahead else ())),
                 files=image.initrd.files,
                 units=image.initrd.units,
                 trees=(generated, *((tree,) if tree else ())),
@@ -162,7 +162,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             extract_root(archive, root, skip=useless_for_initrd(archive, spec))
             stage_initrd(root, staging, spec)
             version = KernelModules.of_root(root).version
-            packed = scratch / "initrd.zst"
+            packed = scratch / "initrd.lz4"
             pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
             kernel = root / "boot" / f"vmlinuz-{version}"
             if not kernel.is_file():
@@ -175,7 +175,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
 
 def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    state = state_files(image)
     settings = image.model_dump(
         mode="json", exclude={"extends", "profiles", "packages", "initrd", "disk", "compression", "description"}
     )
@@ -212,7 +212,7 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
 def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
     """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    state = state_files(image)
     customise(
         archive,
         root,

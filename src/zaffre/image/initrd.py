@@ -2,7 +2,7 @@
 """The initrd: systemd out of our own packages, with the modules and programs that the definition names.
 
 It is staged as a directory from the configured root, so it holds the very files that the packages
-brought, and packed once by cpio and zstd from the tools tree. No hook of a package takes part.
+brought, and packed once by cpio and lz4 from the tools tree. No hook of a package takes part.
 Format: cpio "newc" (kernel Documentation/driver-api/early-userspace/buffer-format.rst).
 """
 
@@ -93,7 +93,11 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
 
 
 def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str) -> None:
-    """Write `target`, a zstd-compressed cpio of `staging`: sorted, owned by root, dated `epoch`."""
+    """Write `target`, an lz4-compressed cpio of `staging`: sorted, owned by root, dated `epoch`.
+
+    lz4 in its legacy format is what the kernel reads (lib/decompress_unlz4.c). It is a quarter larger than zstd, and
+    the kernel has it unpacked in a third of the time, at every boot.
+    """
     sandbox.run(
         ["depmod", "-b", "/staging", kernel_version],
         mounts=[Mount(staging, "/staging", writable=True)],
@@ -118,8 +122,8 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
         timeout=_PACK_SECONDS,
     )
     sandbox.run(
-        ["zstd", "--quiet", "--force", "-T0", f"-{level}", "/job/in.cpio", "-o", "/job/out.zst"],
-        mounts=[Mount(archive, "/job/in.cpio"), *_output(target, "/job/out.zst")],
+        ["lz4", "--quiet", "--force", "-l", f"-{level}", "/job/in.cpio", "/job/out.lz4"],
+        mounts=[Mount(archive, "/job/in.cpio"), *_output(target, "/job/out.lz4")],
         timeout=_PACK_SECONDS,
     )
     archive.unlink()

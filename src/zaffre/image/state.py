@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where an immutable host keeps state: the files that make `/etc` an overlay and `/var` a partition.
 
-Pure: a definition in, a mapping of paths to contents out, for the initrd and for the root. The order of a
+Pure: an image in, a mapping of paths to contents out, for the initrd and for the root. The order of a
 boot, all of it inside the initrd, so that the first program of the root already sees its final `/etc` and `/var`:
 
 1. sysroot.mount: the verified, read-only root;
@@ -26,9 +26,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from zaffre.definition import Image
+
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
 VAR_LABEL = "var"
+READAHEAD_PROGRAMS = ("/usr/bin/cat",)
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,9 @@ class StateFiles:
     root: Mapping[str, str]
 
 
-def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
-    """The generated files of a host. `persistent` are absolute paths below /etc; a directory ends in `/`."""
+def state_files(image: Image) -> StateFiles:
+    """The generated files of a host. In `etc.persistent` a directory ends in `/`."""
+    persistent, var_min_bytes = image.etc.persistent, image.disk.var_min
     initrd = {
         "etc/systemd/system.conf.d/10-zaffre.conf": _NO_JOURNAL,
         "usr/lib/modules-load.d/zaffre.conf": _MODULES,
@@ -66,7 +70,12 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
         wanted.append(unit)
     for unit in wanted:
         initrd[f"{_UNITS}/initrd-fs.target.requires/{unit}"] = f"->../{unit}"
+    if image.initrd.readahead:
+        files = " ".join(f"/sysroot{path}" for path in image.initrd.readahead)
+        initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(files=files)
+        initrd[f"{_UNITS}/initrd.target.wants/zaffre-readahead.service"] = "->../zaffre-readahead.service"
     root = {
+        "usr/lib/udev/rules.d/59-zaffre-disks.rules": _OWN_PARTITION_RULES.format(image=image.name, var=VAR_LABEL),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
         # The id lives on a bind mount from /var, which this service takes for one that is to be made permanent.
         f"{_UNITS}/systemd-machine-id-commit.service": "->/dev/null",
@@ -145,6 +154,34 @@ ENV{ID_PART_ENTRY_SCHEME}!="gpt", GOTO="zaffre_disks_end"
 ENV{ID_PART_ENTRY_UUID}=="?*", SYMLINK+="disk/by-partuuid/$env{ID_PART_ENTRY_UUID}"
 ENV{ID_PART_ENTRY_NAME}=="?*", SYMLINK+="disk/by-partlabel/$env{ID_PART_ENTRY_NAME}"
 LABEL="zaffre_disks_end"
+"""
+
+# udev(7). Of a partition of this host itself nobody asks for more names than those of its table; 60-persistent-storage
+# would give it twelve, and the system manager a unit for each.
+_OWN_PARTITION_RULES = """\
+ACTION=="remove", GOTO="zaffre_disks_end"
+SUBSYSTEM!="block", GOTO="zaffre_disks_end"
+ENV{{PARTNAME}}!="{image}_*|_empty|esp|{var}", GOTO="zaffre_disks_end"
+IMPORT{{builtin}}="blkid"
+ENV{{ID_PART_ENTRY_SCHEME}}!="gpt", GOTO="zaffre_disks_end"
+ENV{{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}}="1"
+ENV{{ID_PART_ENTRY_UUID}}=="?*", SYMLINK+="disk/by-partuuid/$env{{ID_PART_ENTRY_UUID}}"
+ENV{{ID_PART_ENTRY_NAME}}=="?*", SYMLINK+="disk/by-partlabel/$env{{ID_PART_ENTRY_NAME}}"
+LABEL="zaffre_disks_end"
+"""
+
+# It goes on while the root takes over; a file that is not there is no reason to stop.
+_READAHEAD_SERVICE = """\
+[Unit]
+Description=Read what the root will need soon
+DefaultDependencies=no
+After=initrd-fs.target
+IgnoreOnIsolate=yes
+SurviveFinalKillSignal=yes
+
+[Service]
+Type=simple
+ExecStart=-cat {files}
 """
 
 # In the initrd there is nobody to be kept away from it, and each filter of system calls is compiled at its start.
