@@ -30,11 +30,11 @@ from zaffre.tree import (
     unexplained,
 )
 from zaffre.tree.configure import Settings, build_root
-from zaffre.tree.ordering import needed_by
+from zaffre.tree.deb.ordering import needed_by
 from zaffre.tree.policy import STRIP_ALL
-from zaffre.tree.reference import EXPLAINED, reference_root
+from zaffre.tree.deb.reference import EXPLAINED, reference_root
 from zaffre.tree.rootfs import walk
-from zaffre.tree.unpack import Unpacked, unpack_all
+from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.variable import FORGOTTEN
 from zaffre.upstream.lock import LockedSet, Users
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locked packages become one configured root file tree, and the definition is applied to it."""
 
-from zaffre.tree.configure import configured_root
+from zaffre.tree.configure import configured_root, package_files
 from zaffre.tree.customise import customise
 from zaffre.tree.inventory import Inventory, inventory_of
 from zaffre.tree.kmod import KernelModules
@@ -23,6 +23,7 @@ __all__ = [
     "customise",
     "extract_root",
     "inventory_of",
+    "package_files",
     "scratch_for",
     "setuid_policy",
     "tools_key",
