@@ -12,7 +12,7 @@ from pysequoia import Tsk
 
 from support.repository import NOW, Archive, Deb, Mirror, keyring, signing_key
 from support.upstreams import QUICK, Refresh, make_upstream, mirrors
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.store import Store
 from zaffre.upstream.deb import Indexes, refresh
 
@@ -44,17 +44,17 @@ def mirror(archive: Archive) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, key: Tsk) -> Upstream:
+def upstream(tmp_path: Path, key: Tsk) -> DebUpstream:
     return make_upstream(tmp_path, keyring(key))
 
 
 @pytest.fixture
-def look(upstream: Upstream, mirror: Mirror, store: Store) -> Refresh:
+def look(upstream: DebUpstream, mirror: Mirror, store: Store) -> Refresh:
     """Refresh from the mirror, quickly."""
 
     def run(
         *urls: str,
-        upstream: Upstream = upstream,
+        upstream: DebUpstream = upstream,
         now: datetime = NOW + timedelta(minutes=1),
         architectures: tuple[str, ...] = ("amd64",),
         not_before: datetime | None = None,

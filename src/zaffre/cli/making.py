@@ -36,13 +36,14 @@ class Making:
         from platformdirs import user_config_path
 
         from zaffre.upstream.mirrors import find_mirrors
-        from zaffre.upstream.requests import archives_of
+        from zaffre.upstream.requests import archives_of, published_of
 
         return find_mirrors(
             archives_of(self.work.distribution),
             explicit=self.work.mirrors,
             environ=os.environ,
             config_home=user_config_path(),
+            published=published_of(self.work.distribution),
         )
 
     @cached_property
@@ -75,11 +76,14 @@ class Making:
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there."""
+        from zaffre.upstream.acceptance import Acceptance
         from zaffre.upstream.fetch import fetch, missing
 
-        wanted = missing(packages, self.work.store)
+        store, created = self.work.store, self.lock.created
+        acceptance = Acceptance(self.work.distribution, store, now=created)
+        wanted = missing(packages, store, acceptance)
         if wanted:
-            fetch(wanted, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+            fetch(wanted, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
 
     @cached_property
     def sandbox(self) -> Sandbox:

@@ -18,6 +18,7 @@ from zaffre.errors import DefinitionError
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.diff import LockDiff, diff_locks
 from zaffre.upstream.download import Limits
 from zaffre.upstream.family import Repositories, family_of
@@ -69,6 +70,18 @@ class _Job:
     world: World
     now: datetime
     images: Sequence[str] | None
+
+    def fetch(self, packages: Sequence[LockedPackage], created: datetime) -> None:
+        """Bring packages into the store, from where a lock made at `created` can be fetched."""
+        world = self.world
+        fetch(
+            packages,
+            world.mirrors.at(created),
+            world.store,
+            world.progress,
+            limits=world.limits,
+            acceptance=Acceptance(self.distribution, world.store, now=created),
+        )
 
 
 def lock_distribution(
@@ -204,7 +217,6 @@ def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Repositories]:
     seen = {one.key: one.date for one in job.old.suites} if job.old else {}
     return {
         name: family_of(upstream).refresh(
-            upstream,
             job.world.mirrors,
             job.world.store,
             architectures=sorted(machines[name]),
@@ -229,7 +241,7 @@ def _solving_tools(
     before = old.find(*wanted.key) if old else None
     if old is not None and before is not None:
         try:
-            return stack.enter_context(_fetched(before, world, old.created)), None
+            return stack.enter_context(_fetched(before, job, old.created)), None
         except DroppedError as error:
             world.progress.note(f"the locked tools cannot be fetched any more, so new ones are locked: {error}")
     mine = repositories[wanted.upstream.name]
@@ -241,7 +253,7 @@ def _solving_tools(
         request=EMPTY,
         packages=mine.bootstrap(job.distribution.seed.packages, architecture),
     )
-    with _fetched(seed, world, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
+    with _fetched(seed, job, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
         with mine.solver(sandbox, world.store) as solver:
             packages = solver.solve(wanted.request).packages
         remark(f"{len(packages)} packages")
@@ -252,13 +264,13 @@ def _solving_tools(
         request=wanted.digest,
         packages=packages,
     )
-    return stack.enter_context(_fetched(tools, world, job.now)), tools
+    return stack.enter_context(_fetched(tools, job, job.now)), tools
 
 
 @contextmanager
-def _fetched(one: LockedSet, world: World, created: datetime) -> Iterator[Sandbox]:
-    fetch(one.packages, world.mirrors.at(created), world.store, world.progress, limits=world.limits)
-    with world.tools(one) as sandbox:
+def _fetched(one: LockedSet, job: _Job, created: datetime) -> Iterator[Sandbox]:
+    job.fetch(one.packages, created)
+    with job.world.tools(one) as sandbox:
         yield sandbox
 
 
@@ -320,9 +332,9 @@ def _with_users(job: _Job, lock: Lock, hosts: Sequence[Wanted], machine: str) ->
             todo.append(one)
     if not todo:
         return lock
-    with _fetched(lock.set(TOOLS, machine), world, lock.created) as sandbox:
+    with _fetched(lock.set(TOOLS, machine), job, lock.created) as sandbox:
         for one in todo:
-            fetch(one.packages, world.mirrors.at(lock.created), world.store, world.progress, limits=world.limits)
+            job.fetch(one.packages, lock.created)
             with world.progress.step(f"users and groups of {one.name}") as remark:
                 learned[one.key] = world.learn_users(one, sandbox, lock.epoch)
                 remark(f"{len(learned[one.key].users)} users, {len(learned[one.key].groups)} groups")

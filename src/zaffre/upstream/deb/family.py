@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -37,12 +37,14 @@ class DebRepositories:
         return bootstrap_resolve(names, self.indexes, architecture)
 
 
+@dataclass(frozen=True)
 class DebFamily:
     """Signed suites of archives; apt from the tools tree solves."""
 
+    upstream: DebUpstream
+
     def refresh(
         self,
-        upstream: Upstream,
         mirrors: Mirrors,
         store: Store,
         *,
@@ -54,7 +56,7 @@ class DebFamily:
     ) -> DebRepositories:
         return DebRepositories(
             refresh(
-                upstream,
+                self.upstream,
                 mirrors,
                 store,
                 architectures=architectures,
