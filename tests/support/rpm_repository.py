@@ -13,9 +13,7 @@ thrown away, so two stores have other signatures over the same packages.
 from __future__ import annotations
 
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,14 +21,14 @@ from pathlib import Path
 from pysequoia import SignatureMode, Tsk, sign
 
 from support.repository import signing_key
-from support.rpm_spec import ARCHITECTURES, BUILD_ROOT_DATA, LISTS, Spec, specs
+from support.rpm_spec import BUILD_ROOT_DATA, LISTS, Spec, specs
 from zaffre.digest import sha256_file, sha256_json
 from zaffre.progress import Progress
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Action, Store
 from zaffre.tree import scratch_for
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
-from zaffre.upstream import LockedPackage
+from zaffre.upstream import LockedPackage, LockedSet
 
 EXTRA_TOOLS = ("createrepo-c", "gpg", "gpg-agent")
 EPOCH = 1_700_000_000
@@ -63,9 +61,12 @@ exec rpmsign --define "_gpg_name $1" --addsign /job/repo/*/*.rpm
 
 @contextmanager
 def rpm_repository(
-    packages: Sequence[LockedPackage], *, store: Store, sandbox: Sandbox, progress: Progress
+    packages: Sequence[LockedPackage], *, tools: LockedSet, store: Store, sandbox: Sandbox, progress: Progress
 ) -> Iterator[Path]:
-    """The folder of the distribution, made once a store and kept from garbage collection until the block ends."""
+    """The folder of the distribution, made once a store and kept from garbage collection until the block ends.
+
+    `tools` is what the sandbox's tools tree is made of.
+    """
     here = Path(__file__).parent
     action = Action(
         kind="rpm-fixture",
@@ -73,7 +74,9 @@ def rpm_repository(
         inputs={
             "code": sha256_json([sha256_file(here / name) for name in _CODE]),
             "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
-            "tools": sandbox.tools.key,
+            "tools": {
+                one.name: one.sha256 for one in tools.packages if one.source in {"rpm", "createrepo-c", "gnupg2"}
+            },
         },
         reason="no mirror of an RPM distribution can be reached where the tests run",
     )
@@ -154,9 +157,9 @@ def _sign_packages(repository: Path, key: Tsk, *, store: Store, sandbox: Sandbox
 
 def _index(repository: Path, *, sandbox: Sandbox) -> None:
     """One repository with all architectures, as small distributions have it."""
+    options = ["--general-compress-type=zstd", "--set-timestamp-to-revision", "--revision", str(EPOCH)]
     sandbox.run(
-        ["createrepo_c", "--quiet", "--general-compress-type=zstd", "--set-timestamp-to-revision"]
-        + ["--revision", str(EPOCH), "/job/repo"],
+        ["createrepo_c", "--quiet", *options, "/job/repo"],
         mounts=[Mount(repository, "/job/repo", writable=True)],
         timeout=_SECONDS,
     )

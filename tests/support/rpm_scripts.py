@@ -149,7 +149,7 @@ ADAPTATIONS: Mapping[str, Adaptation] = {
     "libc-bin": Adaptation(
         install="cp usr/share/libc-bin/nsswitch.conf etc/nsswitch.conf",
         files=("%config(noreplace) /etc/nsswitch.conf",),
-        scriptlets="%transfiletriggerin {name} -p /sbin/ldconfig -- /usr/lib /usr/lib64\n",
+        scriptlets="%transfiletriggerin {name} -- /usr/lib /usr/lib64\nldconfig\n",
     ),
     "mawk": Adaptation(install="ln -s mawk usr/bin/awk", files=("/usr/bin/awk",)),
     "systemd": _SYSTEMD,

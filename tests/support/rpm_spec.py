@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The spec of a source package whose binary packages are given as .debs: the same files, the same relations, as RPM.
 
-Pure: indexes of unpacked packages in, text out. Every package of one source and one architecture is in one spec, so that
-the name of the source RPM tells the source, as in a distribution that was built.
+Pure: indexes of unpacked packages in, text out. All packages of one source and one architecture are in one spec, so
+that the name of the source RPM tells the source, as in a distribution that was built.
 """
 
 from __future__ import annotations
@@ -49,7 +49,12 @@ def _spec(
 ) -> Spec:
     main = next((one for one in group if one.name == source), None)
     version = main.version if main else source_of(group[0].fields)[1]
-    head = [f"Name: {source}", *_version_tags(version), "Summary: a source package", "License: as in its copyright file"]
+    head = [
+        f"Name: {source}",
+        *_version_tags(version),
+        "Summary: a source package",
+        "License: as in its copyright file",
+    ]
     if architecture == "all":
         head.append("BuildArch: noarch")
     lines = [*head, *(_relations(main, essential) if main else ()), "", "%description", f"{source}", ""]
@@ -60,7 +65,10 @@ def _spec(
     lines += ["%install", "set -eu", "mkdir -p %{buildroot}", "cd %{buildroot}"]
     for one in group:
         change = adaptation(one.name)
-        lines += [f"tar -x --same-owner --numeric-owner -p -f {BUILD_ROOT_DATA}/{one.name}.tar", _escaped(change.install)]
+        lines += [
+            f"tar -x --same-owner --numeric-owner -p -f {BUILD_ROOT_DATA}/{one.name}.tar",
+            _escaped(change.install),
+        ]
     lines.append("")
     lists = {}
     for one in group:
@@ -122,7 +130,12 @@ def _groups(index: PackageIndex, field: str) -> Iterator[str]:
 
 
 def _relation(one: Relation) -> str:
-    return f"{one.name} {_OPERATORS[one.operator]} {_evr(one.version)}" if one.operator else one.name
+    if not one.operator:
+        return one.name
+    version = _evr(one.version)
+    # To rpm a version without a release is equal to it with any; to dpkg it is lower than it with one.
+    release = "-0" if one.operator in {">>", "<="} and "-" not in version else ""
+    return f"{one.name} {_OPERATORS[one.operator]} {version}{release}"
 
 
 def _files(index: PackageIndex, base: Collection[str]) -> Iterator[str]:

@@ -31,10 +31,10 @@ from zaffre.tree import (
 )
 from zaffre.tree.configure import Settings, build_root
 from zaffre.tree.deb.ordering import needed_by
-from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.deb.reference import EXPLAINED, reference_root
-from zaffre.tree.rootfs import walk
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
+from zaffre.tree.policy import STRIP_ALL
+from zaffre.tree.rootfs import walk
 from zaffre.tree.variable import FORGOTTEN
 from zaffre.upstream.lock import LockedSet, Users
 

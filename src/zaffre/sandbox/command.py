@@ -129,7 +129,8 @@ def environment_of(request: Request) -> dict[str, str]:
 def _system_arguments(root: str) -> list[str]:
     """What a running system has below `root`: the kernel's file systems, and memory for what does not last."""
     words = ["--proc", f"{root}/proc", "--dev", f"{root}/dev"]
-    return [*words, "--perms", "1777", "--tmpfs", f"{root}/tmp", "--perms", "0755", "--tmpfs", f"{root}/run"]
+    words += ["--perms", "1777", "--tmpfs", f"{root}/tmp"]  # noqa: S108 - inside
+    return [*words, "--perms", "0755", "--tmpfs", f"{root}/run"]
 
 
 def _root_arguments(request: Request) -> list[str]:

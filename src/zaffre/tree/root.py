@@ -81,7 +81,13 @@ class RootFamily(Protocol):
         ...
 
     def prepare(
-        self, packages: Sequence[LockedPackage], settings: Settings, *, store: Store, progress: Progress, use_cache: bool
+        self,
+        packages: Sequence[LockedPackage],
+        settings: Settings,
+        *,
+        store: Store,
+        progress: Progress,
+        use_cache: bool,
     ) -> Prepared:
         """Look at locked packages, which are in the store. Raises IntegrityError for hostile ones."""
         ...

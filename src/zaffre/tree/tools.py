@@ -13,9 +13,9 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Action, ActionKey, Store
 from zaffre.tree.deb.configure import build_root
+from zaffre.tree.deb.unpack import unpack_all
 from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.root import Settings
-from zaffre.tree.deb.unpack import unpack_all
 from zaffre.upstream.lock import LockedPackage, Users
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +18,13 @@ from zaffre.store import Action, ActionResult, Store
 from zaffre.tree import ids
 from zaffre.tree.cleanup import clean
 from zaffre.tree.contents import PackagedFile, PackageFiles
-from zaffre.tree.memory import scratch_for
 from zaffre.tree.root import Built, Settings, Times, apply_setuid
-from zaffre.tree.rootfs import inside, walk
+from zaffre.tree.rootfs import inside
 from zaffre.tree.rpm.database import settle, stored_headers
 from zaffre.tree.rpm.plan import PackagedPath, check_privileges, checked_paths, shipped
 from zaffre.tree.rpm.transaction import TARGET, Transaction, install
 from zaffre.tree.tarball import scan
+from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.rpm.header import Tag, read_head
 
@@ -57,7 +57,7 @@ class RpmPackages:
         files = {
             f"{one.name}-{one.version}.{one.architecture}.rpm": self.store.verified(one.digest) for one in self.packages
         }
-        transaction = Transaction(files, self.upstream.keyring_file, settings.provides, settings.epoch)
+        transaction = Transaction(files, Keyring.load(self.upstream.keyring_file), settings.provides, settings.epoch)
         with self.store.scratch("rpm") as scratch:
             install(root, transaction, scratch=scratch, sandbox=sandbox)
         settle(root)
@@ -131,7 +131,9 @@ class RpmFamily:
         return found
 
 
-def _archive_action(package: LockedPackage, store: Store, sandbox: Sandbox):
+def _archive_action(
+    package: LockedPackage, store: Store, sandbox: Sandbox
+) -> tuple[Action, Callable[[Path], ActionResult]]:
     """The payload as an uncompressed archive, by rpm2archive(1)."""
     action = Action(
         kind="rpm-archive",

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 from zaffre.errors import DefinitionError, WorldError
+from zaffre.tree.installed import InstalledPackage
 from zaffre.tree.rootfs import inside, make_folder, read_text, remove
+from zaffre.tree.rpm.plan import packaged_paths
 from zaffre.upstream.rpm.header import Header, Tag, stored_header
+from zaffre.upstream.rpm.package import identity
 
 PLACE = "usr/lib/sysimage/rpm"
 OLD_PLACE = "var/lib/rpm"
@@ -32,8 +35,13 @@ _ROLLBACK = b"\1\1"
 
 
 def target_place(root: Path) -> str:
-    """The folder in which the root's own rpm looks, PLACE when it has none. Raises DefinitionError for another format."""
-    found = {match["name"]: match["value"] for path in _macro_files(root) for match in _MACRO.finditer(read_text(root, path))}
+    """The folder in which the root's own rpm looks, PLACE when it has none.
+
+    Raises DefinitionError for a database of another format.
+    """
+    found = {
+        match["name"]: match["value"] for path in _macro_files(root) for match in _MACRO.finditer(read_text(root, path))
+    }
     backend = found.get("_db_backend", "sqlite")
     if backend != "sqlite":
         raise DefinitionError(
@@ -60,7 +68,7 @@ def _macro_files(root: Path) -> Iterator[str]:
 
 
 def settle(root: Path) -> None:
-    """Bring the database, which rpm has just closed, to where it belongs, and let it be read where nothing can be written.
+    """Bring the database, which rpm has just closed, to its place, and let it be read where nothing can be written.
 
     SQLite opens a database in WAL mode only where it can write beside it. Nothing is in the log of a database
     that was closed, so the mode is two bytes. rpm itself goes back to WAL when it next writes.
@@ -84,6 +92,14 @@ def settle(root: Path) -> None:
         folder.rmdir()
 
 
+def rpm_packages(root: Path) -> Iterator[InstalledPackage]:
+    """What the database says is installed; nothing where there is none."""
+    for header in stored_headers(root):
+        name, version, architecture = identity(header)
+        paths = tuple(f"/{one.path}" for one in packaged_paths(header) if not one.ghost)
+        yield InstalledPackage(name, version, architecture, paths)
+
+
 def find_database(root: Path) -> Path | None:
     places = (inside(root, f"{folder}/{FILE}") for folder in (PLACE, OLD_PLACE))
     return next((place for place in places if place.is_file()), None)
@@ -100,8 +116,3 @@ def stored_headers(root: Path) -> Iterator[Header]:
             header = stored_header(blob)
             if header.text(Tag.NAME) != _KEYS:
                 yield header
-
-
-def macros_for(place: str) -> Mapping[str, str]:
-    """What tells rpm of the tools tree to keep its database there."""
-    return {"_dbpath": f"/{place}", "_db_backend": "sqlite"}

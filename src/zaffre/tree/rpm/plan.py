@@ -76,15 +76,7 @@ def checked_paths(package: LockedPackage, header: Header) -> tuple[PackagedPath,
     """The paths of a package. Raises IntegrityError, naming package and path, for what no sound package has."""
     label = f"{package.name}-{package.version}.{package.architecture}.rpm"
     try:
-        if header.text(Tag.NAME) != package.name:
-            raise ValueError(f"it calls itself {header.text(Tag.NAME)}")
-        paths = tuple(packaged_paths(header))
-        seen: set[str] = set()
-        for one in paths:
-            _check(one)
-            if one.path in seen:
-                raise HostilePathError(one.path, "it has this path twice")
-            seen.add(one.path)
+        return _checked(header, package.name)
     except ValueError as error:
         raise IntegrityError(
             f"the package {package.name} is refused: {error}",
@@ -93,6 +85,18 @@ def checked_paths(package: LockedPackage, header: Header) -> tuple[PackagedPath,
             resolution="no package of a sound distribution looks like this: find out who made it before anything else; "
             "`zaffre lock --update` takes another version",
         ) from error
+
+
+def _checked(header: Header, name: str) -> tuple[PackagedPath, ...]:
+    if header.text(Tag.NAME) != name:
+        raise ValueError(f"it calls itself {header.text(Tag.NAME)}")
+    paths = tuple(packaged_paths(header))
+    seen: set[str] = set()
+    for one in paths:
+        _check(one)
+        if one.path in seen:
+            raise HostilePathError(one.path, "it has this path twice")
+        seen.add(one.path)
     return paths
 
 
