@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -22,6 +22,7 @@ from zaffre.definition.values import (
     SecureUrlPattern,
     Url,
 )
+from zaffre.errors import DefinitionError
 
 _RPM_ARCHITECTURES = {Architecture.AMD64: "x86_64", Architecture.ARM64: "aarch64"}
 
@@ -101,10 +102,20 @@ UPSTREAM_FILES: Mapping[str, type[DebUpstreamFile | RpmUpstreamFile]] = {
 }
 
 
-class _Loaded(Model):
+class _Loaded(_UpstreamFile):
     name: Identifier
     keyring_file: Path
     """Where the keyring is on this machine."""
+
+    def check_architectures(self, wanted: Iterable[str]) -> None:
+        """Raise DefinitionError for an architecture that the upstream is not for."""
+        for architecture in wanted:
+            if architecture not in self.architectures:
+                raise DefinitionError(
+                    f"the upstream '{self.name}' is not for the architecture '{architecture}'",
+                    where=f"upstreams/{self.name}.toml: architectures",
+                    resolution=f"it has {', '.join(self.architectures)}",
+                )
 
 
 class DebUpstream(DebUpstreamFile, _Loaded):

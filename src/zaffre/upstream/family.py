@@ -13,7 +13,6 @@ from datetime import datetime
 from typing import Protocol
 
 from zaffre.definition import DebUpstream, Upstream
-from zaffre.errors import DefinitionError
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -83,14 +82,3 @@ def family_of(upstream: Upstream) -> Family:
     from zaffre.upstream.rpm.family import RpmFamily  # noqa: PLC0415 - likewise
 
     return RpmFamily(upstream)
-
-
-def check_architectures(upstream: Upstream, architectures: Sequence[str]) -> None:
-    """Raise DefinitionError for an architecture that the upstream is not for."""
-    for architecture in architectures:
-        if architecture not in upstream.architectures:
-            raise DefinitionError(
-                f"the upstream '{upstream.name}' is not for the architecture '{architecture}'",
-                where=f"upstreams/{upstream.name}.toml: architectures",
-                resolution=f"it has {', '.join(upstream.architectures)}",
-            )

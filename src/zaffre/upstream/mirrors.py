@@ -20,7 +20,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from zaffre.errors import DefinitionError, WorldError
-from zaffre.upstream.deb.control import parse_stanzas
 
 ENVIRONMENT_VARIABLE = "ZAFFRE_MIRROR"
 MIRRORS_FILE = "zaffre/mirrors.toml"
@@ -234,6 +233,8 @@ def _uris_of_lines(text: str) -> Iterator[str]:
 
 
 def _uris_of_stanzas(text: str) -> Iterator[str]:
+    from zaffre.upstream.deb.control import parse_stanzas  # noqa: PLC0415 - a family, which itself needs mirrors
+
     try:
         for stanza in parse_stanzas(text):
             if "deb" in stanza.get("Types", "").split() and stanza.get("Enabled", "yes").lower() != "no":

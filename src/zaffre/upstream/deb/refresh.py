@@ -18,7 +18,6 @@ from zaffre.upstream.deb.index import MAX_INDEX_BYTES, Index, Indexes
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, verify_release
 from zaffre.upstream.decompress import decompress
 from zaffre.upstream.download import Downloader, Limits
-from zaffre.upstream.family import check_architectures
 from zaffre.upstream.genuine import first_genuine
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.mirrors import Mirrors, Source
@@ -56,7 +55,7 @@ def refresh(
     """
     keyring = Keyring.load(upstream.keyring_file)
     oldest = not_before or {}
-    check_architectures(upstream, architectures)
+    upstream.check_architectures(architectures)
     with Downloader(limits) as downloader, ThreadPoolExecutor(downloader.limits.connections) as pool:
         try:
             with progress.step(f"releases of {upstream.name}") as remark:

@@ -12,7 +12,6 @@ from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import Progress
 from zaffre.store import Store
 from zaffre.upstream.download import Downloader, DownloadError, Limits
-from zaffre.upstream.family import check_architectures
 from zaffre.upstream.genuine import first_genuine
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.mirrors import Mirrors, Source, shown_url
@@ -43,7 +42,7 @@ def refresh(
     when no mirror answers, IntegrityError when none gives what is genuine.
     """
     keyring = Keyring.load(upstream.keyring_file)
-    check_architectures(upstream, architectures)
+    upstream.check_architectures(architectures)
     wanted = [
         (repository, Architecture(architecture))
         for architecture in architectures
