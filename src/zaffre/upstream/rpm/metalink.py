@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from zaffre.errors import IntegrityError
-from zaffre.upstream.rpm.xml import Element, HostileXmlError, parse_xml
+from zaffre.upstream.rpm.xml import Element, parse_xml
 
 MAX_METALINK_BYTES = 4 * 1024 * 1024
 _MOST_ELEMENTS = 50_000
@@ -21,7 +21,7 @@ def genuine_hashes(text: bytes, *, where: str) -> frozenset[str]:
     """SHA-256 of each repomd.xml that the metalink vouches for. Raises IntegrityError for one without."""
     try:
         root = parse_xml(text, most_elements=_MOST_ELEMENTS)
-    except HostileXmlError as error:
+    except ValueError as error:
         raise IntegrityError("the metalink is not one", where=where, details=str(error)) from error
     files = [file for holder in root.all("files") for file in holder.all("file")]
     mine = [file for file in files if file.attributes.get("name") == _FILE]

@@ -39,7 +39,8 @@ def solv_file(index: RpmIndex, metadata: Metadata, *, file_lists: bool = False) 
 
     def produce(scratch: Path) -> ActionResult:
         packed = metadata.packed([(index, kind) for kind in kinds], f"metadata of {index.where}")
-        repository = solv.Pool().add_repo(index.where)
+        pool = solv.Pool()  # held by its name: a repository does not keep its pool alive
+        repository = pool.add_repo(index.where)
         for kind, path in zip(kinds, packed, strict=True):
             plain = scratch / f"{kind}.xml"
             _unpack(index, index.file(kind), path, plain)

@@ -24,7 +24,7 @@ _MOST_ELEMENTS = 20_000_000
 
 
 class HostileXmlError(ValueError):
-    """XML that is malformed or that no honest repository would publish."""
+    """XML that no honest repository would publish."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Element:
 
 
 def parse_xml(data: bytes, *, most_elements: int) -> Element:
-    """The root element of a small document. Raises HostileXmlError."""
+    """The root element of a small document. Raises ValueError, which is a HostileXmlError for a weapon."""
     roots = list(elements(data, depth=0, most_elements=most_elements))
     return roots[0]
 
@@ -57,7 +57,8 @@ def parse_xml(data: bytes, *, most_elements: int) -> Element:
 def elements(data: bytes, *, depth: int, most_elements: int = _MOST_ELEMENTS) -> Iterator[Element]:
     """Every element at `depth` below the root (0: the root itself) as it ends, so that a document need not be kept.
 
-    Raises HostileXmlError for what is not well-formed, declares a document type, or is too deep or too large.
+    Raises HostileXmlError for what declares a document type or is too deep or too large, ValueError for what is
+    not well-formed.
     """
     _refuse(data[:1024], data)
     parser = expat.ParserCreate("UTF-8", " ")
@@ -97,15 +98,15 @@ def elements(data: bytes, *, depth: int, most_elements: int = _MOST_ELEMENTS) ->
         try:
             parser.Parse(piece, len(piece) < 1 << 16)
         except expat.ExpatError as error:
-            raise HostileXmlError(f"it is not well-formed XML: {error}") from error
+            raise ValueError(f"it is not well-formed XML: {error}") from error
         yield from ready
         ready.clear()
 
 
 def refuse_declarations(path: Path) -> None:
-    """Raise HostileXmlError for a file that declares a document type or entities, or is not UTF-8."""
+    """Raise HostileXmlError for a file with a document type or entities, or not in UTF-8; ValueError for no XML."""
     if path.stat().st_size == 0:
-        raise HostileXmlError("it is empty")
+        raise ValueError("it is empty")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         _refuse(content[:1024], content)
 
@@ -113,7 +114,7 @@ def refuse_declarations(path: Path) -> None:
 def _refuse(head: bytes, content: bytes | mmap.mmap) -> None:
     match = _HEAD.match(head)
     if match is None:
-        raise HostileXmlError(f"it is not XML, it begins with {head[:40]!r}")
+        raise ValueError(f"it is not XML, it begins with {head[:40]!r}")
     declared = _ENCODING.search(match[1] or b"")
     if declared is not None and declared[1].lower() not in {b"utf-8", b"us-ascii", b"ascii"}:
         raise HostileXmlError(f"it is not in UTF-8 but in {declared[1].decode()}")
