@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The lab's distribution with a twin of its host that is made of RPM packages, locked from an upstream of the tests' own.
+"""The lab's distribution with a twin of its host made of RPM packages, locked from an upstream of the tests' own.
 
 `rpm-host` is `container-host` word for word, but for where its packages come from and one unit that only dpkg has;
 `rpm-check` is `check` for it. A distribution of another family is thus a few lines of a definition.
@@ -100,8 +100,12 @@ def prepare_rpm(lab: Lab, root: Path) -> Lab:
                 archive = Archive()
                 archive.files = _Files(folder)
                 with Mirror({UPSTREAM: archive}) as mirror:
-                    made.zaffre("lock", env={"ZAFFRE_MIRROR": f"{UPSTREAM}={mirror.url}/{UPSTREAM}"})
-                    made.zaffre("fetch", env={"ZAFFRE_MIRROR": f"{UPSTREAM}={mirror.url}/{UPSTREAM}"})
+                    place = f"{UPSTREAM}={mirror.url}/{UPSTREAM}"
+                    made.zaffre("--mirror", place, "lock")
+                    with made.workspace() as work:
+                        work.mirrors = (place,)
+                        making = Making(work)
+                        making.fetch(package for one in making.lock.sets for package in one.packages)
             (root / "ready").touch()
     return made
 

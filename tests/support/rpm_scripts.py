@@ -144,6 +144,7 @@ ADAPTATIONS: Mapping[str, Adaptation] = {
     "base-passwd": _BASE_PASSWD,
     "ca-certificates": _CERTIFICATES,
     "dbus-system-bus-common": _MESSAGES,
+    "dash": Adaptation(provides=("/bin/sh",)),  # where scriptlets look for it; the link of the merged /usr is no path
     "debianutils": Adaptation(install="ln -s which.debianutils usr/bin/which", files=("/usr/bin/which",)),
     "kmod": Adaptation(install="touch etc/modules", files=("%config(noreplace) /etc/modules",)),
     "libc-bin": Adaptation(
