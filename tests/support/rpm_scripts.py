@@ -124,7 +124,7 @@ done
 """,
     files=tuple(f"/usr/lib/modules/*/{name}" for name in ("vmlinuz", "config", "System.map")),
     gone=("boot",),
-    requires=("kmod",),
+    requires=("kmod", "liblzma5"),  # kmod opens that by itself when a module is packed
     scriptlets=r"""%posttrans {name}
 set -e
 for folder in /usr/lib/modules/*; do depmod -a "${{folder##*/}}"; done

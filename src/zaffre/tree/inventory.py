@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from zaffre.tree.installed import InstalledPackage, installed_packages, owners
+from zaffre.tree.kmod import plain_name
 from zaffre.tree.rootfs import inside, read_text
 from zaffre.tree.tarball import Node, scan
 from zaffre.tree.units import FOLDERS, is_enabled, unit_names
@@ -80,7 +81,7 @@ def inventory_of(root: Path) -> Inventory:
     shares: dict[tuple[str, str], list[int]] = {}
     folders: dict[str, list[int]] = {}
     for path, size in files.items():
-        _count(shares, owned.get(path, _NOBODY), size)
+        _count(shares, owned.get(plain_name(path), _NOBODY), size)
         _count(folders, _folder(path), size)
     loose = shares.pop(_NOBODY, [0, 0])
     return Inventory(

@@ -164,12 +164,15 @@ def _regular_files(archive: Path) -> Iterator[tuple[str, PackagedFile]]:
 
 
 def index_modules(root: Path, *, sandbox: Sandbox) -> None:
-    """Write modules.dep and its kin, which kernel-install would have had made, where no scriptlet has."""
+    """Write modules.dep and its kin by depmod of the tools tree, which can read modules in every compression.
+
+    kernel-install, which was told to do nothing, would have had it made; and a root's own depmod passes over what it
+    cannot unpack without a word that anybody would see.
+    """
     folder = inside(root, _MODULES)
     for version in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ():
-        if not (folder / version / "modules.dep").is_file():
-            sandbox.run(
-                ["depmod", "--basedir", TARGET, version],
-                mounts=[Mount(root, TARGET, writable=True)],
-                timeout=_SECONDS,
-            )
+        sandbox.run(
+            ["depmod", "--basedir", TARGET, version],
+            mounts=[Mount(root, TARGET, writable=True)],
+            timeout=_SECONDS,
+        )
