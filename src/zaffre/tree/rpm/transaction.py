@@ -11,6 +11,7 @@ SOURCE_DATE_EPOCH (rpm >= 4.18, rpmtsGetTime), and one transaction that is never
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,8 @@ def install(root: Path, transaction: Transaction, *, scratch: Path, sandbox: San
 
     Raises IntegrityError for a package that rpm does not take for genuine, ToolError for one that fails.
     """
-    _verify(transaction, scratch, sandbox=Sandbox(sandbox.tools))
+    at_epoch = Sandbox(sandbox.tools, clock_offset_seconds=transaction.epoch - int(time.time()))
+    _verify(transaction, scratch, sandbox=at_epoch)
     rpm = _Rpm(root, transaction.epoch, sandbox)
     if not transaction.provides:
         rpm.run(["--install"], transaction.packages)
@@ -72,7 +74,7 @@ def install(root: Path, transaction: Transaction, *, scratch: Path, sandbox: San
 
 
 def _verify(transaction: Transaction, scratch: Path, *, sandbox: Sandbox) -> None:
-    """Every signature and digest, by rpmkeys(8). By the true clock: whether a key counts is not what a build gives."""
+    """Every signature and digest, by rpmkeys(8). The sandbox's clock is that of the lock, which may outlive a key."""
     keys = scratch / "keys"
     keys.mkdir()
     for number, certificate in enumerate(transaction.keyring.armoured):
