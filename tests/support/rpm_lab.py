@@ -2,7 +2,7 @@
 """The lab's distribution with a twin of its host made of RPM packages, locked from an upstream of the tests' own.
 
 `rpm-host` is `container-host` word for word, but for where its packages come from and one unit that only dpkg has;
-`rpm-check` is `check` for it. A distribution of another family is thus a few lines of a definition.
+`rpm-check` is `check` for it; `rpm-managed` has rpm itself besides. Another family is a few lines of a definition.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from zaffre.upstream import LockedPackage
 UPSTREAM = "rpmtest"
 HOST = "rpm-host"
 CHECK = "rpm-check"
+MANAGED = "rpm-managed"
 
 _TOOLS = re.compile(r"^\[tools\]\s*\npackages = \[\s*\n", re.MULTILINE)
 _FILES: Mapping[str, str] = {
@@ -45,6 +46,11 @@ upstream = "{UPSTREAM}"
 
 [units]
 mask = ["-dpkg-db-backup.timer"]
+""",
+    f"images/{MANAGED}.toml": f"""\
+kind = "host"
+extends = "{HOST}"
+packages = ["rpm"]
 """,
     f"images/{CHECK}.toml": f"""\
 kind = "sysext"
