@@ -156,6 +156,29 @@ def make_root(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_tree_that_is_entered_has_a_system_of_its_own(sandbox: Sandbox, tmp_path: Path) -> None:
+    root, below = tmp_path / "root", tmp_path / "below"
+    for name in ("dev", "proc", "run", "tmp", "usr"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    below.write_text("mounted below")
+    script = "test -c /dev/null; read -r name rest </proc/self/stat; cat /run/below; touch /tmp/left /run/left; ls /"
+    done = sandbox.run(
+        ["chroot", "/run/target", "/bin/sh", "-euc", script],
+        mounts=[
+            Mount(root, "/run/target", writable=True),
+            Mount(Path("/usr"), "/run/target/usr"),
+            Mount(below, "/run/target/run/below"),
+        ],
+        chroot="/run/target",
+        timeout=20,
+    )
+    assert done.stdout.decode().startswith("mounted below")
+    assert list((root / "tmp").iterdir()) == []
+    assert list((root / "proc").iterdir()) == []
+
+
 def test_without_tools_a_root_is_needed() -> None:
     with pytest.raises(ValueError, match="needs a root"):
         Sandbox(None).run(["true"], timeout=20)

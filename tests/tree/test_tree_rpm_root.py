@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -113,6 +117,47 @@ def test_the_root_depends_on_nothing_but_its_inputs(bench: Bench) -> None:
     finally:
         os.umask(before)
     assert second.result == first.result
+
+
+_IN_A_NAMESPACE = """
+import json, sys
+from zaffre.cli.context import Workspace
+from zaffre.cli.making import Making
+from zaffre.progress import SILENT
+from zaffre.tree import configured_root, setuid_policy
+from zaffre.upstream import Users
+from pathlib import Path
+
+with Workspace() as work:
+    work.distro, work.quiet = Path(sys.argv[1]), True
+    making, image = Making(work), work.distribution.image(sys.argv[2])
+    locked = making.lock.set(image.name, making.tools_architecture)
+    performed = configured_root(
+        locked.packages, upstream=work.distribution.upstream_of(image), provides=image.provides, users=Users(),
+        setuid=setuid_policy(image), epoch=making.lock.epoch, architecture=locked.architecture, store=work.store,
+        sandbox=making.sandbox, progress=SILENT, use_cache=False,
+    )
+    print(json.dumps(dict(performed.result.outputs)))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may map these ids")
+def test_an_ordinary_users_namespace_gives_the_same(bench: Bench, rpm_lab: Lab) -> None:
+    """With no more rights than an ordinary user has in a namespace with subordinate ids: chown, mounts, chroot."""
+    words = [sys.executable, "-c", _IN_A_NAMESPACE, str(rpm_lab.distro), HOST]
+    process = subprocess.Popen(
+        ["unshare", "--user", "/bin/sh", "-c", 'read -r mapped && exec "$@"', "sh", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    while Path(f"/proc/{process.pid}/ns/user").readlink() == Path("/proc/self/ns/user").readlink():
+        time.sleep(0.01)
+    for name in ("uid_map", "gid_map"):  # user_namespaces(7): once, from outside
+        Path(f"/proc/{process.pid}/{name}").write_text("0 0 65536\n")
+    out, _ = process.communicate("mapped\n")
+    assert process.returncode == 0
+    assert json.loads(out) == dict(bench.configured().result.outputs)
 
 
 def test_every_packaged_file_is_as_in_the_debian_root(bench: Bench) -> None:
