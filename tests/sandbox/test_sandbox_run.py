@@ -364,10 +364,12 @@ def test_no_space_within_an_image_is_the_tools_own_failure(sandbox: Sandbox, tmp
 @pytest.mark.parametrize("after", ["exit 0", "exit 5", "sleep 86396"])
 def test_a_fatal_word_ends_what_goes_on_after_it(sandbox: Sandbox, after: str) -> None:
     with pytest.raises(ToolError, match=r"sh failed$") as caught:
-        sandbox.run(["sh", "-c", f"printf '<E>' >&2; echo ' broken; because' >&2; {after}"], timeout=60, fatal="<E> ")
+        sandbox.run(
+            ["sh", "-c", f"printf '<E>' >&2; echo ' broken; because' >&2; {after}"], timeout=60, fatal=("<E> ",)
+        )
     assert caught.value.details == "<E> broken; because"
     assert processes_with("86396") == []
-    assert sandbox.run(["sh", "-c", "echo '<E> said to the others'"], timeout=60, fatal="<E> ").returncode == 0
+    assert sandbox.run(["sh", "-c", "echo '<E> said to the others'"], timeout=60, fatal=("<E> ",)).returncode == 0
 
 
 def test_a_spawned_program_talks_and_is_gone_after_kill(sandbox: Sandbox) -> None:

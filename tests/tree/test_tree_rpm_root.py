@@ -182,7 +182,7 @@ def test_scriptlets_have_done_their_work(bench: Bench) -> None:
         dependencies = next(root.glob("usr/lib/modules/*/modules.dep")).read_text()
         assert "dm-verity.ko.xz: kernel/" in dependencies
         assert (root / "tmp").stat().st_mode & 0o7777 == 0o1777
-        assert (root / "proc").stat().st_mode & 0o7777 == 0o555
+        assert (root / "proc").stat().st_mode & 0o7777 == 0o755  # as base-files says, though rpm found it mounted over
         assert not any(
             (root / name).iterdir() for name in ("dev", "proc", "run", "sys", "tmp") if [*(root / name).iterdir()]
         )
@@ -214,7 +214,7 @@ def test_the_targets_own_rpm_reads_its_database_where_nothing_can_be_written(ben
         assert rows.keys() == {one.name for one in bench.packages(MANAGED)}
         times = {int(text) for text in rows.values()}
         assert bench.lock.epoch <= min(times)
-        assert max(times) <= bench.lock.epoch + 60
+        assert max(times) <= bench.lock.epoch + 2 * len(rows)  # rpm counts steps for seconds
         assert [path.name for path in place.iterdir()] == ["rpmdb.sqlite"]
         verified = Sandbox(None).run(
             ["/usr/bin/rpm", "--verify", "--all", "--nomtime"], root=root, timeout=120, check=False

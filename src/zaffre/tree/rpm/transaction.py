@@ -26,7 +26,9 @@ _PACKAGES = "/run/packages"
 _KEYS = "/run/keys"
 _SECONDS = 3600.0
 _PROVIDES = "zaffre-provides"
-_FAILED = re.compile(r"(?P<scriptlet>%\S+)\((?P<package>\S+)\) scriptlet failed")
+_FATAL = (" scriptlet failed, ", "lua script failed: ")
+"""What rpm says of a scriptlet, the second of one in its own Lua. It goes on after most, and then ends well."""
+_FAILED = re.compile(r"(?P<scriptlet>%\w+)\((?P<package>\S+)\)(?: scriptlet failed|\"\]:\d+: )")
 _REFUSED = re.compile(rf"{_PACKAGES}/(?P<package>\S+): .*NOT OK")
 _DEBIAN_RELATION = re.compile(r"(?P<name>\S+)\s*(?:\(\s*(?P<operator><<|<=|=|>=|>>)\s*(?P<version>\S+)\s*\))?")
 
@@ -120,7 +122,7 @@ class _Rpm:
                 mounts=[Mount(self.root, TARGET, writable=True), *mounts],
                 env={**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(self.epoch)},
                 timeout=_SECONDS,
-                fatal=" scriptlet failed, ",  # rpm goes on after most
+                fatal=_FATAL,
                 chroot=TARGET,
             )
         except ToolError as error:
