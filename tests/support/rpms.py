@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 import createrepo_c
-from pysequoia import ArmorKind, SignatureMode, Tsk, armor, sign
+from pysequoia import ArmorKind, Sig, SignatureMode, Tsk, armor, sign
 from pysequoia.packet import PacketPile
 
 from support.repository import NOW, PACKERS, Archive
@@ -158,8 +158,7 @@ def signed(data: bytes, key: Tsk, *, header: bytes | None = None) -> bytes:
 
 
 def _is_rsa(packet: bytes) -> bool:
-    (parsed,) = PacketPile.from_bytes(packet)
-    return "RSA" in str(parsed.key_algorithm if hasattr(parsed, "key_algorithm") else parsed)
+    return "RSA" in str(Sig.from_bytes(packet).key_algorithm)
 
 
 def signature_header(entries: Sequence[tuple[int, int, bytes]]) -> bytes:

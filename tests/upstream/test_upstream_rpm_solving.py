@@ -129,6 +129,17 @@ def test_the_second_reading_is_libsolvs_own_form(rpm_place: RpmShop) -> None:
     ]
 
 
+def test_what_rots_in_the_store_is_read_anew(rpm_place: RpmShop) -> None:
+    first = rpm_place.solve("app")
+    blobs = [path for path in (rpm_place.root / "store/blobs").rglob("*") if path.is_file()]
+    assert len(blobs) == 3  # repomd.xml, primary.xml.gz and libsolv's form of it
+    for path in blobs:
+        path.chmod(0o644)
+        data = path.read_bytes()
+        path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    assert rpm_place.solve("app") == first
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [

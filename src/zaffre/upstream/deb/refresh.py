@@ -13,7 +13,7 @@ from zaffre.definition import DebUpstream, Suite
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
-from zaffre.store import CorruptBlobError, Store
+from zaffre.store import Store
 from zaffre.upstream.deb.index import MAX_INDEX_BYTES, Index, Indexes
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, verify_release
 from zaffre.upstream.decompress import decompress
@@ -21,7 +21,7 @@ from zaffre.upstream.download import Downloader, Limits
 from zaffre.upstream.genuine import first_genuine
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.mirrors import Mirrors, Source
-from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.obtain import UnobtainableError, known_blob, obtain, urls_at
 
 # In order of preference: what is smallest to fetch.
 _SUFFIXES = (".xz", ".zst", ".gz", "")
@@ -170,7 +170,7 @@ def _index(
     where = f"{wanted.sources[0].shown} dists/{wanted.suite.suite}/{wanted.path}{suffix}"
     if plain is not None and plain.size > MAX_INDEX_BYTES:
         raise IntegrityError(f"the index is announced with {plain.size} bytes, too many to be one", where=where)
-    if plain is not None and (known := _known(plain.sha256, store)) is not None:
+    if plain is not None and (known := known_blob(plain.sha256, store)) is not None:
         advance(fact.size)
         return plain.sha256, known
     directory, _, name = f"dists/{wanted.suite.suite}/{wanted.path}{suffix}".rpartition("/")
@@ -204,14 +204,6 @@ def _index(
             )
         store.add_file(target, expected=digest, move=True)
     return digest, store.path(digest)
-
-
-def _known(digest: Sha256, store: Store) -> Path | None:
-    """The index in the store, hashed again: what apt is shown must be what is signed. A rotten one is put aside."""
-    try:
-        return store.verified(digest) if store.has(digest) else None
-    except CorruptBlobError:
-        return None
 
 
 def _unobtainable(error: UnobtainableError, wanted: _Wanted, where: str) -> WorldError:

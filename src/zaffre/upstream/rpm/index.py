@@ -14,7 +14,7 @@ from zaffre.store import Store
 from zaffre.upstream.download import Downloader, Limits
 from zaffre.upstream.lock import LockedSuite
 from zaffre.upstream.mirrors import Source
-from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.obtain import UnobtainableError, known_blob, obtain, urls_at
 from zaffre.upstream.rpm.repomd import MetadataFile, Repomd
 
 PRIMARY = "primary"
@@ -50,7 +50,7 @@ class RpmIndexes:
 
     @property
     def suites(self) -> tuple[LockedSuite, ...]:
-        return tuple(index.suite for index in self.indexes)
+        return tuple({index.suite.key: index.suite for index in self.indexes}.values())
 
     def of(self, architecture: str) -> tuple[RpmIndex, ...]:
         """Raises DefinitionError when the architecture was not among those that were read."""
@@ -74,8 +74,9 @@ class Metadata:
     def packed(self, wanted: Sequence[tuple[RpmIndex, str]], title: str) -> list[Path]:
         """The files of those kinds as they were published, in order. Raises WorldError, IntegrityError."""
         files = [(index, index.file(kind)) for index, kind in wanted]
-        if all(self.store.has(file.sha256) for _, file in files):
-            return [self.store.path(file.sha256) for _, file in files]
+        found = [known_blob(file.sha256, self.store) for _, file in files]
+        if None not in found:
+            return [path for path in found if path is not None]
         total = sum(file.size for _, file in files)
         with (
             Downloader(self.limits) as downloader,

@@ -16,6 +16,7 @@ import solv
 from zaffre.digest import source_digest
 from zaffre.errors import IntegrityError
 from zaffre.store import Action, ActionResult, Store
+from zaffre.upstream.obtain import known_blob
 from zaffre.upstream.rpm.index import FILELISTS, PRIMARY, Metadata, RpmIndex
 from zaffre.upstream.rpm.repomd import MetadataFile
 from zaffre.upstream.rpm.unpack import unpack
@@ -51,7 +52,9 @@ def solv_file(index: RpmIndex, metadata: Metadata, *, file_lists: bool = False) 
         facts = {"packages": repository.nsolvables}
         return ActionResult({_OUTPUT: store.add_file(target, move=True)}, facts)
 
-    return store.path(store.perform(_action(index, kinds), produce).result.outputs[_OUTPUT])
+    action = _action(index, kinds)
+    kept = known_blob(store.perform(action, produce).result.outputs[_OUTPUT], store)
+    return kept or store.path(store.perform(action, produce).result.outputs[_OUTPUT])
 
 
 def _action(index: RpmIndex, kinds: tuple[str, ...]) -> Action:

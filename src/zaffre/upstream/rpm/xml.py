@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?xml\s([^?<>]{0,200})\?>|[A-Za-z!_?])")
+_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?xml\s([^?<>]{0,200})\?>|[A-Za-z_!])")
 _ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 _DEEPEST = 64
@@ -115,9 +115,9 @@ def _refuse(head: bytes, content: bytes | mmap.mmap) -> None:
     match = _HEAD.match(head)
     if match is None:
         raise ValueError(f"it is not XML, it begins with {head[:40]!r}")
-    declared = _ENCODING.search(match[1] or b"")
-    if declared is not None and declared[1].lower() not in {b"utf-8", b"us-ascii", b"ascii"}:
-        raise HostileXmlError(f"it is not in UTF-8 but in {declared[1].decode()}")
+    for declared in _ENCODING.findall(match[1] or b""):
+        if declared.lower() not in {b"utf-8", b"us-ascii", b"ascii"}:
+            raise HostileXmlError(f"it is not in UTF-8 but in {declared.decode()}")
     for declaration in _DECLARATIONS:
         if content.find(declaration) >= 0:
             raise HostileXmlError("it declares a document type, in which entities could be")
