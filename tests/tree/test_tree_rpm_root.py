@@ -217,7 +217,7 @@ def test_the_targets_own_rpm_reads_its_database_where_nothing_can_be_written(ben
         assert max(times) <= bench.lock.epoch + 2 * len(rows)  # rpm counts steps for seconds
         assert [path.name for path in place.iterdir()] == ["rpmdb.sqlite"]
         verified = Sandbox(None).run(
-            ["/usr/bin/rpm", "--verify", "--all", "--nomtime"], root=root, timeout=120, check=False
+            ["/usr/bin/rpm", "--verify", "--all", "--nomtime", "--nodeps"], root=root, timeout=120, check=False
         )
         words = [line for line in verified.stdout.decode().splitlines() if " c " not in line]
         assert [line for line in words if not line.startswith(".M") and "/etc/machine-id" not in line] == []
