@@ -31,11 +31,13 @@ from zaffre.sandbox.namespace import current_privilege
 from zaffre.store import ActionKey, Store
 from zaffre.trust import Role
 from zaffre.upstream import LockedPackage
-from zaffre.upstream.deb import DroppedError, Indexes, SetRequest, Solver, refresh
+from zaffre.upstream.deb import Indexes, Solver, refresh
+from zaffre.upstream.fetch import DroppedError
+from zaffre.upstream.solving import SetRequest
 
 IMAGE = "container-host"
 PROFILE = "dev"
-EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "mkosi", "mmdebstrap")
+EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "libsolv-tools", "mkosi", "mmdebstrap")
 """What the peers need besides our own tools; apt-utils makes the index of the local archive."""
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ import pytest
 
 from zaffre.cli.failure import describe
 from zaffre.errors import DefinitionError, ToolError, ZaffreError
-from zaffre.upstream.deb.fetch import DroppedError
+from zaffre.upstream.fetch import DroppedError
 
 ERRORS = [
     DefinitionError("there is no such key", where="images/a.toml", resolution="mend it"),

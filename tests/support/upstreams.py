@@ -7,9 +7,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.errors import ZaffreError
-from zaffre.upstream.deb import Indexes, Limits, Mirrors, find_mirrors
+from zaffre.upstream.deb import Indexes
+from zaffre.upstream.download import Limits
+from zaffre.upstream.mirrors import Mirrors, find_mirrors
 
 QUICK = Limits(connect=1.0, silence=0.5, window=0.3, least_bytes_per_second=4096, attempts=3, backoff=0.01)
 
@@ -21,10 +23,10 @@ def said(error: ZaffreError) -> str:
     return text
 
 
-def make_upstream(folder: Path, certificates: bytes, **suite: object) -> Upstream:
+def make_upstream(folder: Path, certificates: bytes, **suite: object) -> DebUpstream:
     path = folder / "keyring.asc"
     path.write_bytes(certificates)
-    return Upstream.model_validate(
+    return DebUpstream.model_validate(
         {
             "name": "test",
             "family": "deb",

@@ -12,7 +12,9 @@ import pytest
 
 from zaffre.definition import load_distribution
 from zaffre.store import Store
-from zaffre.upstream.deb import Limits, Mirrors, bootstrap_resolve, find_mirrors, refresh
+from zaffre.upstream.deb import bootstrap_resolve, refresh
+from zaffre.upstream.download import Limits
+from zaffre.upstream.mirrors import Mirrors, find_mirrors
 from zaffre.upstream.requests import archives_of
 
 ROOT = Path(__file__).parents[2] / "distro"

@@ -19,7 +19,8 @@ from support.repository import Archive, Fault, Mirror
 from support.upstreams import QUICK, Refresh, mirrors, said
 from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.store import Store
-from zaffre.upstream.deb import DroppedError, bootstrap_resolve, fetch, missing
+from zaffre.upstream.deb import bootstrap_resolve
+from zaffre.upstream.fetch import DroppedError, fetch, missing
 from zaffre.upstream.lock import LockedPackage
 
 
@@ -251,7 +252,7 @@ from pathlib import Path
 from support.upstreams import mirrors
 from zaffre.store import Store
 from zaffre.upstream import LockedPackage
-from zaffre.upstream.deb import fetch
+from zaffre.upstream.fetch import fetch
 package = LockedPackage.model_validate_json(sys.argv[1])
 fetch([package], mirrors(sys.argv[2].split()[0]), Store(Path(sys.argv[2].split()[1])))
 """

@@ -22,7 +22,7 @@ from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.upstream import Lock, LockedSet, User, Users, load_lock, save_lock
-from zaffre.upstream.deb import missing
+from zaffre.upstream.fetch import missing
 from zaffre.upstream.locking import Locking, World, lock_distribution
 from zaffre.upstream.requests import check_lock
 

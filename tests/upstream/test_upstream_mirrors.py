@@ -10,7 +10,7 @@ import pytest
 
 from support.upstreams import said
 from zaffre.errors import DefinitionError, WorldError
-from zaffre.upstream.deb import Mirrors, find_mirrors, shown_url
+from zaffre.upstream.mirrors import Mirrors, find_mirrors, shown_url
 
 ARCHIVES = {"debian": "debian", "debian-security": "debian-security"}
 

@@ -12,7 +12,7 @@ from pysequoia import Tsk
 from support.repository import NOW, Archive, keyring, revoked, sign_clear, signing_key
 from support.upstreams import Refresh, make_upstream, said
 from zaffre.errors import DefinitionError, ExitCode, IntegrityError
-from zaffre.upstream.deb import Keyring
+from zaffre.upstream.keyring import Keyring
 
 LATER = NOW + timedelta(minutes=1)
 

@@ -17,8 +17,9 @@ from support.upstreams import Refresh, said
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
-from zaffre.upstream.deb import Indexes, SetRequest, Solution, Solver, resolve
+from zaffre.upstream.deb import Indexes, Solver, resolve
 from zaffre.upstream.deb.aptwords import plain_reason
+from zaffre.upstream.solving import SetRequest, Solution
 
 pytestmark = [
     pytest.mark.tools,

@@ -68,7 +68,7 @@ def lock(
 def _dropped(work: Workspace) -> list[str]:
     """Names of the locked packages that no source has any more; all other files are in the store then."""
     from zaffre.cli.making import Making
-    from zaffre.upstream.deb.fetch import DroppedError
+    from zaffre.upstream.fetch import DroppedError
 
     making = Making(work)
     names: list[str] = []

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
     from zaffre.upstream import Lock, LockedPackage, LockedSet, Users
-    from zaffre.upstream.deb.mirrors import Mirrors
+    from zaffre.upstream.mirrors import Mirrors
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
 _TOOLS_EPOCH = 0
@@ -35,14 +35,15 @@ class Making:
     def mirrors(self) -> Mirrors:
         from platformdirs import user_config_path
 
-        from zaffre.upstream.deb.mirrors import find_mirrors
-        from zaffre.upstream.requests import archives_of
+        from zaffre.upstream.mirrors import find_mirrors
+        from zaffre.upstream.requests import archives_of, published_of
 
         return find_mirrors(
             archives_of(self.work.distribution),
             explicit=self.work.mirrors,
             environ=os.environ,
             config_home=user_config_path(),
+            published=published_of(self.work.distribution),
         )
 
     @cached_property
@@ -75,11 +76,14 @@ class Making:
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there."""
-        from zaffre.upstream.deb.fetch import fetch, missing
+        from zaffre.upstream.acceptance import Acceptance
+        from zaffre.upstream.fetch import fetch, missing
 
-        wanted = missing(packages, self.work.store)
+        store, created = self.work.store, self.lock.created
+        acceptance = Acceptance(self.work.distribution, store, now=created)
+        wanted = missing(packages, store, acceptance)
         if wanted:
-            fetch(wanted, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+            fetch(wanted, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
 
     @cached_property
     def sandbox(self) -> Sandbox:
@@ -115,6 +119,7 @@ class Making:
         with located(self.work.distribution, image.name):
             performed = configured_root(
                 locked.packages,
+                upstream=self.work.distribution.upstreams[locked.upstream],
                 provides=image.provides,
                 users=locked.users,
                 setuid=setuid_policy(image),

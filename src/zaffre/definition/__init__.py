@@ -10,13 +10,11 @@ from zaffre.definition.digests import digest, packages_digest, request_digest, t
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
-    Archive,
     Defaults,
     Distribution,
     Identity,
     PackageList,
-    Suite,
-    Upstream,
+    Tools,
 )
 from zaffre.definition.explain import Explained, explain
 from zaffre.definition.image import (
@@ -41,7 +39,17 @@ from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
-from zaffre.definition.values import Architecture, Family, KeyPath, Kind, Size, dotted, format_size
+from zaffre.definition.upstream import (
+    Archive,
+    DebUpstream,
+    PublishedArchive,
+    Repository,
+    RpmUpstream,
+    Suite,
+    Upstream,
+    rpm_architecture,
+)
+from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verification, dotted, format_size
 
 __all__ = [
     "DISTRIBUTION_FILE",
@@ -49,13 +57,13 @@ __all__ = [
     "Architecture",
     "Archive",
     "Compression",
+    "DebUpstream",
     "Defaults",
     "Disk",
     "Distribution",
     "Etc",
     "Explained",
     "Extract",
-    "Family",
     "Files",
     "Fragment",
     "Identity",
@@ -68,13 +76,18 @@ __all__ = [
     "Origin",
     "PackageList",
     "Prune",
+    "PublishedArchive",
+    "Repository",
+    "RpmUpstream",
     "Setuid",
     "Size",
     "Suite",
     "Tmpfiles",
+    "Tools",
     "Units",
     "Upstream",
     "User",
+    "Verification",
     "digest",
     "dotted",
     "explain",
@@ -87,5 +100,6 @@ __all__ = [
     "place_of",
     "reference_root",
     "request_digest",
+    "rpm_architecture",
     "tree_digest",
 ]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signed package repositories: found, verified, solved, locked and fetched.
 
-The lock's own types are exported here, as every later step needs them; `upstream.deb` has what talks to
-Debian archives, and `upstream.locking` the making and checking of a lock. Both load an HTTP client and an
-OpenPGP library, which a build that finds everything in the store does without.
+The lock's own types are exported here, as every later step needs them; `upstream.locking` makes and checks a
+lock, `upstream.fetch` brings what is locked, and `upstream.family` is the door to what talks to one kind of
+repository. All three load an HTTP client or an OpenPGP library, which a build that finds everything in the
+store does without.
 """
 
 from zaffre.upstream.diff import Change, LockDiff, SetDiff, diff_locks

@@ -18,15 +18,13 @@ from zaffre.errors import DefinitionError
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
-from zaffre.upstream.deb.bootstrap import bootstrap_resolve
-from zaffre.upstream.deb.download import Limits
-from zaffre.upstream.deb.fetch import DroppedError, fetch
-from zaffre.upstream.deb.index import Indexes
-from zaffre.upstream.deb.mirrors import Mirrors
-from zaffre.upstream.deb.refresh import refresh
-from zaffre.upstream.deb.solve import Solver
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.diff import LockDiff, diff_locks
+from zaffre.upstream.download import Limits
+from zaffre.upstream.family import Repositories, family_of
+from zaffre.upstream.fetch import DroppedError, fetch
 from zaffre.upstream.lock import Lock, LockedPackage, LockedSet, LockedSuite, Users
+from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
 
 ToolsFor = Callable[[LockedSet], AbstractContextManager[Sandbox]]
@@ -73,6 +71,18 @@ class _Job:
     now: datetime
     images: Sequence[str] | None
 
+    def fetch(self, packages: Sequence[LockedPackage], created: datetime) -> None:
+        """Bring packages into the store, from where a lock made at `created` can be fetched."""
+        world = self.world
+        fetch(
+            packages,
+            world.mirrors.at(created),
+            world.store,
+            world.progress,
+            limits=world.limits,
+            acceptance=Acceptance(self.distribution, world.store, now=created),
+        )
+
 
 def lock_distribution(
     distribution: Distribution,
@@ -104,15 +114,15 @@ def lock_distribution(
     if not todo:
         lock = _assemble(job, [locked[one.key] for one in wanted], ())
         return Locking(lock, old, diff_locks(old, lock))
-    indexes = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo)])
+    repositories = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo)])
     solved = dict(locked)
     released: dict[tuple[str, str], tuple[str, ...]] = {}
     with ExitStack() as stack:
-        sandbox, tools = _solving_tools(job, wanted[0], indexes, stack)
+        sandbox, tools = _solving_tools(job, wanted[0], repositories, stack)
         if tools is not None:
             solved[tools.key] = tools
             todo.discard(tools.key)
-        solvers = {name: stack.enter_context(Solver(one, sandbox, world.store)) for name, one in indexes.items()}
+        solvers = {name: stack.enter_context(one.solver(sandbox, world.store)) for name, one in repositories.items()}
         for one in wanted:
             if one.key not in todo:
                 continue
@@ -138,7 +148,7 @@ def lock_distribution(
                 packages=packages,
             )
     sets = [solved[one.key] for one in wanted]
-    suites = tuple(suite for one in indexes.values() for suite in one.suites)
+    suites = tuple(suite for one in repositories.values() for suite in one.suites)
     lock = _assemble(job, sets, suites)
     lock = _with_users(job, lock, [one for one in wanted if one.kind == Kind.HOST], machine)
     return Locking(lock, old, diff_locks(old, lock), released)
@@ -197,8 +207,8 @@ def _additions(wanted: Wanted, packages: tuple[LockedPackage, ...], below: Locke
     return tuple(sorted((*new, *(base[name] for name in wanted.named if name in base)), key=lambda one: one.key))
 
 
-def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Indexes]:
-    """Verified indexes of each upstream that is needed, for the architectures that are needed."""
+def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Repositories]:
+    """Verified repositories of each upstream that is needed, for the architectures that are needed."""
     upstreams: dict[str, Upstream] = {}
     machines: dict[str, set[str]] = {}
     for one in todo:
@@ -206,8 +216,7 @@ def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Indexes]:
         machines.setdefault(one.upstream.name, set()).add(one.request.architecture)
     seen = {one.key: one.date for one in job.old.suites} if job.old else {}
     return {
-        name: refresh(
-            upstream,
+        name: family_of(upstream).refresh(
             job.world.mirrors,
             job.world.store,
             architectures=sorted(machines[name]),
@@ -221,31 +230,31 @@ def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Indexes]:
 
 
 def _solving_tools(
-    job: _Job, wanted: Wanted, indexes: Mapping[str, Indexes], stack: ExitStack
+    job: _Job, wanted: Wanted, repositories: Mapping[str, Repositories], stack: ExitStack
 ) -> tuple[Sandbox, LockedSet | None]:
-    """A sandbox with apt; and the tools set, if it had to be solved on the way.
+    """A sandbox with a solver; and the tools set, if it had to be solved on the way.
 
-    The locked tools' apt is used when there is one. Only without it, or when its files are gone, does the
-    bootstrap resolver give an apt, which solves the tools set, whose apt then solves all else.
+    The locked tools' solver is used when there is one. Only without it, or when its files are gone, does the
+    bootstrap resolver give a solver, which solves the tools set, whose solver then solves all else.
     """
     old, world = job.old, job.world
     before = old.find(*wanted.key) if old else None
     if old is not None and before is not None:
         try:
-            return stack.enter_context(_fetched(before, world, old.created)), None
+            return stack.enter_context(_fetched(before, job, old.created)), None
         except DroppedError as error:
             world.progress.note(f"the locked tools cannot be fetched any more, so new ones are locked: {error}")
-    mine = indexes[wanted.upstream.name]
+    mine = repositories[wanted.upstream.name]
     architecture = wanted.request.architecture
     seed = LockedSet(
         name="seed",
         architecture=architecture,
         upstream=wanted.upstream.name,
         request=EMPTY,
-        packages=bootstrap_resolve(job.distribution.seed.packages, mine, architecture),
+        packages=mine.bootstrap(job.distribution.seed.packages, architecture),
     )
-    with _fetched(seed, world, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
-        with Solver(mine, sandbox, world.store) as solver:
+    with _fetched(seed, job, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
+        with mine.solver(sandbox, world.store) as solver:
             packages = solver.solve(wanted.request).packages
         remark(f"{len(packages)} packages")
     tools = LockedSet(
@@ -255,13 +264,13 @@ def _solving_tools(
         request=wanted.digest,
         packages=packages,
     )
-    return stack.enter_context(_fetched(tools, world, job.now)), tools
+    return stack.enter_context(_fetched(tools, job, job.now)), tools
 
 
 @contextmanager
-def _fetched(one: LockedSet, world: World, created: datetime) -> Iterator[Sandbox]:
-    fetch(one.packages, world.mirrors.at(created), world.store, world.progress, limits=world.limits)
-    with world.tools(one) as sandbox:
+def _fetched(one: LockedSet, job: _Job, created: datetime) -> Iterator[Sandbox]:
+    job.fetch(one.packages, created)
+    with job.world.tools(one) as sandbox:
         yield sandbox
 
 
@@ -323,9 +332,9 @@ def _with_users(job: _Job, lock: Lock, hosts: Sequence[Wanted], machine: str) ->
             todo.append(one)
     if not todo:
         return lock
-    with _fetched(lock.set(TOOLS, machine), world, lock.created) as sandbox:
+    with _fetched(lock.set(TOOLS, machine), job, lock.created) as sandbox:
         for one in todo:
-            fetch(one.packages, world.mirrors.at(lock.created), world.store, world.progress, limits=world.limits)
+            job.fetch(one.packages, lock.created)
             with world.progress.step(f"users and groups of {one.name}") as remark:
                 learned[one.key] = world.learn_users(one, sandbox, lock.epoch)
                 remark(f"{len(learned[one.key].users)} users, {len(learned[one.key].groups)} groups")

@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import IntegrityError
 from zaffre.upstream.deb.control import parse_stanza
-from zaffre.upstream.deb.keyring import Keyring
+from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.lock import LockedSuite
 
 MAX_RELEASE_BYTES = 16 * 1024 * 1024

@@ -9,10 +9,9 @@ host. The simulated installation is the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +24,7 @@ from zaffre.upstream.deb.aptwords import plain_reason
 from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.deb.index import Index, Indexes, Universe
 from zaffre.upstream.lock import LockedPackage, LockedSuite
+from zaffre.upstream.solving import SetRequest, Solution, near_names, with_fewest_released
 
 _HERE = "/tmp/solve"  # noqa: S108 - inside the sandbox, whose /tmp is its own
 _PROVIDER = "zaffre-provides"
@@ -35,7 +35,6 @@ _INSTALL = re.compile(
 # Sums of other files, and what was judged when the Release was verified.
 _NOT_HERE = {"MD5Sum", "SHA1", "SHA256", "SHA512", "Acquire-By-Hash", "Valid-Until", "Signed-By"}
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_MOST_TRIALS = 6
 _CONFIGURATION = """\
 Dir::State "{here}/state";
 Dir::State::status "{here}/status";
@@ -56,25 +55,6 @@ Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
 Acquire::Check-Date "false";
 """
-
-
-@dataclass(frozen=True)
-class SetRequest:
-    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". Essential packages always come too."""
-
-    name: str
-    packages: tuple[str, ...]
-    architecture: str
-    provides: tuple[str, ...] = ()
-    recommends: bool = False
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The packages, sorted by name. `released`: packages that could not be kept at the version asked for."""
-
-    packages: tuple[LockedPackage, ...]
-    released: tuple[str, ...] = ()
 
 
 class Solver:
@@ -114,29 +94,15 @@ class Solver:
             for name, version in wanted.items()
             if any(one.version == version for one in universe.candidates(name))
         }
-        packages = _with_fewest_released(lambda kept: workshop.install(request, kept), pins)
+        packages = with_fewest_released(lambda kept: workshop.install(request, kept), pins, _blamed)
         got = {package.name: package.version for package in packages}
         released = tuple(sorted(name for name, version in wanted.items() if got.get(name, version) != version))
         return Solution(packages, released)
 
 
-def _with_fewest_released(
-    install: Callable[[Mapping[str, str]], tuple[LockedPackage, ...]], pins: Mapping[str, str]
-) -> tuple[LockedPackage, ...]:
-    """Install with all pins; while they make it impossible, without those that apt complains of; at last with none."""
-    kept = dict(pins)
-    for _ in range(_MOST_TRIALS):
-        try:
-            return install(kept)
-        except DefinitionError as error:
-            if not kept:
-                raise
-            blamed = kept.keys() & set(_WORD.findall(error.details or ""))
-            if not blamed:
-                break
-            for name in blamed:
-                del kept[name]
-    return install({})
+def _blamed(error: DefinitionError) -> list[str]:
+    """What may be names of packages in apt's words."""
+    return _WORD.findall(error.details or "")
 
 
 def resolve(
@@ -299,7 +265,7 @@ def _check_names(request: SetRequest, universe: Universe) -> None:
             lines.append(f"'{name}' is a virtual package, provided by {', '.join(sorted(providers)[:8])}")
             suggestions.append("name one of the packages that provide it")
             continue
-        near = near_names(name, universe)
+        near = near_names(name, universe.names)
         lines.append(f"'{name}' is in no suite of the upstream for {request.architecture}")
         if near:
             suggestions.append(f"did you mean {' or '.join(repr(one) for one in near)}?")
@@ -310,10 +276,3 @@ def _check_names(request: SetRequest, universe: Universe) -> None:
             details="\n".join(lines) if len(lines) > 1 else None,
             resolution="; ".join(dict.fromkeys(suggestions)) or "mend the name, or name the suite that has it",
         )
-
-
-def near_names(name: str, universe: Universe) -> list[str]:
-    """Up to three names of packages that look like `name`."""
-    longer = sorted((one for one in universe.names if one.startswith(name)), key=len)[:1]
-    close = get_close_matches(name, [one for one in universe.names if abs(len(one) - len(name)) <= 3], n=3, cutoff=0.75)
-    return list(dict.fromkeys([*close, *longer]))[:3]
