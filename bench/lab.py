@@ -31,7 +31,9 @@ from zaffre.sandbox.namespace import current_privilege
 from zaffre.store import ActionKey, Store
 from zaffre.trust import Role
 from zaffre.upstream import LockedPackage
-from zaffre.upstream.deb import Indexes, Solver, refresh
+from zaffre.upstream.deb.index import Indexes
+from zaffre.upstream.deb.refresh import refresh
+from zaffre.upstream.deb.solve import Solver
 from zaffre.upstream.fetch import DroppedError
 from zaffre.upstream.solving import SetRequest
 

@@ -34,7 +34,7 @@ from stock import make_stock_disk, stock_requests
 from zaffre.cli.failure import describe, show
 from zaffre.errors import ExitCode, ZaffreError
 from zaffre.sandbox import become_root_in_namespace
-from zaffre.upstream.deb import Indexes
+from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
 

@@ -6,34 +6,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from zaffre.cli import main
+from support.shell import Shell
 from zaffre.cli.output import amount, count, table
 from zaffre.cli.store import parse_size
 from zaffre.definition import reference_root
 from zaffre.errors import DefinitionError, ExitCode
 from zaffre.store import Store
-
-
-class Shell:
-    """Runs commands in this process; `json` gives what `--json` printed, and sees that it was nothing else."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: object) -> int:
-        self._capsys.readouterr()
-        code = main([str(argument) for argument in arguments])
-        self.out, self.err = self._capsys.readouterr()
-        return code
-
-    def json(self, *arguments: object, code: int = 0) -> Any:
-        assert self(*arguments, "--json") == code, self.err
-        return json.loads(self.out)
 
 
 @pytest.fixture

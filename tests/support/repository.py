@@ -107,6 +107,45 @@ class Deb:
         return f"pool/main/{self.name[0]}/{self.name}/{self.name}_{version}_{self.architecture}.deb"
 
 
+@dataclass(frozen=True)
+class DebSource:
+    """A source package: its .dsc and its other files by name. `binaries` are what it says that it gives."""
+
+    name: str
+    version: str
+    files: Mapping[str, bytes]
+    binaries: Sequence[str] = ()
+
+    @property
+    def folder(self) -> str:
+        return f"pool/main/{self.name[0]}/{self.name}"
+
+    def stanza(self) -> str:
+        sums = "".join(f"\n {hashlib.sha256(data).hexdigest()} {len(data)} {name}" for name, data in self.files.items())
+        return (
+            f"Package: {self.name}\nBinary: {', '.join(self.binaries or [self.name])}\nVersion: {self.version}\n"
+            f"Directory: {self.folder}\nChecksums-Sha256:{sums}\n"
+        )
+
+
+def native_source(name: str, version: str, files: Mapping[str, str], *, binaries: Sequence[str] = ()) -> DebSource:
+    """A source of format 3.0 (native), as dpkg-source makes it; names that end in debian/rules can be run."""
+    entries = (
+        (f"{name}-{version}/{path}", text, 0o755 if path == "debian/rules" else 0o644) for path, text in files.items()
+    )
+    archive, data = f"{name}_{version}.tar.xz", _xz(_tar(entries))
+    sums = {
+        field: f"\n {hashlib.new(method, data).hexdigest()} {len(data)} {archive}"
+        for field, method in (("Checksums-Sha1", "sha1"), ("Checksums-Sha256", "sha256"), ("Files", "md5"))
+    }
+    dsc = (
+        f"Format: 3.0 (native)\nSource: {name}\nBinary: {', '.join(binaries or [name])}\nArchitecture: any\n"
+        f"Version: {version}\nMaintainer: Test Archive <archive@test.example>\n"
+        + "".join(f"{field}:{text}\n" for field, text in sums.items())
+    )
+    return DebSource(name, version, {f"{name}_{version}.dsc": dsc.encode(), archive: data}, binaries)
+
+
 def _tar(entries: Iterable[tuple[str, str | bytes, int]]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
@@ -148,6 +187,7 @@ class Archive:
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self._stanzas: dict[str, list[tuple[Deb, str]]] = {}
+        self._sources: dict[str, list[DebSource]] = {}
 
     def add(self, deb: Deb, *, suite: str = "stable") -> bytes:
         """Put a package into the pool and into a suite (which must be published again); its bytes."""
@@ -162,6 +202,12 @@ class Archive:
         stanza = "".join(f"{key}: {value}\n" for key, value in facts.items())
         self._stanzas.setdefault(suite, []).append((deb, stanza))
         return data
+
+    def add_source(self, source: DebSource, *, suite: str = "stable") -> None:
+        """Put a source package into the pool and into a suite, which then has an index of sources."""
+        for name, data in source.files.items():
+            self.files[f"{source.folder}/{name}"] = data
+        self._sources.setdefault(suite, []).append(source)
 
     def remove(self, name: str, *, suite: str = "stable") -> None:
         """Take a package out of a suite and, as archives do, out of the pool."""
@@ -184,16 +230,22 @@ class Archive:
     ) -> None:
         """Write the suite's indexes and its InRelease, signed by `keys` (with none: unsigned)."""
         lines: list[str] = []
-        for architecture in architectures:
-            mine = [stanza for deb, stanza in self._stanzas.get(suite, []) if deb.architecture in {architecture, "all"}]
-            plain = "\n".join(mine).encode()
-            name = f"main/binary-{architecture}/Packages"
+        indexes = {
+            f"main/binary-{architecture}/Packages": [
+                stanza for deb, stanza in self._stanzas.get(suite, []) if deb.architecture in {architecture, "all"}
+            ]
+            for architecture in architectures
+        }
+        if suite in self._sources:
+            indexes["main/source/Sources"] = [source.stanza() for source in self._sources[suite]]
+        for name, stanzas in indexes.items():
+            plain = "\n".join(stanzas).encode()
             lines.append(f" {hashlib.sha256(plain).hexdigest()} {len(plain)} {name}")
             for suffix in suffixes:
                 data = PACKERS[suffix](plain)
                 digest = hashlib.sha256(data).hexdigest()
-                folder = f"dists/{suite}/main/binary-{architecture}"
-                self.files[f"{folder}/Packages{suffix}"] = data
+                folder = f"dists/{suite}/{name.rpartition('/')[0]}"
+                self.files[f"dists/{suite}/{name}{suffix}"] = data
                 if by_hash:
                     self.files[f"{folder}/by-hash/SHA256/{digest}"] = data
                 if suffix:

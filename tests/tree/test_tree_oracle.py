@@ -25,6 +25,9 @@ from zaffre.tree import (
     customise,
     extract_root,
     inventory_of,
+    pack,
+    prune,
+    scan,
     scratch_for,
     setuid_policy,
     unexplained,
@@ -212,8 +215,12 @@ def test_the_image_is_what_its_definition_says(bench: Bench) -> None:
     with scratch_for(bench.store, "image", expected=1 << 30) as scratch:
         root, before = scratch / "root", scratch / "before"
         extract_root(archive, before)
+        lean, pruned = scratch / "lean", scratch / "pruned.tar"
+        prune(archive, lean, image, sandbox=bench.sandbox)
+        with pruned.open("wb") as out:
+            pack(lean, scan(lean), out, mtime=lambda _: EPOCH)
         customise(
-            archive,
+            pruned,
             root,
             image,
             distribution=distribution,

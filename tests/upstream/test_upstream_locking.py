@@ -23,8 +23,9 @@ from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.upstream import Lock, LockedSet, User, Users, load_lock, save_lock
 from zaffre.upstream.fetch import missing
-from zaffre.upstream.locking import Locking, World, lock_distribution
+from zaffre.upstream.locking import Locking, lock_distribution
 from zaffre.upstream.requests import check_lock
+from zaffre.upstream.world import World
 
 pytestmark = [
     pytest.mark.tools,
@@ -222,7 +223,7 @@ def test_update_of_what_is_not_locked(shop: Workshop) -> None:
     with pytest.raises(DefinitionError) as caught:
         shop.lock(lock, update=["libap"])
     text = said(caught.value)
-    assert "--update: the lock has no package and no source 'libap'" in text
+    assert "--update: the lock has no package, no source and no component 'libap'" in text
     assert "did you mean 'libapp'" in text
 
 

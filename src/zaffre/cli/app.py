@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from zaffre.cli import build, definition, doctor, inventory, keys, lock, machine, store, verify
+from zaffre.cli import (
+    build,
+    building,
+    component,
+    definition,
+    doctor,
+    drift,
+    inventory,
+    keys,
+    lock,
+    machine,
+    moving,
+    store,
+    verify,
+)
 from zaffre.cli.context import workspace
 
 DEFINE = "Say what it is"
@@ -99,8 +113,18 @@ def make_app() -> typer.Typer:
     app.command("init", rich_help_panel=DEFINE)(definition.init)
     app.command("show", rich_help_panel=DEFINE)(definition.show)
     app.command("schema", rich_help_panel=DEFINE)(definition.schema)
+    app.command("drift", rich_help_panel=DEFINE)(drift.drift)
     app.command("lock", rich_help_panel=BUILD)(lock.lock)
     app.command("build", rich_help_panel=BUILD)(build.build)
+    component_app = typer.Typer(help="Components: what is built instead of inherited.", no_args_is_help=True)
+    component_app.command("new")(component.new)
+    component_app.command("list")(component.list_components)
+    component_app.command("show")(component.show)
+    component_app.command("build")(building.build)
+    component_app.command("why")(component.why)
+    component_app.command("update")(moving.update)
+    component_app.command("log")(building.log)
+    app.add_typer(component_app, name="component", rich_help_panel=BUILD)
     app.command("run", rich_help_panel=BUILD)(machine.run)
     app.command("check", rich_help_panel=PROVE)(machine.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)

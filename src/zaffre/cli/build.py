@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.context import JsonOption, Workspace, workspace
 from zaffre.cli.output import amount, table
 from zaffre.errors import ExitCode
 
@@ -93,25 +93,40 @@ def _words(done: Build, *, why: bool) -> str:
 
 def reproduce(
     context: typer.Context,
-    image: ImageArgument,
+    image: Annotated[
+        str | None, typer.Argument(metavar="IMAGE", help="An image of the definition ('zaffre show').")
+    ] = None,
+    component: Annotated[
+        str | None, typer.Option("--component", metavar="NAME", help="Not an image but this component.")
+    ] = None,
     arch: ArchOption = None,
     profile: ProfileOption = "dev",
     json: JsonOption = False,
 ) -> None:
-    """Build an image twice from nothing, under other circumstances, and compare every artifact bit for bit.
+    """Build an image or a component twice from nothing, under other circumstances, and compare bit for bit.
 
     The second build has another clock, folder, umask, locale, time zone, host name and number of processors. Exit
     code 1 if anything differs; what differs is shown down to the file.
 
-    Example: zaffre reproduce container-host
+    Examples: zaffre reproduce container-host; zaffre reproduce --component crictl
     """
+    if (image is None) == (component is None):
+        raise typer.BadParameter("name an image, or a component with --component", param_hint="IMAGE")
+    require_profile(profile)
+    if component is not None:
+        from zaffre.cli.building import reproduce_component
+
+        reproduce_component(workspace(context), component, arch, as_json=json)
+    elif image is not None:
+        _reproduce_image(workspace(context), image, arch, profile, as_json=json)
+
+
+def _reproduce_image(work: Workspace, image: str, arch: str | None, profile: str, *, as_json: bool) -> None:
     from zaffre.cli.making import Making
     from zaffre.image import Order
     from zaffre.image.reproduce import Recipe
     from zaffre.image.reproduce import reproduce as build_twice
 
-    require_profile(profile)
-    work = workspace(context)
     making = Making(work)
     chosen = work.distribution.image(image)
     architecture = str(work.distribution.architecture(arch))
@@ -134,7 +149,7 @@ def reproduce(
             "differences": [asdict(one) for one in found.differences],
         },
         lambda: _comparison(image, found),
-        as_json=json,
+        as_json=as_json,
     )
     if not same:
         raise typer.Exit(ExitCode.FINDING)

@@ -35,6 +35,18 @@ def lock(
     arch: Annotated[
         list[str] | None, typer.Option("--arch", metavar="ARCH", help="Lock for this architecture too. Repeatable.")
     ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", metavar="NAME", help="Only this image, with its base; all else stays. Repeatable."),
+    ] = None,
+    component: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--component",
+            metavar="NAME",
+            help="Lock this component too, though it is the upstream's own. Repeatable.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -52,29 +64,42 @@ def lock(
         )
     if names and not update:
         raise typer.BadParameter("names of packages go with --update", param_hint="NAME")
-    if check and (dry_run or arch):
+    if check and (dry_run or arch or component or image):
         raise typer.BadParameter("--check writes nothing, and looks at all that is locked", param_hint="--check")
     if check:
         _check(work, as_json=json)
         return
     if dropped:
-        names, update = _dropped(work), True
+        names, update = _dropped(work, image), True
         if not names:
             work.emit({"changed": False, "dropped": []}, lambda: "every locked file is in the store", as_json=json)
             return
-    _lock(work, update=(names or []) if update else None, architectures=arch or [], dry_run=dry_run, as_json=json)
+    _lock(
+        work,
+        update=(names or []) if update else None,
+        architectures=arch or [],
+        images=image,
+        components=component or [],
+        dry_run=dry_run,
+        as_json=json,
+    )
 
 
-def _dropped(work: Workspace) -> list[str]:
-    """Names of the locked packages that no source has any more; all other files are in the store then."""
+def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
+    """Names of the packages of tools and images that no source has any more; all others are in the store then.
+
+    What components are built with is fetched when one is built, and what was built here no mirror ever had.
+    """
     from zaffre.cli.making import Making
+    from zaffre.upstream import COMPONENTS
     from zaffre.upstream.fetch import DroppedError
 
     making = Making(work)
     names: list[str] = []
-    for locked in making.lock.sets:
+    chosen = {"tools", *(images if images is not None else work.distribution.images)}
+    for locked in (one for one in making.lock.sets if one.name in chosen):
         try:
-            making.fetch(locked.packages)
+            making.fetch([one for one in locked.packages if one.archive != COMPONENTS])
         except DroppedError as error:
             names += error.names
     if names:
@@ -101,10 +126,20 @@ def _check(work: Workspace, *, as_json: bool) -> None:
         raise typer.Exit(ExitCode.FINDING)
 
 
-def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str], dry_run: bool, as_json: bool) -> None:
+def _lock(
+    work: Workspace,
+    *,
+    update: list[str] | None,
+    architectures: list[str],
+    images: list[str] | None,
+    components: list[str],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     from zaffre.cli.making import Making
     from zaffre.upstream import load_lock, save_lock
-    from zaffre.upstream.locking import World, lock_distribution
+    from zaffre.upstream.locking import lock_distribution
+    from zaffre.upstream.world import World
 
     making = Making(work)
     distribution = work.distribution
@@ -113,6 +148,7 @@ def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str]
         store=work.store,
         tools=making.tools_for,
         learn_users=making.learn_users,
+        engine=making.engine,
         progress=work.progress,
     )
     done = lock_distribution(
@@ -121,7 +157,9 @@ def _lock(work: Workspace, *, update: list[str] | None, architectures: list[str]
         world,
         now=work.now,
         architectures=[str(distribution.architecture(name)) for name in architectures],
+        images=images,
         update=update,
+        components=components,
     )
     if done.changed and not dry_run:
         save_lock(done.lock, distribution.lock_file)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ from zaffre.errors import FindingError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from zaffre.component.engine import Built, ComponentEngine
+    from zaffre.component.graph import Identity
     from zaffre.image import Build, Builder, Order, SigningKeys
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
-    from zaffre.upstream import Lock, LockedPackage, LockedSet, Users
+    from zaffre.upstream import Lock, LockedComponent, LockedPackage, LockedSet, Users
     from zaffre.upstream.mirrors import Mirrors
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
@@ -75,15 +77,53 @@ class Making:
         return self.lock.set("tools", self.tools_architecture)
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
-        """Bring locked packages into the store; reaches the network only for what is not there."""
+        """Bring locked packages into the store; reaches the network only for what is not there.
+
+        What was built here and is not there is built again, from the lock, and must come out as it is locked.
+        """
+        from zaffre.upstream import COMPONENTS
         from zaffre.upstream.acceptance import Acceptance
         from zaffre.upstream.fetch import fetch, missing
 
         store, created = self.work.store, self.lock.created
         acceptance = Acceptance(self.work.distribution, store, now=created)
         wanted = missing(packages, store, acceptance)
-        if wanted:
-            fetch(wanted, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
+        if ours := [one for one in wanted if one.archive == COMPONENTS]:
+            from zaffre.component.engine import locked_packages
+
+            for component in locked_packages(self.lock, ours).values():
+                self.component(component)
+        if theirs := [one for one in wanted if one.archive != COMPONENTS]:
+            fetch(theirs, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
+
+    @cached_property
+    def engine(self) -> ComponentEngine:
+        from zaffre.component.engine import ComponentEngine
+
+        return ComponentEngine(self.work.distribution, self.work.store, self.mirrors, self.work.progress)
+
+    def component(self, locked: LockedComponent, *, use_cache: bool = True) -> Built:
+        """Build a locked component, after the components that it is built with."""
+        installed = self.lock.find(locked.build_set, locked.architecture)
+        if installed is not None:
+            self.fetch(installed.packages)
+        return self.engine.built(locked, installed, self.sandbox, created=self.lock.created, use_cache=use_cache)
+
+    def components(
+        self, wanted: Sequence[LockedComponent], *, scheduler: str | None, use_cache: bool
+    ) -> Mapping[Identity, Built]:
+        """Build several locked components and all that they are built with, many at once."""
+        from zaffre.component.farm import Farm, build_all
+
+        farm = Farm(
+            distribution=self.work.distribution.root.resolve(),
+            store=self.work.store.root,
+            tools=self.sandbox.tools,
+            mirrors=self.mirrors,
+            created=self.lock.created,
+            use_cache=use_cache,
+        )
+        return build_all(farm, self.lock, wanted, scheduler=scheduler, progress=self.work.progress)
 
     @cached_property
     def sandbox(self) -> Sandbox:

@@ -63,7 +63,7 @@ def _meaning(value: Schema, definitions: Schema) -> str:
 
 
 def _type(value: Schema) -> str:
-    choices = [one for one in value.get("anyOf", ()) if one.get("type") != "null"]
+    choices = [one for one in (*value.get("anyOf", ()), *value.get("oneOf", ())) if one.get("type") != "null"]
     name = _named(value)
     if name:
         shown = f"[{name}](#table-{name.lower()})"
@@ -101,6 +101,6 @@ def _tables_of(table: Schema) -> Iterator[str]:
 def _references(value: Schema) -> Iterator[str]:
     if name := _named(value):
         yield name
-    for inner in (value.get("items"), _values_of(value), *value.get("anyOf", ())):
+    for inner in (value.get("items"), _values_of(value), *value.get("anyOf", ()), *value.get("oneOf", ())):
         if isinstance(inner, Mapping) and inner:
             yield from _references(inner)

@@ -6,7 +6,24 @@ Pure data: nothing here runs a program or reaches the network.
 
 from __future__ import annotations
 
-from zaffre.definition.digests import digest, packages_digest, request_digest, tree_digest
+from zaffre.definition.component import (
+    BuildSettings,
+    Component,
+    DebBinary,
+    DebSource,
+    FilesSource,
+    GoModule,
+    OwnPackage,
+    RpmSource,
+)
+from zaffre.definition.digests import (
+    component_digest,
+    component_inputs,
+    digest,
+    packages_digest,
+    request_digest,
+    tree_digest,
+)
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
@@ -37,6 +54,7 @@ from zaffre.definition.image import (
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
+from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.upstream import (
@@ -56,7 +74,12 @@ __all__ = [
     "LOCK_FILE",
     "Architecture",
     "Archive",
+    "BuildSettings",
+    "Category",
+    "Component",
     "Compression",
+    "DebBinary",
+    "DebSource",
     "DebUpstream",
     "Defaults",
     "Disk",
@@ -65,7 +88,9 @@ __all__ = [
     "Explained",
     "Extract",
     "Files",
+    "FilesSource",
     "Fragment",
+    "GoModule",
     "Identity",
     "Image",
     "Initrd",
@@ -74,10 +99,13 @@ __all__ = [
     "Kind",
     "Oci",
     "Origin",
+    "Overlay",
+    "OwnPackage",
     "PackageList",
     "Prune",
     "PublishedArchive",
     "Repository",
+    "RpmSource",
     "RpmUpstream",
     "Setuid",
     "Size",
@@ -86,8 +114,11 @@ __all__ = [
     "Tools",
     "Units",
     "Upstream",
+    "UpstreamStatus",
     "User",
     "Verification",
+    "component_digest",
+    "component_inputs",
     "digest",
     "dotted",
     "explain",

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from zaffre.definition.component import Component
 from zaffre.definition.distribution import Distribution
 from zaffre.definition.image import Image
 from zaffre.definition.upstream import DebUpstream, Upstream
@@ -67,6 +68,36 @@ def packages_digest(
             "recommends": recommends,
         }
     )
+
+
+def component_digest(distribution: Distribution, component: Component) -> Sha256:
+    """Digest of `component_inputs`. Raises OSError if a file that the component names cannot be read."""
+    return sha256_json(component_inputs(distribution, component))
+
+
+def component_inputs(distribution: Distribution, component: Component) -> dict[str, JSON]:
+    """All that a component's result depends on, as far as the definition says it, so that a change can be named.
+
+    Left out: the description, an overlay's category, status, links and days, and time limits. They are for
+    people: a day that moves on is no reason to build anew. An overlay's reason counts, as the changelog says it.
+    """
+    folder = distribution.path(component.folder)
+    return {
+        "component": component.model_dump(
+            mode="json", exclude={"description": True, "overlays": True, "build": {"time_limit_minutes"}}
+        ),
+        "upstream": component.upstream or distribution.defaults.upstream,
+        "overlays": [
+            overlay.model_dump(mode="json", include={"reason", "operations"}) for overlay in component.overlays
+        ],
+        "files": {name: _file_digest(folder / name) for name in component.named_files()},
+    }
+
+
+def _file_digest(path: Path) -> JSON:
+    if path.is_dir():
+        return tree_digest(path)
+    return {"sha256": sha256_file(path), "executable": bool(path.stat().st_mode & stat.S_IXUSR)}
 
 
 def _places(upstream: Upstream) -> dict[str, JSON]:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from zaffre.definition.component import COMPONENTS, Component
 from zaffre.definition.image import Image, Items
 from zaffre.definition.merge import Origin
 from zaffre.definition.upstream import DebUpstream, Upstream
@@ -88,6 +89,7 @@ class Distribution:
     tools: Tools
     seed: PackageList
     upstreams: Mapping[str, Upstream]
+    components: Mapping[str, Component]
     images: Mapping[str, Image]
     lineage: Mapping[str, tuple[str, ...]] = field(repr=False)
     provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
@@ -106,6 +108,17 @@ class Distribution:
             where=str(self.root / "images"),
             details="images: " + ", ".join(sorted(self.images)),
             resolution=f"did you mean {near[0]!r}?" if near else None,
+        )
+
+    def component(self, name: str) -> Component:
+        """The component called `name`; DefinitionError with near names if there is none."""
+        if found := self.components.get(name):
+            return found
+        near = get_close_matches(name, self.components, n=1)
+        raise DefinitionError(
+            f"there is no component {name!r}",
+            where=str(self.root / COMPONENTS),
+            resolution=f"did you mean {near[0]!r}?" if near else "'zaffre component list' lists them",
         )
 
     def architecture(self, name: str | None) -> Architecture:
@@ -137,6 +150,9 @@ class Distribution:
 
     def upstream_of(self, image: Image) -> Upstream:
         return self.upstreams[image.upstream]
+
+    def upstream_of_component(self, component: Component) -> Upstream:
+        return self.upstream(component.upstream)
 
     def path(self, relative: str) -> Path:
         """A path that the definition names, on this machine."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads a distribution from its directory: every file, every error at once.
 
-    zaffre.toml  upstreams/*.toml  profiles/*.toml  images/*.toml
+    zaffre.toml  upstreams/*.toml  components/*/component.toml  profiles/*.toml  images/*.toml
 
 Each file is validated alone first, so that an error names the file that holds it; then images are merged with
 what they extend and mix in, validated as a whole, and checked for contradictions.
@@ -10,20 +10,19 @@ what they extend and mix in, validated as a whole, and checked for contradiction
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from zaffre.definition.check import check_files, check_image, check_references
+from zaffre.definition.component_loader import ComponentLoader
 from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, DistributionFile
 from zaffre.definition.image import Fragment, Image, ImageFile
 from zaffre.definition.lineage import Lineage
 from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
-from zaffre.definition.problems import Problem, near, problems_of, raise_problems
+from zaffre.definition.problems import near, problems_of, raise_problems
+from zaffre.definition.reader import Reader
 from zaffre.definition.upstream import (
     UPSTREAM_FILES,
     DebUpstream,
@@ -35,9 +34,6 @@ from zaffre.definition.upstream import (
 from zaffre.definition.values import KeyPath, Verification
 from zaffre.errors import DefinitionError
 
-M = TypeVar("M", bound=BaseModel)
-
-_MAX_FILE_BYTES = 1 << 20
 _MAX_KEYRING_BYTES = 1 << 20
 _ARMOUR = b"-----BEGIN PGP PUBLIC KEY BLOCK-----"
 
@@ -50,7 +46,7 @@ def load_distribution(root: Path) -> Distribution:
             where=str(root),
             resolution="name the directory of a distribution, or make one with `zaffre init`",
         )
-    loader = _Loader(root)
+    loader = _Loader(root, [])
     distribution = loader.load()
     raise_problems(loader.problems, str(root))
     if distribution is None:
@@ -59,11 +55,7 @@ def load_distribution(root: Path) -> Distribution:
     return distribution
 
 
-@dataclass
-class _Loader:
-    root: Path
-    problems: list[Problem] = field(default_factory=list)
-
+class _Loader(Reader):
     def load(self) -> Distribution | None:
         main = self._model(DISTRIBUTION_FILE, DistributionFile)
         upstreams = {
@@ -90,6 +82,9 @@ class _Loader:
                 f"upstream {default.name!r} has no {main.defaults.architecture}",
                 f"it has {', '.join(default.architectures)}",
             )
+        components = ComponentLoader(self.root, self.problems).load(
+            upstreams, known_upstreams, default=main.defaults.upstream if main else None
+        )
         if main:
             self._check_tools(main, upstreams, known_upstreams)
         images, lineage, provenance = self._images(main, known_upstreams)
@@ -102,6 +97,7 @@ class _Loader:
             tools=main.tools,
             seed=main.seed,
             upstreams=upstreams,
+            components=components,
             images=images,
             lineage=lineage,
             provenance=provenance,
@@ -240,16 +236,6 @@ class _Loader:
                 self._add(file, (), "the name of the file must be of lower-case letters, digits, '.', '_' and '-'")
         return found
 
-    def _model(self, file: str, model: type[M]) -> M | None:
-        table = self._read(file)
-        if table is None:
-            return None
-        try:
-            return model.model_validate(table)
-        except ValidationError as error:
-            self.problems += problems_of(error, model, table, file)
-            return None
-
     def _valid(self, file: str, table: Mapping[str, object], model: type[BaseModel]) -> bool:
         plain = additions(table)
         try:
@@ -258,33 +244,3 @@ class _Loader:
             self.problems += problems_of(error, model, plain, file)
             return False
         return True
-
-    def _read(self, file: str) -> dict[str, object] | None:
-        path = self.root / file
-        try:
-            if path.stat().st_size > _MAX_FILE_BYTES:
-                self._add(file, (), "is larger than 1 MB, which no definition is")
-                return None
-            return tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            self._add(file, (), f"cannot be read: {error.strerror}")
-        except UnicodeDecodeError as error:
-            self._add(file, (), f"is not UTF-8 (byte {error.start})")
-        except tomllib.TOMLDecodeError as error:
-            self.problems.append(_syntax_problem(file, path.read_text("utf-8"), str(error)))
-        return None
-
-    def _add(self, file: str, key: KeyPath, message: str, suggestion: str | None = None) -> None:
-        self.problems.append(Problem(file, key, message, suggestion))
-
-
-def _syntax_problem(file: str, text: str, message: str) -> Problem:
-    """The place is only in the text: "... (at line 3, column 7)" or "... (at end of document)"."""
-    found = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
-    line = (1, 1)
-    if found:
-        message = message[: found.start()]
-        lines = text.split("\n")
-        line = (int(found[1]), int(found[2])) if found[1] else (len(lines), len(lines[-1]) + 1)
-    said = f"this is not TOML: {message[:1].lower() + message[1:]}"
-    return Problem(file, (), said, "mend it there, or above: an open bracket or quote shows late", line)

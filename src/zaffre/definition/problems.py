@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from zaffre.definition.values import KeyPath, dotted
@@ -76,7 +77,9 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Mapping[st
         if detail["type"] == "too_short" and detail["input"]:
             continue  # pydantic counts valid items only, and the others have been told
         key = _key_path(detail["loc"], data, missing=detail["type"] == "missing")
-        texts.setdefault(key, []).append(_words(detail, key, model))
+        if detail["type"].startswith("union_tag_"):
+            key = (*key, _discriminator(detail))
+        texts.setdefault(key, []).append(_words(detail, key, model, data))
     problems = []
     for key, words in texts.items():
         # The form of a name says nothing when what it names is of the wrong type.
@@ -96,7 +99,9 @@ def _key_path(location: Sequence[str | int], data: object, *, missing: bool) -> 
     With `missing`, the last key is one that the data lacks.
     """
     path: list[str | int] = []
-    for part in location:
+    for index, part in enumerate(location):
+        if isinstance(data, Mapping) and part in _tags(data) and index + 1 < len(location):
+            continue
         if isinstance(data, Mapping) and (part in data or missing):
             path.append(part)
             data = data.get(part)
@@ -106,6 +111,14 @@ def _key_path(location: Sequence[str | int], data: object, *, missing: bool) -> 
         else:
             break
     return tuple(path)
+
+
+DISCRIMINATORS = ("kind", "op")
+"""Keys whose value says which model a table is of."""
+
+
+def _tags(data: Mapping[object, object]) -> list[object]:
+    return [data[key] for key in DISCRIMINATORS if key in data]
 
 
 _EXPECTED = {
@@ -123,6 +136,8 @@ _EXPECTED = {
 
 _LIMITS = {
     "missing": "is required",
+    "union_tag_not_found": "is required",
+    "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -130,22 +145,29 @@ _LIMITS = {
 }
 
 
-def _words(detail: ErrorDetails, key: KeyPath, model: type[BaseModel]) -> tuple[str, str | None]:
+def _discriminator(detail: ErrorDetails) -> str:
+    return str(detail["ctx"]["discriminator"]).strip("'")
+
+
+def _words(
+    detail: ErrorDetails, key: KeyPath, model: type[BaseModel], data: Mapping[str, object]
+) -> tuple[str, str | None]:
     """Message and suggestion for one fault that pydantic found."""
     kind = detail["type"]
     context: dict[str, Any] = detail.get("ctx", {})
     value = detail["input"]
     suggestion: str | None = None
     if kind == "extra_forbidden":
-        message, suggestion = "unknown key", _near_key(key, model)
+        message, suggestion = "unknown key", _near_key(key, model, data)
     elif expected := _EXPECTED.get(kind):
         message = f"{_TYPE}{expected}, not {_toml_kind(value)}"
         if isinstance(value, Mapping) and key and key[0] == "sysctl":
             suggestion = f'write the whole name in quotes: "{_first_leaf(key[1:], value)}"'
-    elif kind == "enum":
-        choices = re.findall(r"'([^']+)'", str(context["expected"]))
+    elif kind in {"enum", "literal_error", "union_tag_invalid"}:
+        choices = re.findall(r"'([^']+)'", str(context["expected_tags" if "tag" in context else "expected"]))
         message = "must be one of " + ", ".join(f'"{choice}"' for choice in choices)
-        suggestion = near(value, choices) if isinstance(value, str) else None
+        word = context.get("tag", value)
+        suggestion = near(word, choices) if isinstance(word, str) else None
     elif kind == "value_error":
         message = str(context["error"])
     elif kind in _LIMITS:
@@ -170,14 +192,18 @@ def _toml_kind(value: object) -> str:
     return next((name for kind, name in names if isinstance(value, kind)), "a date or time")
 
 
-def _near_key(key: KeyPath, model: type[BaseModel]) -> str | None:
+def _near_key(key: KeyPath, model: type[BaseModel], data: Mapping[str, object]) -> str | None:
     """A known key like the unknown one: of the same table first, else the same word in another table."""
     *parents, word = key
     table: type[BaseModel] | None = model
+    value: object = data
+    known: FieldInfo | None = None
     for part in parents:
+        value = _item(value, part)
         if isinstance(part, str) and table is not None:
             known = table.model_fields.get(part)
-            table = _model_in(known.annotation) if known else None
+        if known is not None and isinstance(value, Mapping):
+            table = _model_of(known.annotation, value)
     if table is None:
         return None
     if suggestion := near(str(word), table.model_fields, cutoff=0.7):
@@ -190,17 +216,35 @@ def _near_key(key: KeyPath, model: type[BaseModel]) -> str | None:
     return f"keys here: {', '.join(table.model_fields)}"
 
 
+def _item(data: object, part: str | int) -> object:
+    if isinstance(data, Mapping):
+        return data.get(part)
+    return data[part] if isinstance(data, list) and isinstance(part, int) else None
+
+
 def _all_keys(model: type[BaseModel], at: KeyPath = ()) -> Iterator[KeyPath]:
     for name, known in model.model_fields.items():
         yield (*at, name)
-        if inner := _model_in(known.annotation):
+        if inner := next(_models_in(known.annotation), None):
             yield from _all_keys(inner, (*at, name))
 
 
-def _model_in(annotation: object) -> type[BaseModel] | None:
-    """The model that a field holds, itself or in a list."""
+def _model_of(annotation: object, table: Mapping[object, object]) -> type[BaseModel] | None:
+    """The model that a field holds for this table, itself or in a list; of several, the one that a tag tells."""
+    models = [*_models_in(annotation)]
+    tags = _tags(table)
+    tagged = (model for model in models for key in DISCRIMINATORS if _literal(model, key) in tags)
+    return next(tagged, models[0]) if models else None
+
+
+def _literal(model: type[BaseModel], key: str) -> object:
+    known = model.model_fields.get(key)
+    return next(iter(get_args(known.annotation)), None) if known else None
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) is None or (isinstance(annotation, type) and issubclass(annotation, Enum)):
-        return None
-    return next((inner for argument in get_args(annotation) if (inner := _model_in(argument))), None)
+        yield annotation
+    elif get_origin(annotation) is not None and not (isinstance(annotation, type) and issubclass(annotation, Enum)):
+        for argument in get_args(annotation):
+            yield from _models_in(argument)

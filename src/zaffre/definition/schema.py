@@ -8,9 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from zaffre.definition.component import COMPONENT_FILE, COMPONENTS, ComponentFile
 from zaffre.definition.distribution import DistributionFile
 from zaffre.definition.image import Disk, Fragment, ImageFile
 from zaffre.definition.merge import OWN_KEYS
+from zaffre.definition.overlay import OVERLAYS, OverlayFile
 from zaffre.definition.upstream import DebUpstreamFile, RpmUpstreamFile
 from zaffre.definition.values import format_size
 
@@ -18,6 +20,8 @@ from zaffre.definition.values import format_size
 _FILES: dict[str, tuple[type[BaseModel], ...]] = {
     "zaffre.toml": (DistributionFile,),
     "upstreams/*.toml": (DebUpstreamFile, RpmUpstreamFile),
+    f"{COMPONENTS}/*/{COMPONENT_FILE}": (ComponentFile,),
+    f"{COMPONENTS}/*/{OVERLAYS}/*.toml": (OverlayFile,),
     "profiles/*.toml": (Fragment,),
     "images/*.toml": (ImageFile,),
 }

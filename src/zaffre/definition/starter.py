@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from zaffre.definition.component import Component
 from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, Identity
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.problems import problems_of, raise_problems
@@ -88,7 +89,21 @@ def files_of(distribution: Distribution, images: Sequence[str]) -> list[str]:
         image = distribution.image(name)
         found += distribution.lineage[name]
         found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+    wanted = {package for name in images for package in _requested(distribution, name)}
+    found += [one.folder for one in distribution.components.values() if _may_be_wanted(one, wanted)]
     return list(dict.fromkeys(found))
+
+
+def _requested(distribution: Distribution, name: str) -> set[str]:
+    image = distribution.image(name)
+    machines = distribution.upstream_of(image).architectures
+    return {package for machine in machines for package in image.requested_packages(machine)}
+
+
+def _may_be_wanted(component: Component, packages: set[str]) -> bool:
+    """Whether images that ask for these packages may take one of the component's; its source may have to tell."""
+    told = component.told_packages()
+    return not component.inherited if told is None else not told.isdisjoint(packages)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ pattern, so that the loader's messages, the schema and the reference cannot disa
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from enum import StrEnum
 from typing import Annotated, TypeAlias
@@ -105,6 +106,84 @@ _reference = _form(
     r"[a-z0-9.-]+(?:/[a-z0-9._-]+)+:[A-Za-z0-9._-]+", 'an image reference, such as "zaffre.local/probe:1"'
 )
 ImageReference = Annotated[str, *_reference]
+# dpkg's build options and profiles, names of RPM's %bcond, Go's build tags
+_option = _form(r"[A-Za-z0-9][A-Za-z0-9+._=,-]*", 'an option of the build, such as "nodoc" or "parallel=4"')
+BuildOption = Annotated[str, *_option]
+_variable = _form(r"[A-Za-z_][A-Za-z0-9_]*", 'the name of a variable, such as "CGO_ENABLED"')
+VariableName = Annotated[str, *_variable]
+_macro = _form(r"[A-Za-z_][A-Za-z0-9_]{2,}", 'the name of an RPM macro: three or more letters, digits or "_"')
+MacroName = Annotated[str, *_macro]
+# Debian policy 7.1 and RPM's dependencies: one of them, with its alternatives and conditions
+_relation = _form(
+    r"[A-Za-z0-9(/$%][^,\n\0]*(?<=\S)", 'one dependency, such as "libexpat1-dev (>= 2.5)" or "pkgconfig(expat) >= 2.5"'
+)
+Relation = Annotated[str, *_relation]
+_depended = _form(
+    r"\([^,\n\0]+\)|[A-Za-z0-9/$%][^\s,\0]*", 'the name in a dependency, such as "libexpat1-dev" or "pkgconfig(expat)"'
+)
+DependencyName = Annotated[str, *_depended]
+_installed = _form(
+    r"(?!\.\.?(?:/|$))[^\s/\0]+(?:/(?!\.\.?(?:/|$))[^\s/\0]+)*",
+    'an installed path or glob pattern without its first "/", such as "usr/bin/ctr"',
+)
+PathPattern = Annotated[str, *_installed]
+_version = _form(_VERSION, 'a version, such as "2.1.12-8"')
+VersionString = Annotated[str, *_version]
+_module_path = _form(r"[A-Za-z0-9.~_-]+(?:/[A-Za-z0-9.~_-]+)*", 'the path of a Go module, such as "go.example/tool"')
+GoModulePath = Annotated[str, *_module_path]
+_module_version = _form(
+    r"v[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+incompatible)?", 'the version of a Go module, such as "v1.34.2"'
+)
+GoModuleVersion = Annotated[str, *_module_version]
+_module_sum = _form(r"h1:[A-Za-z0-9+/]{43}=", 'a checksum as in go.sum: "h1:" and 44 characters of base64')
+GoModuleSum = Annotated[str, *_module_sum]
+_go_package = _form(
+    r"\.(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*", 'a package of the module, such as "./cmd/kubelet" or "."'
+)
+GoPackage = Annotated[str, *_go_package]
+_ELSEWHERE = r"https?://\S+|CVE-[0-9]{4}-[0-9]{4,}|GHSA(?:-[0-9a-z]{4}){3}|D[LS]A-[0-9]+(?:-[0-9]+)?|[a-z]+#[0-9]+"
+_link = _form(
+    rf"{_ELSEWHERE}|(?!\.\.?(?:/|$))[A-Za-z0-9._-]+(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._-]+)*",
+    'a URL, a known hole or bug such as "CVE-2026-1234" or "debian#1012345", or a file of the component',
+)
+Link = Annotated[str, *_link]
+
+
+def is_file_link(link: str) -> bool:
+    """Whether a `Link` names a file of the component."""
+    return not re.fullmatch(_ELSEWHERE, link)
+
+
+_DAY = "a date without quotes, such as 2026-11-25"
+
+
+def _parse_day(value: object) -> dt.date:
+    if type(value) is not dt.date:
+        message = f"must be {_DAY}"
+        raise ValueError(message)
+    return value
+
+
+Day = Annotated[dt.date, BeforeValidator(_parse_day)]
+
+
+def _parse_until(value: object) -> str | dt.date:
+    if type(value) is dt.date:
+        return value
+    if not isinstance(value, str):
+        message = f"must be a version of the upstream in quotes, or {_DAY}"
+        raise ValueError(message)  # noqa: TRY004 - pydantic's way to say it
+    if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        message = f"{value!r} is a date: write it without quotes"
+        raise ValueError(message)
+    if not re.fullmatch(_VERSION, value):
+        message = f'{value!r} is not a version, such as "2.1.12-8"'
+        raise ValueError(message)
+    return value
+
+
+Until = Annotated[str | dt.date, BeforeValidator(_parse_until)]
+"""A version of the upstream, or a day."""
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 

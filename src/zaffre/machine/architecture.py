@@ -18,9 +18,9 @@ class Architecture:
     `machine` includes System Management Mode where the firmware guards its variables with it: without, a
     kernel could write db itself and Secure Boot would prove nothing (edk2, OvmfPkg/README, "SMM support").
 
-    `emulated_cpu` is the processor that QEMU translates: all that it can do, without what it does slowly. On a processor
-    that promises fast string moves (ERMS) a kernel clears each page by one `rep stosb`, which is translated byte by byte:
-    a tenth of a boot.
+    `emulated_cpu` is the processor that QEMU translates: all that it can do, without what it does slowly. On one that
+    promises fast string moves (ERMS) a kernel clears each page by one `rep stosb`, which is translated byte by byte: a
+    tenth of a boot.
     """
 
     name: str

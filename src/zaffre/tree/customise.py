@@ -46,6 +46,16 @@ _DEBUG_SHELL = {
 }
 
 
+def prune(archive: Path, root: Path, image: Image, *, sandbox: Sandbox) -> None:
+    """Extract the configured root `archive` below `root` without what `image` takes away: paths and modules.
+
+    The sandbox needs depmod. Raises DefinitionError for modules that are not there.
+    """
+    extract_root(archive, root, skip=_gone(archive, image))
+    _empty_boot(root)
+    prune_modules(root, image.kernel, sandbox=sandbox)
+
+
 def customise(
     archive: Path,
     root: Path,
@@ -58,15 +68,13 @@ def customise(
     epoch: int,
     sandbox: Sandbox,
 ) -> None:
-    """Extract the configured root `archive` below `root` and make it the tree of `image`.
+    """Extract the pruned root `archive` below `root` and make it the tree of `image`.
 
     `generated` are further files by relative path (a content `->target` makes a link), laid over last. The sandbox
-    needs the tools tree (depmod, systemctl, systemd-sysusers, systemd-tmpfiles). Times are not normalised: the
+    needs the tools tree (systemctl, systemd-sysusers, systemd-tmpfiles). Times are not normalised: the
     file system that is made of the tree has but one. Raises DefinitionError for what the definition asks in vain.
     """
-    extract_root(archive, root, skip=_gone(archive, image))
-    _empty_boot(root)
-    prune_modules(root, image.kernel, sandbox=sandbox)
+    extract_root(archive, root)
     base = read_text(root, OS_RELEASE)
     for tree in image.files.trees:
         lay_tree(root, distribution.path(tree))

@@ -9,12 +9,18 @@ store does without.
 
 from zaffre.upstream.diff import Change, LockDiff, SetDiff, diff_locks
 from zaffre.upstream.lock import (
+    COMPONENTS,
     LOCK_NAME,
+    BuiltPackage,
     Group,
     Lock,
+    LockedComponent,
+    LockedFile,
     LockedPackage,
     LockedSet,
+    LockedSource,
     LockedSuite,
+    Outcome,
     User,
     Users,
     load_lock,
@@ -24,14 +30,20 @@ from zaffre.upstream.lock import (
 )
 
 __all__ = [
+    "COMPONENTS",
     "LOCK_NAME",
+    "BuiltPackage",
     "Change",
     "Group",
     "Lock",
     "LockDiff",
+    "LockedComponent",
+    "LockedFile",
     "LockedPackage",
     "LockedSet",
+    "LockedSource",
     "LockedSuite",
+    "Outcome",
     "SetDiff",
     "User",
     "Users",

@@ -17,9 +17,10 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
-from zaffre.upstream.lock import LockedPackage, LockedSuite
+from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.solving import SetRequest, Solution
+from zaffre.upstream.sources import SourcePackage
 
 
 class Solver(Protocol):
@@ -48,6 +49,25 @@ class Repositories(Protocol):
 
     def bootstrap(self, names: Sequence[str], architecture: str) -> tuple[LockedPackage, ...]:
         """A set with `names` chosen without any tools. Raises DefinitionError where the family cannot do it."""
+        ...
+
+    def offering(self, built: Sequence[BuiltPackage], architecture: str) -> Repositories:
+        """The same, and these packages, which are taken before any of the same name."""
+        ...
+
+    def newest(self, name: str, architecture: str) -> LockedPackage | None:
+        """The newest version of a binary package; None when there is none of that name."""
+        ...
+
+    def binaries_of(self, source: str, architecture: str) -> tuple[str, ...]:
+        """Names of the binary packages that come of a source package, sorted; empty for an unknown source."""
+        ...
+
+    def source(self, name: str) -> SourcePackage | None:
+        """The newest version of a source package; None when there is none of that name.
+
+        Raises WorldError and IntegrityError as `Family.refresh` does.
+        """
         ...
 
 

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,10 @@ from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_json
 from zaffre.errors import DefinitionError, FindingError
 
 LOCK_NAME = "zaffre.lock"
+COMPONENTS = "components"
+"""The archive of what is built here: a package of it comes from the store, or is built again from the lock."""
+BUILD_PREFIX = "component:"
+"""Before a component's name, the name of the set that it is built with."""
 MAX_LOCK_BYTES = 64 * 1024 * 1024
 
 
@@ -144,6 +149,76 @@ class LockedSet(_Model):
         return sha256_json(self.model_dump(mode="json", exclude={"request"}))
 
 
+class Outcome(StrEnum):
+    """What became of a component. `locked`: its inputs are chosen, and no image has needed it built yet."""
+
+    LOCKED = "locked"
+    BUILT = "built"
+    UPSTREAM_BINARY = "upstream-binary"
+
+
+class LockedFile(_Model):
+    """One file of a source. `archive` names where `path` lies; "go" is whatever proxy Go is set to."""
+
+    path: _RelativePath
+    sha256: _Digest
+    size: Annotated[int, Field(ge=0)]
+    archive: str
+
+    @property
+    def digest(self) -> Sha256:
+        return Sha256(self.sha256)
+
+
+class LockedSource(_Model):
+    """What a component is made from. `epoch`: SOURCE_DATE_EPOCH where the source itself states no time.
+
+    `modules` is the digest of a Go module cache: of the paths and digests of all that the module and what it
+    needs consist of.
+    """
+
+    name: str
+    version: str
+    files: tuple[LockedFile, ...] = ()
+    modules: _Digest | None = None
+    epoch: Annotated[int, Field(ge=0)] | None = None
+
+
+class BuiltPackage(_Model):
+    """A package that was built, and its control file, so that images are solved without building it again."""
+
+    package: LockedPackage
+    control: str
+
+
+class LockedComponent(_Model):
+    """One component on one architecture; `key` is the digest of its definition, overlays and files included.
+
+    `gives` are the names of its packages, known before it is built. `note` says in words why the upstream's binary
+    was taken.
+    """
+
+    name: str
+    architecture: str
+    upstream: str
+    key: _Digest
+    outcome: Outcome
+    note: str | None = None
+    gives: tuple[str, ...]
+    source: LockedSource
+    packages: tuple[BuiltPackage, ...] = ()
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What is unique within a lock."""
+        return self.name, self.architecture
+
+    @property
+    def build_set(self) -> str:
+        """Name of the set that it is built with, if it needs one."""
+        return f"{BUILD_PREFIX}{self.name}"
+
+
 class Lock(_Model):
     """The whole lock. `created` is the time of the snapshot; `serial` counts the locks of one day, from 1."""
 
@@ -153,6 +228,10 @@ class Lock(_Model):
     serial: Annotated[int, Field(ge=1)]
     suites: tuple[LockedSuite, ...]
     sets: tuple[LockedSet, ...]
+    components: tuple[LockedComponent, ...] = ()
+
+    def component(self, name: str, architecture: str) -> LockedComponent | None:
+        return next((one for one in self.components if one.identity == (name, architecture)), None)
 
     def find(self, name: str, architecture: str) -> LockedSet | None:
         return next((one for one in self.sets if one.key == (name, architecture)), None)
@@ -187,7 +266,10 @@ class Lock(_Model):
 
 
 def lock_text(lock: Lock) -> str:
-    """The canonical text. Order: suites by name, `tools` before the images, packages by name and architecture."""
+    """The canonical text. Order: suites by name, `tools` before the images, packages by name and architecture.
+
+    Without components there is no word of them, and an older program reads the lock.
+    """
     suites = [_line(suite) for suite in sorted(lock.suites, key=lambda suite: suite.key)]
     sets = [
         _set_text(one) for one in sorted(lock.sets, key=lambda one: (one.name != "tools", one.name, one.architecture))
@@ -199,8 +281,30 @@ def lock_text(lock: Lock) -> str:
         f' "created": "{lock.created:%Y-%m-%dT%H:%M:%SZ}",\n'
         f' "serial": {lock.serial},\n'
         f' "suites": {_block(suites, " ")},\n'
-        f' "sets": {_block(sets, " ")}\n'
+        f' "sets": {_block(sets, " ")}'
+        f"{_components_text(lock)}\n"
         "}\n"
+    )
+
+
+def _components_text(lock: Lock) -> str:
+    if not lock.components:
+        return ""
+    components = [_component_text(one) for one in sorted(lock.components, key=lambda one: one.identity)]
+    return f',\n "components": {_block(components, " ")}'
+
+
+def _component_text(one: LockedComponent) -> str:
+    packages = [_line(built) for built in sorted(one.packages, key=lambda built: built.package.key)]
+    files = [_line(file) for file in sorted(one.source.files, key=lambda file: file.path)]
+    head = json.dumps(
+        one.model_dump(mode="json", exclude_none=True, exclude={"source", "packages"}), ensure_ascii=False
+    )
+    source = json.dumps(one.source.model_dump(mode="json", exclude_none=True, exclude={"files"}), ensure_ascii=False)
+    return (
+        f"{head[:-1]},\n"
+        f'   "source": {source[:-1]}, "files": {_block(files, "   ")}}},\n'
+        f'   "packages": {_block(packages, "   ")}}}'
     )
 
 

@@ -6,32 +6,25 @@ What needs later steps (a tools tree to run apt in, a configured root to learn u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 
-from zaffre.definition import Distribution, Kind, Upstream
+from zaffre.definition import Component, Distribution, Kind, Upstream
 from zaffre.digest import EMPTY
 from zaffre.errors import DefinitionError
-from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
-from zaffre.store import Store
-from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.diff import LockDiff, diff_locks
-from zaffre.upstream.download import Limits
 from zaffre.upstream.family import Repositories, family_of
-from zaffre.upstream.fetch import DroppedError, fetch
-from zaffre.upstream.lock import Lock, LockedPackage, LockedSet, LockedSuite, Users
-from zaffre.upstream.mirrors import Mirrors
+from zaffre.upstream.fetch import DroppedError
+from zaffre.upstream.learning import with_users
+from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
+from zaffre.upstream.plan import Plan, may_give, plan_components
 from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
-
-ToolsFor = Callable[[LockedSet], AbstractContextManager[Sandbox]]
-"""A sandbox with the tools tree of a locked set, whose packages are in the store already."""
-LearnUsers = Callable[[LockedSet, Sandbox, int], Users]
-"""The ids that the scripts of a set give, starting from those that the set has already. The number is the lock's
-epoch, so that the root that is configured for this is the one that the build will want."""
+from zaffre.upstream.shelf import Shelf
+from zaffre.upstream.world import World
 
 
 @dataclass(frozen=True)
@@ -50,18 +43,6 @@ class Locking:
 
 
 @dataclass(frozen=True)
-class World:
-    """What locking reaches outside for."""
-
-    mirrors: Mirrors
-    store: Store
-    tools: ToolsFor
-    learn_users: LearnUsers | None = None
-    progress: Progress = SILENT
-    limits: Limits | None = None
-
-
-@dataclass(frozen=True)
 class _Job:
     """One run of `zaffre lock`."""
 
@@ -70,18 +51,6 @@ class _Job:
     world: World
     now: datetime
     images: Sequence[str] | None
-
-    def fetch(self, packages: Sequence[LockedPackage], created: datetime) -> None:
-        """Bring packages into the store, from where a lock made at `created` can be fetched."""
-        world = self.world
-        fetch(
-            packages,
-            world.mirrors.at(created),
-            world.store,
-            world.progress,
-            limits=world.limits,
-            acceptance=Acceptance(self.distribution, world.store, now=created),
-        )
 
 
 def lock_distribution(
@@ -93,12 +62,16 @@ def lock_distribution(
     images: Sequence[str] | None = None,
     architectures: Sequence[str] = (),
     update: Collection[str] | None = None,
+    components: Collection[str] = (),
 ) -> Locking:
     """The lock that answers the definition.
 
     Sets that `old` answers already stay untouched, and a set that has to be solved again keeps the locked
     versions it can keep. `update` frees packages, by their names or their sources' names, in all sets; an
     empty `update` frees everything. When nothing has to be solved, the network is not reached at all.
+
+    Components that differ from the upstream are locked, and those named by `components`; they are built when an
+    image takes a package of theirs.
 
     Raises DefinitionError for what cannot be solved, WorldError and IntegrityError for what the mirrors give.
     """
@@ -108,13 +81,15 @@ def lock_distribution(
     free = _freed(old, update)
     locked = {one.key: one for one in old.sets} if old else {}
     todo = {one.key for one in wanted if _must_solve(one, locked.get(one.key), old, update, free)}
+    plan = _plan(job, wanted, free, update, components)
     for one in wanted:  # bases come first
-        if one.base and (one.base, one.request.architecture) in todo:
+        moved = one.kind is not None and one.request.architecture in plan.upstreams.get(one.upstream.name, ())
+        if moved or (one.base and (one.base, one.request.architecture) in todo):
             todo.add(one.key)
-    if not todo:
-        lock = _assemble(job, [locked[one.key] for one in wanted], ())
+    if not todo and not plan.changed:
+        lock = _assemble(job, [*(locked[one.key] for one in wanted), *plan.kept_sets], plan.kept, ())
         return Locking(lock, old, diff_locks(old, lock))
-    repositories = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo)])
+    repositories = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo)], plan)
     solved = dict(locked)
     released: dict[tuple[str, str], tuple[str, ...]] = {}
     with ExitStack() as stack:
@@ -122,8 +97,10 @@ def lock_distribution(
         if tools is not None:
             solved[tools.key] = tools
             todo.discard(tools.key)
-        solvers = {name: stack.enter_context(one.solver(sandbox, world.store)) for name, one in repositories.items()}
+        shelf = Shelf(distribution, old, world, repositories, sandbox, now, stack, lambda one: _kept(one, update, free))
         for one in wanted:
+            if one.kind is not None and not shelf.filled:  # the tools come first, and build what images take
+                shelf.fill(plan, stack, solved[wanted[0].key])
             if one.key not in todo:
                 continue
             before = locked.get(one.key)
@@ -132,7 +109,7 @@ def lock_distribution(
             if below is not None:
                 keep |= {package.name: package.version for package in below.packages}
             with world.progress.step(f"solve {one.request.name} for {one.request.architecture}") as remark:
-                solution = solvers[one.upstream.name].solve(one.request, keep=keep)
+                solution = shelf.solve(one.upstream.name, one.request, keep=keep)
                 packages = solution.packages
                 if below is not None:
                     packages = _additions(one, packages, below)
@@ -147,10 +124,10 @@ def lock_distribution(
                 users=_known_users(before, one, solved),
                 packages=packages,
             )
-    sets = [solved[one.key] for one in wanted]
-    suites = tuple(suite for one in repositories.values() for suite in one.suites)
-    lock = _assemble(job, sets, suites)
-    lock = _with_users(job, lock, [one for one in wanted if one.kind == Kind.HOST], machine)
+        sets = [*(solved[one.key] for one in wanted), *shelf.sets.values()]
+        suites = tuple(suite for one in repositories.values() for suite in one.suites)
+        lock = _assemble(job, sets, shelf.components.values(), suites)
+        lock = with_users(lock, old, world, {one.key for one in wanted if one.kind == Kind.HOST}, shelf)
     return Locking(lock, old, diff_locks(old, lock), released)
 
 
@@ -167,18 +144,48 @@ def _must_solve(
 def _freed(old: Lock | None, update: Collection[str] | None) -> frozenset[str]:
     """Names of packages whose version may change: those named, and all that come from the same source."""
     packages = [package for one in old.sets for package in one.packages] if old else []
-    known = {package.name for package in packages} | {package.source for package in packages}
+    components = {one.name for one in old.components} if old else set()
+    known = {package.name for package in packages} | {package.source for package in packages} | components
     for name in update or ():
         if name not in known:
             near = get_close_matches(name, known, n=3)
             raise DefinitionError(
-                f"the lock has no package and no source '{name}'",
+                f"the lock has no package, no source and no component '{name}'",
                 where="--update",
                 resolution=f"did you mean {' or '.join(map(repr, near))}?" if near else "`zaffre lock` adds packages",
             )
     named = set(update or ())
     sources = {package.source for package in packages if package.name in named or package.source in named}
     return frozenset(package.name for package in packages if package.source in sources)
+
+
+def _plan(
+    job: _Job,
+    wanted: Sequence[Wanted],
+    free: frozenset[str],
+    update: Collection[str] | None,
+    named: Collection[str],
+) -> Plan:
+    old = job.old
+    if job.world.engine is None:
+        return Plan()
+
+    def freed(locked: LockedComponent) -> bool:
+        if update is None:
+            return False
+        built_with = old.find(locked.build_set, locked.architecture) if old else None
+        names = {*locked.gives, *(package.name for package in (built_with.packages if built_with else ()))}
+        return not update or bool({locked.name, locked.source.name} & set(update)) or bool(names & free)
+
+    def concerned(component: Component, locked: LockedComponent | None) -> bool:
+        return job.images is None or may_give(component, locked, names_of_images)
+
+    images = [one for one in wanted if one.kind is not None]
+    sets = [found for one in images if old and (found := old.find(*one.key))]
+    names_of_images = {name for one in images for name in one.request.packages}
+    names_of_images |= {package.name for one in sets for package in one.packages}
+    machines = {one.request.architecture for one in images}
+    return plan_components(job.distribution, old, machines, named=named, freed=freed, concerned=concerned)
 
 
 def _kept(before: LockedSet | None, update: Collection[str] | None, free: frozenset[str]) -> dict[str, str]:
@@ -207,13 +214,17 @@ def _additions(wanted: Wanted, packages: tuple[LockedPackage, ...], below: Locke
     return tuple(sorted((*new, *(base[name] for name in wanted.named if name in base)), key=lambda one: one.key))
 
 
-def _refreshed(job: _Job, todo: Sequence[Wanted]) -> dict[str, Repositories]:
+def _refreshed(job: _Job, todo: Sequence[Wanted], plan: Plan) -> dict[str, Repositories]:
     """Verified repositories of each upstream that is needed, for the architectures that are needed."""
     upstreams: dict[str, Upstream] = {}
     machines: dict[str, set[str]] = {}
     for one in todo:
         upstreams[one.upstream.name] = one.upstream
         machines.setdefault(one.upstream.name, set()).add(one.request.architecture)
+    for component, architecture in plan.fresh:
+        upstream = job.distribution.upstream_of_component(component)
+        upstreams[upstream.name] = upstream
+        machines.setdefault(upstream.name, set()).add(architecture)
     seen = {one.key: one.date for one in job.old.suites} if job.old else {}
     return {
         name: family_of(upstream).refresh(
@@ -241,7 +252,7 @@ def _solving_tools(
     before = old.find(*wanted.key) if old else None
     if old is not None and before is not None:
         try:
-            return stack.enter_context(_fetched(before, job, old.created)), None
+            return stack.enter_context(world.fetched(before, job.distribution, old.created)), None
         except DroppedError as error:
             world.progress.note(f"the locked tools cannot be fetched any more, so new ones are locked: {error}")
     mine = repositories[wanted.upstream.name]
@@ -253,7 +264,10 @@ def _solving_tools(
         request=EMPTY,
         packages=mine.bootstrap(job.distribution.seed.packages, architecture),
     )
-    with _fetched(seed, job, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
+    with (
+        world.fetched(seed, job.distribution, job.now) as sandbox,
+        world.progress.step(f"solve {TOOLS} for {architecture}") as remark,
+    ):
         with mine.solver(sandbox, world.store) as solver:
             packages = solver.solve(wanted.request).packages
         remark(f"{len(packages)} packages")
@@ -264,14 +278,7 @@ def _solving_tools(
         request=wanted.digest,
         packages=packages,
     )
-    return stack.enter_context(_fetched(tools, job, job.now)), tools
-
-
-@contextmanager
-def _fetched(one: LockedSet, job: _Job, created: datetime) -> Iterator[Sandbox]:
-    job.fetch(one.packages, created)
-    with job.world.tools(one) as sandbox:
-        yield sandbox
+    return stack.enter_context(world.fetched(tools, job.distribution, job.now)), tools
 
 
 def _known_users(before: LockedSet | None, wanted: Wanted, solved: Mapping[tuple[str, str], LockedSet]) -> Users:
@@ -281,7 +288,9 @@ def _known_users(before: LockedSet | None, wanted: Wanted, solved: Mapping[tuple
     return next((one.users for one in solved.values() if one.name == wanted.request.name and one.users), Users())
 
 
-def _assemble(job: _Job, sets: Sequence[LockedSet], suites: Sequence[LockedSuite]) -> Lock:
+def _assemble(
+    job: _Job, sets: Sequence[LockedSet], components: Iterable[LockedComponent], suites: Sequence[LockedSuite]
+) -> Lock:
     """The new lock, or `old` itself if all sets are the same. Images that were not asked about stay as they are."""
     old, identity = job.old, job.distribution.identity.id
     mine = {one.key for one in sets}
@@ -297,8 +306,14 @@ def _assemble(job: _Job, sets: Sequence[LockedSet], suites: Sequence[LockedSuite
         for one in (old.suites if old else ())
         if one.key not in fresh and one.upstream in job.distribution.upstreams
     ]
-    everything = tuple(sorted((*sets, *others), key=lambda one: (one.name != TOOLS, *one.key)))
-    if old is not None and old.distribution == identity and everything == _ordered(old):
+    everything = tuple(sorted((*sets, *others), key=_order))
+    built = tuple(sorted(components, key=lambda one: one.identity))
+    if (
+        old is not None
+        and old.distribution == identity
+        and everything == tuple(sorted(old.sets, key=_order))
+        and built == tuple(sorted(old.components, key=lambda one: one.identity))
+    ):
         return old
     created = job.now.replace(microsecond=0)
     same_day = old is not None and old.created.date() == created.date()
@@ -308,39 +323,9 @@ def _assemble(job: _Job, sets: Sequence[LockedSet], suites: Sequence[LockedSuite
         serial=old.serial + 1 if old is not None and same_day else 1,
         suites=tuple(sorted((*kept_suites, *suites), key=lambda one: one.key)),
         sets=everything,
+        components=built,
     )
 
 
-def _ordered(lock: Lock) -> tuple[LockedSet, ...]:
-    return tuple(sorted(lock.sets, key=lambda one: (one.name != TOOLS, *one.key)))
-
-
-def _with_users(job: _Job, lock: Lock, hosts: Sequence[Wanted], machine: str) -> Lock:
-    """The lock with the ids that scripts give, where packages changed or none are known yet.
-
-    Scripts of another architecture can't be run here: such a set starts from the ids that are known.
-    """
-    old, world = job.old, job.world
-    if world.learn_users is None or lock is old:
-        return lock
-    learned: dict[tuple[str, str], Users] = {}
-    todo = []
-    for wanted in hosts:
-        one = lock.set(*wanted.key)
-        before = old.find(*wanted.key) if old else None
-        if one.architecture == machine and not (one.users and before and before.packages == one.packages):
-            todo.append(one)
-    if not todo:
-        return lock
-    with _fetched(lock.set(TOOLS, machine), job, lock.created) as sandbox:
-        for one in todo:
-            job.fetch(one.packages, lock.created)
-            with world.progress.step(f"users and groups of {one.name}") as remark:
-                learned[one.key] = world.learn_users(one, sandbox, lock.epoch)
-                remark(f"{len(learned[one.key].users)} users, {len(learned[one.key].groups)} groups")
-    by_name = {key[0]: users for key, users in learned.items()}
-    sets = [
-        one.model_copy(update={"users": learned.get(one.key) or one.users or by_name.get(one.name, Users())})
-        for one in lock.sets
-    ]
-    return lock.model_copy(update={"sets": tuple(sets)})
+def _order(one: LockedSet) -> tuple[bool, str, str]:
+    return one.name != TOOLS, *one.key

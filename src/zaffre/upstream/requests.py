@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
-from zaffre.upstream.lock import Lock, LockedSet
+from zaffre.upstream.lock import BUILD_PREFIX, Lock, LockedSet
+from zaffre.upstream.plan import component_stale, plan_components
 from zaffre.upstream.solving import SetRequest
 
 TOOLS = "tools"
@@ -175,9 +176,20 @@ def check_lock(distribution: Distribution, lock: Lock | None, *, tools_architect
     stale += [
         Stale(*one.key, "is in the lock, but the definition has no such image")
         for one in lock.sets
-        if one.name != TOOLS and one.name not in distribution.images
+        if one.name != TOOLS and one.name not in distribution.images and not one.name.startswith(BUILD_PREFIX)
     ]
-    return stale
+    return [*stale, *_stale_components(distribution, lock)]
+
+
+def _stale_components(distribution: Distribution, lock: Lock) -> Iterator[Stale]:
+    plan = plan_components(
+        distribution, lock, {one.architecture for one in lock.sets if one.name in distribution.images}
+    )
+    for component, architecture in plan.fresh:
+        reason = component_stale(distribution, component, lock.component(component.name, architecture))
+        yield Stale(f"component {component.name}", architecture, reason or "is to be chosen anew")
+    for locked in plan.gone:
+        yield Stale(f"component {locked.name}", locked.architecture, "is in the lock, but not in the definition")
 
 
 def base_moved(locked: LockedSet, lock: Lock, base: str) -> str | None:

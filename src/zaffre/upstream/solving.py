@@ -15,13 +15,18 @@ _MOST_TRIALS = 6
 
 @dataclass(frozen=True)
 class SetRequest:
-    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". Essential packages always come too."""
+    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". Essential packages always come too.
+
+    `relations` are needed besides `packages`, in the family's own words, alternatives and exclusions included: what
+    a source says that it is built with.
+    """
 
     name: str
     packages: tuple[str, ...]
     architecture: str
     provides: tuple[str, ...] = ()
     recommends: bool = False
+    relations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ _FIRST = b"Package:"
 
 @dataclass(frozen=True)
 class Index:
-    """One verified Packages file: the blob at `path`, from `suite`."""
+    """One verified Packages file: the blob at `path`, from `suite`. Of a Sources file, `architecture` is "source"."""
 
     suite: LockedSuite
     component: str
@@ -162,6 +162,18 @@ class Universe:
                 for (relation,) in (group[:1] for group in parse_relations(one.fields.get("Provides", ""))):
                     table.setdefault(relation.name, {})[name] = relation.version or None
         return {virtual: tuple(by.items()) for virtual, by in table.items()}
+
+    def binaries_of(self, source: str) -> tuple[str, ...]:
+        """Names of packages whose newest version comes of that source, sorted."""
+        marks = (f"\nSource: {source}\n".encode(), f"\nSource: {source} (".encode())
+        named = {
+            name
+            for index in self.indexes
+            for name, blocks in index.stanzas.items()
+            if name == source or any(mark in block for block in blocks for mark in marks)
+        }
+        newest = ((name, self.candidates(name)[:1]) for name in named)
+        return tuple(sorted(name for name, found in newest if any(source_of(one.fields)[0] == source for one in found)))
 
     def find(self, name: str, version: str, architecture: str) -> Candidate | None:
         return next(

@@ -28,13 +28,24 @@ _SUFFIXES = (".xz", ".zst", ".gz", "")
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class WantedIndex:
+    """One index that a verified Release announces. `path` lies below the suite's directory, without a suffix."""
+
     suite: Suite
     release: Release
     component: str
     architecture: str
     path: str
     sources: tuple[Source, ...]
+
+    @property
+    def announced(self) -> bool:
+        return any(self.path + suffix in self.release.files for suffix in _SUFFIXES)
+
+    @property
+    def size(self) -> int:
+        """Bytes to fetch."""
+        return _choice(self)[1].size
 
 
 def refresh(
@@ -85,9 +96,9 @@ def refresh(
                 for suite, (release, sources) in zip(upstream.suites, releases, strict=True)
                 for one in _wanted(suite, release, sources, architectures)
             ]
-            total = sum(_choice(one)[1].size for one in wanted)
+            total = sum(one.size for one in wanted)
             with progress.transfer(f"indexes of {upstream.name}", total) as advance:
-                paths = list(pool.map(lambda one: _index(one, downloader, store, advance), wanted))
+                paths = list(pool.map(lambda one: fetch_index(one, downloader, store, advance), wanted))
         except BaseException:
             downloader.cancel()
             raise
@@ -134,7 +145,7 @@ def _release(
 
 def _wanted(
     suite: Suite, release: Release, sources: tuple[Source, ...], architectures: Sequence[str]
-) -> Iterator[_Wanted]:
+) -> Iterator[WantedIndex]:
     for component in suite.components:
         for architecture in architectures:
             path = f"{component}/binary-{architecture}/Packages"
@@ -148,13 +159,13 @@ def _wanted(
                     resolution=f"its components for {architecture}: {', '.join(known) or 'none'}; "
                     f"its architectures: {', '.join(sorted(release.architectures))}",
                 )
-            yield _Wanted(suite, release, component, architecture, path, sources)
+            yield WantedIndex(suite, release, component, architecture, path, sources)
         path = f"{component}/binary-all/Packages"
         if release.separate_all and any(path + suffix in release.files for suffix in _SUFFIXES):
-            yield _Wanted(suite, release, component, "all", path, sources)
+            yield WantedIndex(suite, release, component, "all", path, sources)
 
 
-def _choice(wanted: _Wanted) -> tuple[str, FileFact]:
+def _choice(wanted: WantedIndex) -> tuple[str, FileFact]:
     """Suffix and facts of the form of the index that is fetched."""
     for suffix in _SUFFIXES:
         if fact := wanted.release.files.get(wanted.path + suffix):
@@ -162,9 +173,10 @@ def _choice(wanted: _Wanted) -> tuple[str, FileFact]:
     raise AssertionError
 
 
-def _index(
-    wanted: _Wanted, downloader: Downloader, store: Store, advance: Callable[[int], None]
+def fetch_index(
+    wanted: WantedIndex, downloader: Downloader, store: Store, advance: Callable[[int], None]
 ) -> tuple[Sha256, Path]:
+    """Digest and blob of the index, unpacked. Raises IntegrityError, or WorldError when no mirror gives it."""
     suffix, fact = _choice(wanted)
     plain = wanted.release.files.get(wanted.path)
     where = f"{wanted.sources[0].shown} dists/{wanted.suite.suite}/{wanted.path}{suffix}"
@@ -206,7 +218,7 @@ def _index(
     return digest, store.path(digest)
 
 
-def _unobtainable(error: UnobtainableError, wanted: _Wanted, where: str) -> WorldError:
+def _unobtainable(error: UnobtainableError, wanted: WantedIndex, where: str) -> WorldError:
     if error.wrong:
         return IntegrityError(
             "the index is not the one that the Release announces",

@@ -23,6 +23,7 @@ from zaffre.store import Store, copy_sparse, disk_full_guard
 from zaffre.upstream.deb.aptwords import plain_reason
 from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.deb.index import Index, Indexes, Universe
+from zaffre.upstream.deb.offered import offered_names, preferences
 from zaffre.upstream.lock import LockedPackage, LockedSuite
 from zaffre.upstream.solving import SetRequest, Solution, near_names, with_fewest_released
 
@@ -88,7 +89,8 @@ class Solver:
             directory = self._stack.enter_context(self._store.scratch("solve"))
             workshop = _Workshop(directory, universe, self._sandbox, self._store)
             self._workshops[request.architecture] = workshop
-        wanted = dict(keep or {})
+        # What is offered here replaces what was kept from the upstream.
+        wanted = {name: version for name, version in (keep or {}).items() if name not in offered_names(self._indexes)}
         pins = {
             name: version
             for name, version in wanted.items()
@@ -158,7 +160,8 @@ class _Workshop:
     def install(self, request: SetRequest, pins: Mapping[str, str]) -> tuple[LockedPackage, ...]:
         self._write_status(request.provides)
         (self._directory / "preferences").write_text(
-            "\n".join(
+            preferences(self._universe.indexes)
+            + "\n".join(
                 f"Package: {name}\nPin: version {version}\nPin-Priority: 1001\n"
                 for name, version in sorted(pins.items())
             )
@@ -171,8 +174,9 @@ class _Workshop:
             "-y",
             "-o",
             f"APT::Install-Recommends={str(request.recommends).lower()}",
-            "install",
+            "satisfy" if request.relations else "install",
             *names,
+            *request.relations,
         )
         if completed.returncode != 0:
             raise DefinitionError(

@@ -13,11 +13,12 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
-from zaffre.upstream.lock import LockedPackage, LockedSuite
+from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.rpm.index import Metadata, RpmIndexes
 from zaffre.upstream.rpm.refresh import refresh
 from zaffre.upstream.rpm.solve import RpmSolver
+from zaffre.upstream.sources import SourcePackage
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,27 @@ class RpmRepositories:
             f"the tools cannot be made of {', '.join(names)} for {architecture} from '{self.indexes.upstream}'",
             where="zaffre.toml: tools.upstream",
             resolution="name a Debian upstream there",
+        )
+
+    def offering(self, built: Sequence[BuiltPackage], architecture: str) -> RpmRepositories:
+        if built:
+            raise self._unbuilt(f"{built[0].package.name} ({architecture})")
+        return self
+
+    def newest(self, name: str, architecture: str) -> LockedPackage | None:
+        raise self._unbuilt(f"{name} ({architecture})")
+
+    def binaries_of(self, source: str, architecture: str) -> tuple[str, ...]:
+        raise self._unbuilt(f"{source} ({architecture})")
+
+    def source(self, name: str) -> SourcePackage | None:
+        raise self._unbuilt(name)
+
+    def _unbuilt(self, what: str) -> DefinitionError:
+        return DefinitionError(
+            f"components of RPM packages are not built yet, so '{what}' is only to be had as it is",
+            where=f"upstreams/{self.indexes.upstream}.toml",
+            resolution="take the component out of the definition; its overlays can be checked by `zaffre drift`",
         )
 
 

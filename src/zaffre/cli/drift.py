@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zaffre drift`: what differs from the upstreams, and whether it still has to."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zaffre.cli.context import JsonOption, Workspace, workspace
+from zaffre.cli.output import count, table
+from zaffre.errors import ExitCode
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from zaffre.component.drift import Deviation, Drift, Examined
+    from zaffre.definition import Component, Distribution
+    from zaffre.digest import JSON
+    from zaffre.upstream import Lock
+    from zaffre.upstream.lock import LockedSource
+
+
+def drift(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Components. Else: all.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List every deviation from the upstreams with its reason, age and state. Exit code 1 if one has to be looked at.
+
+    Offline: it works from the definition, the lock and the sources in the store. What they can't tell is unknown.
+
+    Examples: zaffre drift; zaffre drift containerd --json
+    """
+    from zaffre.component.drift import drift as judge
+    from zaffre.upstream import load_lock
+
+    work = workspace(context)
+    distribution = work.distribution
+    lock = load_lock(distribution.lock_file)
+    components = [distribution.component(name) for name in names] if names else [*distribution.components.values()]
+    found = judge(
+        components,
+        today=work.now.date(),
+        versions=_versions(distribution, lock),
+        examined=lambda component: _examined(work, lock, component),
+    )
+    work.emit(_plain(found), lambda: _words(found), as_json=json)
+    if found.findings:
+        raise typer.Exit(ExitCode.FINDING)
+
+
+def _versions(distribution: Distribution, lock: Lock | None) -> dict[str, str]:
+    if not any(component.overlays for component in distribution.components.values()):
+        return {}
+    from zaffre.component.upstreamversion import upstream_versions
+
+    return upstream_versions(distribution, lock)
+
+
+def _examined(work: Workspace, lock: Lock | None, component: Component) -> Examined:
+    """Try the overlays on the source that the lock names, if the store has it."""
+    from zaffre.component.drift import Examined
+    from zaffre.component.examine import examine
+    from zaffre.component.pristine import can_be_examined
+
+    if not can_be_examined(component):
+        return Examined(unknown=f"the source of a {component.source.kind} is looked at by its build alone")
+    locked = next((one for one in lock.components if one.name == component.name), None) if lock else None
+    if lock is None or locked is None:
+        return Examined(unknown="the lock does not have it ('zaffre lock')")
+    if not locked.source.files:
+        return Examined(unknown=locked.note or "its source can not be had")
+    tree = _unpacked(work, lock, component, locked.source)
+    if isinstance(tree, str):
+        return Examined(unknown=tree)
+    with tree as source, work.store.scratch("drift") as scratch:
+        folder = work.distribution.path(component.folder)
+        return Examined(outcomes=examine(component, folder=folder, source=source, scratch=scratch))
+
+
+def _unpacked(
+    work: Workspace, lock: Lock, component: Component, source: LockedSource
+) -> AbstractContextManager[Path] | str:
+    """The upstream's source from the store, or why it can't be had without the network."""
+    from zaffre.cli.tools import locked_tools, tools_sandbox
+    from zaffre.component.pristine import held, missing_files, pristine
+    from zaffre.upstream.fetch import missing
+
+    if not work.store_path.is_dir():
+        return "there is no store yet that could have its source"
+    tree = held(component, source, work.store)
+    if tree is not None:
+        return tree
+    if lacking := missing_files(source, work.store):
+        return f"the store does not have its source ({', '.join(lacking)})"
+    if missing(locked_tools(work, lock).packages, work.store):
+        return "the store does not have the tools to unpack its source"
+    return pristine(component, source, work.store, tools_sandbox(work, lock))
+
+
+def _plain(found: Drift) -> JSON:
+    return {
+        "components": found.components,
+        "inherited": found.inherited,
+        "own": found.own,
+        "deviations": [
+            {
+                "component": one.component,
+                "overlay": one.overlay,
+                "state": one.state.value,
+                "because": one.because,
+                "reason": one.reason,
+                "category": one.category.value,
+                "upstream_status": one.upstream_status.value,
+                "links": list(one.links),
+                "since": one.since.isoformat(),
+                "age_days": one.age_days,
+                "until": one.until.isoformat() if isinstance(one.until, dt.date) else one.until,
+                "upstream_version": one.version,
+            }
+            for one in found.deviations
+        ],
+    }
+
+
+def _words(found: Drift) -> str:
+    own = f", {found.own} of our own" if found.own else ""
+    title = f"{count(found.components, 'component')}: {found.inherited} as the upstream has it{own}"
+    if not found.deviations:
+        return f"{title}; no deviations"
+    lines = [f"{title}; {count(len(found.deviations), 'deviation')}", ""]
+    rows = [
+        (one.state.value, one.component, _name(one), f"{one.age_days} d", str(one.until), one.upstream_status.value)
+        for one in found.deviations
+    ]
+    lines.append(table(rows, headers=("STATE", "COMPONENT", "OVERLAY", "AGE", "UNTIL", "UPSTREAM"), right=(3,)))
+    for one in found.deviations:
+        lines += ["", f"{one.component} {_name(one)}, for {one.category.value}: {one.reason}"]
+        lines += [f"  {one.state.value}: {line}" if line else "" for line in one.because.splitlines()]
+    bad = len(found.findings)
+    verdict = f"{bad} of {count(len(found.deviations), 'deviation')} must be looked at" if bad else ""
+    return "\n".join([*lines, "", verdict or "nothing has to be looked at"])
+
+
+def _name(one: Deviation) -> str:
+    return one.overlay.rpartition("/")[2].removesuffix(".toml")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`deb-source`: a Debian source package, changed by overlays, built by dpkg-buildpackage in a clean root."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from zaffre.component.buildroot import build_root
+from zaffre.component.model import Bench, Choice, Made, Order
+from zaffre.component.names import names_given
+from zaffre.component.obtaining import SourceGoneError, fetch_files
+from zaffre.component.overlay import apply_overlays, maintainer_of
+from zaffre.component.relations import reduced
+from zaffre.component.settings import settings_of
+from zaffre.definition.component import DebSource
+from zaffre.errors import DefinitionError, IntegrityError, ToolError
+from zaffre.sandbox import Mount
+from zaffre.store import remove_tree
+from zaffre.upstream.deb.control import parse_stanzas
+from zaffre.upstream.lock import BUILD_PREFIX, LockedSource, Outcome
+from zaffre.upstream.solving import SetRequest
+from zaffre.upstream.world import Chosen
+
+_ALWAYS = ("build-essential", "fakeroot")
+"""What every builder has besides the essential packages (policy 4.2); fakeroot for sources that pack as root."""
+_DEPENDS = ("Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep")
+_CONFLICTS = ("Build-Conflicts", "Build-Conflicts-Arch", "Build-Conflicts-Indep")
+_TIMEOUT = 900.0
+_DEBUG = "-dbgsym_"
+
+
+class DebBuild:
+    """A source of the upstream, rebuilt."""
+
+    def __init__(self, source: DebSource) -> None:
+        self._source = source
+
+    def choose(self, bench: Bench, choice: Choice) -> Chosen:
+        name = self._source.package
+        found = choice.repositories.source(name)
+        if found is None:
+            binaries = choice.repositories.binaries_of(name, bench.architecture)
+            if not binaries:
+                raise DefinitionError(
+                    f"the upstream has no source package '{name}'",
+                    where=f"{bench.component.file}: source.package",
+                    resolution="mend the name; it is that of the source, which can be another than its packages'",
+                )
+            return _upstream_binary(name, "", binaries, f"no suite of the upstream has the source '{name}'")
+        try:
+            with bench.store.scratch("source") as scratch:
+                tree = self._unpacked(bench, found.source, scratch)
+                request = SetRequest(
+                    name=f"{BUILD_PREFIX}{bench.component.name}",
+                    packages=_ALWAYS,
+                    architecture=bench.architecture,
+                    relations=_relations(tree, bench),
+                )
+        except SourceGoneError as error:
+            return _upstream_binary(
+                name,
+                found.source.version,
+                found.binaries,
+                f"the source {name} {found.source.version} is at no mirror ({error.where})",
+            )
+        return Chosen(source=found.source, gives=names_given(bench.component, found.binaries), build=request)
+
+    def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
+        if order.installed is None:
+            raise AssertionError
+        settings = settings_of(bench.component)
+        source = order.locked.source
+        version = source.version.partition(":")[2] or source.version
+        upstream = version.rpartition("-")[0] or version
+        with build_root(bench, order.installed, f"{source.name}-{upstream}") as root:
+            root.folder.rmdir()
+            self._unpacked(bench, source, root.folder.parent, name=root.folder.name)
+            environment = {
+                **settings.environment,
+                "DEB_BUILD_OPTIONS": " ".join((f"parallel={bench.sandbox.jobs}", *settings.options)),
+                "DEB_BUILD_PROFILES": " ".join(settings.profiles),
+            }
+            log = root.run(["dpkg-buildpackage", "-b", "-us", "-uc"], env=environment, scratch=scratch)
+            found = [
+                path
+                for path in sorted(root.folder.parent.glob("*.deb"))
+                if path.is_file() and not path.is_symlink() and _DEBUG not in path.name
+            ]
+            return Made(tuple(Path(shutil.copy2(path, scratch / path.name)) for path in found), log)
+
+    @staticmethod
+    def _unpacked(bench: Bench, source: LockedSource, folder: Path, *, name: str = "source") -> Path:
+        """The source, unpacked below `folder` and changed by the overlays. The index vouches for every file."""
+        fetch_files(
+            source.files,
+            title=f"source {source.name} {source.version}",
+            mirrors=bench.mirrors,
+            store=bench.store,
+            progress=bench.progress,
+            limits=bench.limits,
+        )
+        names = {file.path.rpartition("/")[2]: file for file in source.files}
+        descriptions = [one for one in names if one.endswith(".dsc")]
+        if len(descriptions) != 1:
+            raise IntegrityError(
+                f"the source '{source.name}' has {len(descriptions)} files that describe it, not one",
+                where=f"{source.name} {source.version}",
+            )
+        mounts = [Mount(bench.store.path(file.digest), f"/run/source/{one}") for one, file in names.items()]
+        try:
+            bench.sandbox.run(
+                ["dpkg-source", "--extract", f"/run/source/{descriptions[0]}", f"/run/target/{name}"],
+                mounts=[*mounts, Mount(folder, "/run/target", writable=True)],
+                timeout=_TIMEOUT,
+            )
+        except ToolError as error:
+            raise ToolError(
+                f"the source '{source.name}' cannot be unpacked",
+                where=descriptions[0],
+                command=error.command,
+                returncode=error.returncode,
+                details=error.details,
+                resolution="what dpkg-source says of it is above; the file is the one that the upstream signed",
+            ) from error
+        tree = folder / name
+        if bench.component.overlays:
+            pristine = tree.rename(folder / f"{name}.upstream")
+            apply_overlays(
+                bench.component,
+                folder=bench.folder,
+                source=pristine,
+                target=tree,
+                maintainer=maintainer_of(bench.distribution),
+            )
+            remove_tree(pristine)
+        return tree
+
+
+def _upstream_binary(name: str, version: str, binaries: tuple[str, ...], why: str) -> Chosen:
+    """The recorded outcome: the upstream's packages are used as they are."""
+    return Chosen(
+        source=LockedSource(name=name, version=version),
+        gives=binaries,
+        outcome=Outcome.UPSTREAM_BINARY,
+        note=f"{why}: the upstream's binary is taken, and no overlay of the component is in it",
+    )
+
+
+def _relations(tree: Path, bench: Bench) -> tuple[str, ...]:
+    """What the source says that it is built with, in apt's words, for this architecture and these profiles."""
+    control = tree / "debian/control"
+    try:
+        fields = next(iter(parse_stanzas(control.read_text(encoding="utf-8"))))
+        profiles = settings_of(bench.component).profiles
+        needed = [
+            group
+            for name in _DEPENDS
+            for group in reduced(fields.get(name, ""), architecture=bench.architecture, profiles=profiles)
+        ]
+        excluded = [
+            f"Conflicts: {group}"
+            for name in _CONFLICTS
+            for group in reduced(fields.get(name, ""), architecture=bench.architecture, profiles=profiles)
+        ]
+    except (OSError, StopIteration, ValueError) as error:
+        raise DefinitionError(
+            "the source has no debian/control that can be read",
+            where=bench.component.folder,
+            details=str(error),
+            resolution="look where the source comes from, or mend it by an overlay",
+        ) from error
+    return (*dict.fromkeys(needed), *dict.fromkeys(excluded))

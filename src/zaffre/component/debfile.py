@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian package files: taken apart and packed by dpkg-deb of the tools tree, and described for the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from zaffre.component.halves import CONTROL, read_control
+from zaffre.errors import IntegrityError, ToolError
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.store import Store
+from zaffre.upstream.deb.control import parse_stanza, source_of
+from zaffre.upstream.lock import COMPONENTS, BuiltPackage, LockedPackage
+
+_WORK = "/run/work"
+_DEB = "/run/package.deb"
+_TIMEOUT = 900.0
+_MAX_CONTROL = 1 << 20
+# One thread, as the number of threads shows in what zstd writes; owners as they are, times no later than the epoch.
+_PACK = ("dpkg-deb", "--build", "-Zzstd", "-z9", "--threads-max=1")
+
+
+def unpack_deb(deb: Path, folder: Path, *, sandbox: Sandbox) -> None:
+    """The files of a package with owners, modes and times in the absent `folder`, its control files in `DEBIAN/`."""
+    sandbox.run(
+        ["dpkg-deb", "--raw-extract", _DEB, f"{_WORK}/{folder.name}"],
+        mounts=[Mount(deb, _DEB), Mount(folder.parent, _WORK, writable=True)],
+        timeout=_TIMEOUT,
+    )
+
+
+def pack_deb(folder: Path, target: Path, *, epoch: int, sandbox: Sandbox) -> Path:
+    """A package of what `unpack_deb` would unpack, in the directory `target`, under its full name.
+
+    The same files give the same bytes. `epoch`: SOURCE_DATE_EPOCH in seconds.
+    """
+    name = file_name(read_control(folder))
+    (folder / CONTROL).chmod(0o755)
+    sandbox.run(
+        [*_PACK, f"{_WORK}/{folder.name}", f"/run/target/{name}"],
+        mounts=[Mount(folder.parent, _WORK), Mount(target, "/run/target", writable=True)],
+        env={"SOURCE_DATE_EPOCH": str(epoch)},
+        timeout=_TIMEOUT,
+    )
+    return target / name
+
+
+def file_name(fields: dict[str, str]) -> str:
+    """Name, version without its epoch, architecture (dpkg-name(1))."""
+    version = fields["Version"].partition(":")[2] or fields["Version"]
+    return f"{fields['Package']}_{version}_{fields['Architecture']}.deb"
+
+
+def built_packages(component: str, debs: Sequence[Path], *, store: Store, sandbox: Sandbox) -> list[BuiltPackage]:
+    """Put package files into the store, and say of them what the lock keeps. Raises IntegrityError for a bad one."""
+    built = [_built(component, deb, store=store, sandbox=sandbox) for deb in debs]
+    return sorted(built, key=lambda one: one.package.key)
+
+
+def _built(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> BuiltPackage:
+    try:
+        done = sandbox.run(["dpkg-deb", "--field", _DEB], mounts=[Mount(deb, _DEB)], timeout=_TIMEOUT)
+    except ToolError as error:
+        raise IntegrityError(
+            "the build left a file that is no package", where=deb.name, details=error.details
+        ) from error
+    if len(done.stdout) > _MAX_CONTROL:
+        raise IntegrityError("the control file of a package is too large to be one", where=deb.name)
+    control = done.stdout.decode()
+    try:
+        fields = parse_stanza(control)
+        source, source_version = source_of(fields)
+        size = deb.stat().st_size
+        return BuiltPackage(
+            package=LockedPackage(
+                name=fields["Package"],
+                version=fields["Version"],
+                architecture=fields["Architecture"],
+                sha256=store.add_file(deb),
+                size=size,
+                path=f"{component}/{file_name(fields)}",
+                suite=COMPONENTS,
+                archive=COMPONENTS,
+                source=source,
+                source_version=source_version,
+            ),
+            control=control.strip() + "\n",
+        )
+    except (KeyError, ValueError) as error:
+        raise IntegrityError(
+            "the control file of a package is malformed", where=deb.name, details=str(error)
+        ) from error

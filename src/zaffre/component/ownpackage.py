@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages of our own making: files laid where the definition says, a control file, and dpkg-deb.
+
+They have no maintainer scripts: a unit is installed and enabled by nobody but an image, and users come from
+sysusers.d(5) like every other file. All files are root's, and have the time of the source.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.component.debfile import pack_deb
+from zaffre.component.halves import CONTROL, write_control
+from zaffre.component.model import Bench
+from zaffre.component.overlay import maintainer_of
+from zaffre.definition.component import OwnPackage, is_program
+from zaffre.errors import DefinitionError
+from zaffre.tree.rootfs import walk
+
+_UNITS = "usr/lib/systemd/system"
+_RELATIONS = ("depends", "recommends", "conflicts", "replaces", "provides")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where files come from: `programs` by name, all else below `folder`; `licence` is the source's, if it has one."""
+
+    folder: Path
+    source: str
+    version: str
+    epoch: int
+    programs: Mapping[str, Path]
+    licence: Path | None = None
+
+
+def pack_own(bench: Bench, origin: Origin, scratch: Path) -> tuple[Path, ...]:
+    """All packages of the component, as files in `scratch`."""
+    target = scratch / "packages"
+    target.mkdir()
+    return tuple(
+        pack_deb(_laid(bench, origin, package, scratch), target, epoch=origin.epoch, sandbox=bench.sandbox)
+        for package in bench.component.packages
+    )
+
+
+def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> Path:
+    root = scratch / "own" / package.name
+    root.mkdir(parents=True)
+    for path, destination in package.install.items():
+        if is_program(path):
+            source = origin.programs.get(path.removeprefix("bin/"), Path(path))
+        else:
+            source = origin.folder / path
+        _copy(source, root / destination.lstrip("/"), where=f"{bench.component.file}: packages.{package.name}.install")
+    for unit in package.units:
+        where = f"{bench.component.file}: packages.{package.name}.units"
+        _copy(origin.folder / unit, root / _UNITS / Path(unit).name, where=where)
+    if origin.licence is not None:
+        _copy(origin.licence, root / "usr/share/doc" / package.name / "copyright", where=bench.component.file)
+    for name, status in (*walk(root), ("", root.lstat())):
+        place = root / name
+        os.chown(place, 0, 0, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            place.chmod(0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR else 0o644)
+        os.utime(place, (origin.epoch, origin.epoch), follow_symlinks=False)
+    _control(bench, origin, package, root)
+    return root
+
+
+def _copy(source: Path, target: Path, *, where: str) -> None:
+    if not source.exists() and not source.is_symlink():
+        raise DefinitionError(f"there is nothing at {source.name} to install", where=where)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+    elif os.path.lexists(target):
+        raise DefinitionError(f"two files are installed as /{target.name}", where=where)
+    else:
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def _control(bench: Bench, origin: Origin, package: OwnPackage, root: Path) -> None:
+    files = [path for path, status in walk(root) if stat.S_ISREG(status.st_mode)]
+    missing = [path for path in package.conffiles if path.lstrip("/") not in files]
+    if missing:
+        raise DefinitionError(
+            f"the package '{package.name}' installs no {missing[0]}",
+            where=f"{bench.component.file}: packages.{package.name}.conffiles",
+            resolution="mend the path, or install the file",
+        )
+    control = root / CONTROL
+    control.mkdir(mode=0o755)
+    sums = "".join(f"{_md5(root / path)}  {path}\n" for path in sorted(files) if f"/{path}" not in package.conffiles)
+    for name, text in (("md5sums", sums), ("conffiles", "".join(f"{path}\n" for path in package.conffiles))):
+        if text:
+            (control / name).write_text(text, encoding="utf-8")
+            (control / name).chmod(0o644)
+    fields = {
+        "Package": package.name,
+        "Source": origin.source,
+        "Version": origin.version,
+        "Architecture": bench.architecture if package.architecture == "any" else "all",
+        "Maintainer": maintainer_of(bench.distribution),
+        "Section": "misc",
+        "Priority": "optional",
+    }
+    relations: dict[str, Sequence[str]] = {name.title(): getattr(package, name) for name in _RELATIONS}
+    fields |= {name: ", ".join(values) for name, values in relations.items() if values}
+    write_control(root, {**fields, "Description": package.description})
+
+
+def _md5(path: Path) -> str:
+    """What dpkg --verify compares; no protection against anybody."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

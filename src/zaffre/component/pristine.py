@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The upstream's source of a component, unpacked and unchanged, kept in the store as a tree.
+
+Unpacking is done by the tools tree, once for a set of files. What a network would be needed for is not fetched
+here: `pristine` says what it lacks, and whoever may use the network fetches it first.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from zaffre.component.debfile import unpack_deb
+from zaffre.component.halves import read_control
+from zaffre.definition import Component, DebBinary, DebSource
+from zaffre.digest import sha256_json
+from zaffre.errors import IntegrityError, ToolError
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.store import Store
+from zaffre.store.action import ActionKey
+from zaffre.upstream.lock import LockedSource
+
+_TIMEOUT = 900.0
+
+
+def missing_files(source: LockedSource, store: Store) -> tuple[str, ...]:
+    """Names of the files of a source that the store does not have."""
+    return tuple(file.path.rpartition("/")[2] for file in source.files if not store.has(file.digest))
+
+
+def pristine_key(component: Component, source: LockedSource) -> ActionKey:
+    """The tree's name in the store. A source is unpacked the same way by every dpkg, so tools are not part of it."""
+    digests = sorted(file.sha256 for file in source.files)
+    return ActionKey(sha256_json({"kind": f"pristine {component.source.kind}", "files": digests}))
+
+
+def held(component: Component, source: LockedSource, store: Store) -> AbstractContextManager[Path] | None:
+    """The unpacked source if the store has it; it stays until the block ends."""
+    return store.tree(pristine_key(component, source))
+
+
+def pristine(
+    component: Component, source: LockedSource, store: Store, sandbox: Sandbox
+) -> AbstractContextManager[Path]:
+    """The unpacked source, made if it is not there. All its files must be in the store."""
+    key = pristine_key(component, source)
+
+    def produce(root: Path) -> None:
+        match component.source:
+            case DebSource():
+                unpack_deb_source(source, root, store=store, sandbox=sandbox)
+            case DebBinary():
+                _unpack_packages(source, root, store=store, sandbox=sandbox)
+            case _:
+                message = f"a {component.source.kind} has no source of the upstream's to unpack"
+                raise AssertionError(message)
+
+    tree = store.tree(key)
+    if tree is None:
+        store.add_tree(key, produce)
+        tree = store.tree(key)
+    if tree is None:
+        message = "a tree that was just made is not there"
+        raise AssertionError(message)
+    return tree
+
+
+def can_be_examined(component: Component) -> bool:
+    """Whether the upstream's files show what overlays would do. (A Go module is fetched by its build alone.)"""
+    return isinstance(component.source, DebSource | DebBinary)
+
+
+def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:
+    """The files of a Debian source, from the store, unpacked with its patches applied as the content of `target`.
+
+    Raises IntegrityError for what is no source, ToolError when dpkg-source refuses it.
+    """
+    names = {file.path.rpartition("/")[2]: file for file in source.files}
+    descriptions = [one for one in names if one.endswith(".dsc")]
+    if len(descriptions) != 1:
+        raise IntegrityError(
+            f"the source '{source.name}' has {len(descriptions)} files that describe it, not one",
+            where=f"{source.name} {source.version}",
+        )
+    mounts = [Mount(store.path(file.digest), f"/run/source/{one}") for one, file in names.items()]
+    inner = target / ".unpacked"
+    try:
+        sandbox.run(
+            ["dpkg-source", "--extract", f"/run/source/{descriptions[0]}", "/run/target/.unpacked"],
+            mounts=[*mounts, Mount(target, "/run/target", writable=True)],
+            timeout=_TIMEOUT,
+        )
+    except ToolError as error:
+        raise ToolError(
+            f"the source '{source.name}' cannot be unpacked",
+            where=descriptions[0],
+            command=error.command,
+            returncode=error.returncode,
+            details=error.details,
+            resolution="what dpkg-source says of it is above; the file is the one that the upstream signed",
+        ) from error
+    for path in inner.iterdir():
+        path.rename(target / path.name)
+    inner.rmdir()
+
+
+def _unpack_packages(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:
+    for number, file in enumerate(source.files):
+        folder = target / f"package-{number}"
+        unpack_deb(store.path(file.digest), folder, sandbox=sandbox)
+        folder.rename(target / read_control(folder)["Package"])

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checksums of Go modules: the values of published modules are the oracle, hostile zips are refused."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from zaffre.component.gosum import GoFile, parse_go_sum, sum_of_mod, sum_of_zip, unpack_zip
+from zaffre.errors import IntegrityError
+
+PROBE = GoFile("example.org/Probe", "v1.2.3")
+
+
+def zipped(files: dict[str, str | bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def test_the_sum_of_a_published_go_mod() -> None:
+    # From the go.sum of many projects: github.com/pkg/errors v0.9.1/go.mod
+    assert sum_of_mod(b"module github.com/pkg/errors\n") == "h1:bwawxfHBFNV+L2hUp1rHADufV3IMtnDRdf1r5NINEl0="
+
+
+def test_a_sum_depends_on_names_and_contents_and_on_nothing_else() -> None:
+    one = zipped({"example.org/Probe@v1.2.3/go.mod": "module x", "example.org/Probe@v1.2.3/a.go": "package x"})
+    other = zipped({"example.org/Probe@v1.2.3/a.go": "package x", "example.org/Probe@v1.2.3/go.mod": "module x"})
+    assert one != other
+    assert sum_of_zip(one, PROBE) == sum_of_zip(other, PROBE)
+    changed = zipped({"example.org/Probe@v1.2.3/go.mod": "module x", "example.org/Probe@v1.2.3/a.go": "package y"})
+    assert sum_of_zip(changed, PROBE) != sum_of_zip(one, PROBE)
+
+
+def test_capitals_are_escaped_in_paths() -> None:
+    assert PROBE.path == "example.org/!probe/@v/v1.2.3.zip"
+    assert GoFile("a/b", "v1.0.0-RC1", mod=True).path == "a/b/@v/v1.0.0-!r!c1.mod"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "example.org/Probe@v1.2.3/../../etc/passwd",
+        "example.org/Other@v1.2.3/a.go",
+        "/etc/passwd",
+        "example.org/Probe@v1.2.3//a.go",
+        "example.org/Probe@v1.2.3/./a.go",
+    ],
+)
+def test_a_zip_with_paths_of_no_module(tmp_path: Path, name: str) -> None:
+    content = zipped({name: "x"})
+    with pytest.raises(IntegrityError, match="a path that no module has"):
+        sum_of_zip(content, PROBE)
+    (tmp_path / "zip").write_bytes(content)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(IntegrityError):
+        unpack_zip(tmp_path / "zip", PROBE, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_damaged_zip() -> None:
+    content = zipped({"example.org/Probe@v1.2.3/a.go": "package x" * 100})
+    for bad in (content[:40], b"PK\x03\x04", b"", content[:30] + b"\xff" * 8 + content[38:]):
+        with pytest.raises(IntegrityError, match="damaged"):
+            sum_of_zip(bad, PROBE)
+
+
+def test_a_zip_that_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zaffre.component.gosum.MAX_ZIP_BYTES", 1000)
+    with pytest.raises(IntegrityError, match="more than a module may"):
+        sum_of_zip(zipped({"example.org/Probe@v1.2.3/a": "0" * 1001}), PROBE)
+
+
+SUM = "h1:bwawxfHBFNV+L2hUp1rHADufV3IMtnDRdf1r5NINEl0="
+
+
+def test_go_sum_is_read() -> None:
+    text = f"a.b/c v1.0.0 {SUM}\na.b/c v1.0.0/go.mod {SUM}\n\na.b/c v1.0.0 {SUM}\n"
+    assert parse_go_sum(text, where="go.sum") == {
+        GoFile("a.b/c", "v1.0.0"): SUM,
+        GoFile("a.b/c", "v1.0.0", mod=True): SUM,
+    }
+
+
+@pytest.mark.parametrize("line", ["a.b/c v1.0.0", f"a.b/c {SUM}", f"a.b/c v1.0.0 {SUM[:-2]}", f"a b c v1 {SUM}"])
+def test_go_sum_is_malformed(line: str) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        parse_go_sum(f"a.b/c v1.0.0 {SUM}\n{line}\n", where="go.sum")
+    assert caught.value.where == "go.sum:2"
+
+
+def test_go_sum_contradicts_itself() -> None:
+    other = SUM.replace("b", "c")
+    with pytest.raises(IntegrityError, match=r"two checksums of a\.b/c@v1\.0\.0"):
+        parse_go_sum(f"a.b/c v1.0.0 {SUM}\na.b/c v1.0.0 {other}\n", where="go.sum")
