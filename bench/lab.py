@@ -30,8 +30,10 @@ from zaffre.sandbox.command import Request, bwrap_arguments
 from zaffre.sandbox.namespace import current_privilege
 from zaffre.store import ActionKey, Store
 from zaffre.trust import Role
-from zaffre.upstream import LockedPackage
-from zaffre.upstream.deb import Indexes, Solver, refresh
+from zaffre.upstream import COMPONENTS, LockedPackage
+from zaffre.upstream.deb.index import Indexes
+from zaffre.upstream.deb.refresh import refresh
+from zaffre.upstream.deb.solve import Solver
 from zaffre.upstream.fetch import DroppedError
 from zaffre.upstream.solving import SetRequest
 
@@ -51,8 +53,8 @@ Extra = Callable[[Indexes, str, tuple[str, ...]], Iterable[SetRequest]]
 
 @dataclass(frozen=True)
 class Lab:
-    """`packages`: the locked packages of the image; `others`: what the peers' images have besides; `sets`: the names
-    of all packages of each request that was made for them.
+    """`packages`: the locked packages of the image; `others`: what the peers' images have besides, or in the upstream's
+    own form where ours is a component; `sets`: the names of all packages of each request that was made for them.
     """
 
     folder: Path
@@ -87,6 +89,17 @@ class Lab:
             cwd=cwd,
         )
         return bwrap_arguments(request, bwrap=shutil.which("bwrap") or "bwrap")
+
+    @property
+    def same(self) -> tuple[LockedPackage, ...]:
+        """What a builder of the very same image takes: its packages, and of the others what it has not got."""
+        have = {package.name for package in self.packages}
+        return (*self.packages, *(one for one in self.others if one.name not in have))
+
+    @property
+    def stock(self) -> tuple[LockedPackage, ...]:
+        """The upstream's own packages only."""
+        return (*(one for one in self.packages if one.archive != COMPONENTS), *self.others)
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -171,9 +184,11 @@ def _others(
     packages: tuple[LockedPackage, ...],
     extra: Extra,
 ) -> tuple[tuple[LockedPackage, ...], dict[str, tuple[str, ...]]]:
-    """What `extra` asks for and the image has not, and the names in each request's set; in the image's versions."""
+    """What `extra` asks for and the image has not from the upstream, and the names in each request's set; in the
+    image's versions.
+    """
     work = making.work
-    have = {package.name: package.version for package in packages}
+    have = {package.name: package.version for package in packages if package.archive != COMPONENTS}
     indexes = refresh(
         work.distribution.upstream_of(image),
         making.mirrors,

@@ -27,12 +27,12 @@ _SECONDS = 300.0
 _MOUNT = "/run/archive"
 
 
-def make_repository(lab: Lab) -> Path:
-    """The folder of the archive, with the suite that the lab's definition is made from."""
-    folder = lab.folder / "repository"
+def make_repository(lab: Lab, name: str, packages: Iterable[LockedPackage]) -> Path:
+    """The folder `name` of an archive of `packages`, with the suite that the lab's definition is made from."""
+    folder = lab.folder / name
     pool = folder / "pool"
     pool.mkdir(parents=True)
-    for package in _distinct((*lab.packages, *lab.others)):
+    for package in _distinct(packages):
         copy_sparse(lab.package_files.path(package.digest), pool / Path(package.path).name)
     _add_provides(lab, pool)
     binary = folder / "dists" / lab.suite / "main" / f"binary-{lab.architecture.name}"

@@ -34,7 +34,7 @@ from stock import make_stock_disk, stock_requests
 from zaffre.cli.failure import describe, show
 from zaffre.errors import ExitCode, ZaffreError
 from zaffre.sandbox import become_root_in_namespace
-from zaffre.upstream.deb import Indexes
+from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
 
@@ -104,12 +104,12 @@ def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], fl
 
     with lab(folder, extra=_for_peers, say=say) as place:
         say("making a local archive of the locked packages")
-        repository = make_repository(place)
+        repository = make_repository(place, "repository", place.same)
         say("making a large RPM repository")
         read = measure_metadata(place, rounds=builds, say=say)
         measured, release = measure_builds(place, repository, rounds=builds, say=say)
         say("making a stock Debian")
-        stock = make_stock_disk(place, repository)
+        stock = make_stock_disk(place, make_repository(place, "stock-repository", place.stock))
         booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
     figures = [*build_figures(measured), *boot_figures(booted), *metadata_figures(read)]
     return figures, max((*measured.others, *booted.others, *read.others))

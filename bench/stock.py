@@ -21,7 +21,7 @@ from measure import BenchError
 
 from zaffre.image import uki
 from zaffre.sandbox import Mount
-from zaffre.upstream.deb import Indexes
+from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
 _ROOT_UUID = uuid.uuid5(uuid.NAMESPACE_OID, "zaffre bench stock root")

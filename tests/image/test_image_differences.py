@@ -53,7 +53,7 @@ def kernel_image(folder: Path, text: str, sandbox: Sandbox, scratch: Path) -> No
     (tree / "etc/hello").write_text(text)
     sandbox.run(["cpio", "-o", "-H", "newc", "--quiet"], mounts=[Mount(tree, "/job")], cwd="/job",
                 stdin=b"etc\netc/hello\n", stdout=scratch / "cpio", timeout=60)  # fmt: skip
-    sandbox.run(["zstd", "-q", "-c"], stdin=scratch / "cpio", stdout=scratch / "initrd", timeout=60)
+    sandbox.run(["lz4", "-q", "-l", "-c"], stdin=scratch / "cpio", stdout=scratch / "initrd", timeout=60)
     (scratch / "kernel").write_bytes(b"no kernel\n" * 100)
     (folder / "uki.efi").touch()
     sandbox.run(

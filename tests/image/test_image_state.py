@@ -8,13 +8,26 @@ import subprocess
 
 import pytest
 
+from zaffre.definition import Image, Kind
+from zaffre.definition.image import Disk, Etc, Initrd
 from zaffre.image.state import escape_path, state_files
 
 UNITS = "usr/lib/systemd/system"
 
 
+def host(*persistent: str, var_min: str = "512M", readahead: tuple[str, ...] = ()) -> Image:
+    return Image(
+        name="host",
+        kind=Kind.HOST,
+        upstream="debian",
+        etc=Etc(persistent=persistent),
+        disk=Disk(var_min=var_min),
+        initrd=Initrd(readahead=readahead),
+    )
+
+
 def test_each_persistent_path_gets_a_copy_and_a_bind_mount() -> None:
-    files = state_files(persistent=["/etc/machine-id", "/etc/ssh/keys"], var_min_bytes=1 << 29).initrd
+    files = state_files(host("/etc/machine-id", "/etc/ssh/keys")).initrd
     unit = files[f"{UNITS}/sysroot-etc-ssh-keys.mount"]
     assert "What=/sysroot/var/lib/zaffre/etc/ssh/keys\n" in unit
     assert "Where=/sysroot/etc/ssh/keys\n" in unit
@@ -25,16 +38,30 @@ def test_each_persistent_path_gets_a_copy_and_a_bind_mount() -> None:
     assert files[f"{UNITS}/initrd-fs.target.requires/sysroot-etc-ssh-keys.mount"] == "->../sysroot-etc-ssh-keys.mount"
 
 
-def test_a_machine_id_is_made_only_where_it_is_kept() -> None:
-    kept = state_files(persistent=["/etc/machine-id"], var_min_bytes=1 << 29).initrd
-    lost = state_files(persistent=[], var_min_bytes=1 << 29).initrd
-    assert f"{UNITS}/zaffre-machine-id.service" in kept
-    assert f"{UNITS}/zaffre-machine-id.service" not in lost
-    assert "sysroot-etc-machine\\x2did.mount" in kept[f"{UNITS}/zaffre-machine-id.service"]
+def test_the_copy_is_passed_over_only_when_every_path_is_kept() -> None:
+    unit = state_files(host("/etc/machine-id", "/etc/ssh/keys")).initrd[f"{UNITS}/zaffre-persist.service"]
+    assert [line for line in unit.splitlines() if line.startswith("Condition")] == [
+        "ConditionPathExists=|!/sysroot/var/lib/zaffre/etc/machine-id",
+        "ConditionPathExists=|!/sysroot/var/lib/zaffre/etc/ssh/keys",
+    ]
+
+
+def test_files_are_read_ahead_from_the_root_and_only_on_request() -> None:
+    name = f"{UNITS}/zaffre-readahead.service"
+    assert (
+        "ExecStart=-cat /sysroot/usr/bin/a /sysroot/usr/bin/b\n"
+        in (state_files(host(readahead=("/usr/bin/a", "/usr/bin/b"))).initrd[name])
+    )
+    assert name not in state_files(host()).initrd
+
+
+def test_the_rules_for_own_partitions_name_the_image() -> None:
+    rules = state_files(host()).root["usr/lib/udev/rules.d/59-zaffre-disks.rules"]
+    assert 'ENV{PARTNAME}!="host_*|_empty|esp|var", GOTO="zaffre_disks_end"\n' in rules
 
 
 def test_root_and_initrd_agree_on_var() -> None:
-    files = state_files(persistent=[], var_min_bytes=123 << 20)
+    files = state_files(host(var_min="123M"))
     name = "usr/lib/repart.d/50-var.conf"
     assert files.initrd[name] == files.root[name]
     assert f"SizeMinBytes={123 << 20}\n" in files.root[name]

@@ -58,7 +58,7 @@ def test_a_machine_has_nothing_but_what_is_named() -> None:
 
 def test_translation_uses_all_threads_and_all_features() -> None:
     assert options(FULL, "-accel") == ["tcg,thread=multi"]
-    assert options(FULL, "-cpu") == ["max"]
+    assert options(FULL, "-cpu") == [FULL.architecture.emulated_cpu]
     kvm = MachineSpec(architecture=AMD64, accelerator=Accelerator.KVM)
     assert (options(kvm, "-accel"), options(kvm, "-cpu")) == (["kvm"], ["host"])
 

@@ -22,7 +22,7 @@ from datetime import datetime
 from pathlib import Path
 
 import createrepo_c
-from pysequoia import ArmorKind, SignatureMode, Tsk, armor, sign
+from pysequoia import ArmorKind, Sig, SignatureMode, Tsk, armor, sign
 from pysequoia.packet import PacketPile
 
 from support.repository import NOW, PACKERS, Archive
@@ -64,6 +64,7 @@ class Rpm:
     obsoletes: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    scriptlets: str = ""
 
     @property
     def key(self) -> str:
@@ -95,7 +96,7 @@ class Rpm:
         body += ["mkdir -p %{buildroot}"]
         for path, content in self.files.items():
             body.append(f"mkdir -p %{{buildroot}}{Path(path).parent} && printf %s '{content}' > %{{buildroot}}{path}")
-        return "\n".join([*body, "", f"%files{option}", *self.files, ""])
+        return "\n".join([*body, "", self.scriptlets, "", f"%files{option}", *self.files, ""])
 
 
 def build_rpms(packages: Sequence[Rpm], *, sandbox: Sandbox, store: Store) -> dict[str, bytes]:
@@ -157,8 +158,7 @@ def signed(data: bytes, key: Tsk, *, header: bytes | None = None) -> bytes:
 
 
 def _is_rsa(packet: bytes) -> bool:
-    (parsed,) = PacketPile.from_bytes(packet)
-    return "RSA" in str(parsed.key_algorithm if hasattr(parsed, "key_algorithm") else parsed)
+    return "RSA" in str(Sig.from_bytes(packet).key_algorithm)
 
 
 def signature_header(entries: Sequence[tuple[int, int, bytes]]) -> bytes:

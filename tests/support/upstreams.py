@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zaffre.definition import DebUpstream
 from zaffre.errors import ZaffreError
-from zaffre.upstream.deb import Indexes
+from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.download import Limits
 from zaffre.upstream.mirrors import Mirrors, find_mirrors
 

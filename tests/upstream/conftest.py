@@ -17,7 +17,8 @@ from support.upstreams import QUICK, Refresh, make_upstream, mirrors
 from zaffre.definition import DebUpstream
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
-from zaffre.upstream.deb import Indexes, refresh
+from zaffre.upstream.deb.index import Indexes
+from zaffre.upstream.deb.refresh import refresh
 
 
 @pytest.fixture(scope="session")

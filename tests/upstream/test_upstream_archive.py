@@ -12,7 +12,8 @@ import pytest
 
 from zaffre.definition import load_distribution
 from zaffre.store import Store
-from zaffre.upstream.deb import bootstrap_resolve, refresh
+from zaffre.upstream.deb.bootstrap import bootstrap_resolve
+from zaffre.upstream.deb.refresh import refresh
 from zaffre.upstream.download import Limits
 from zaffre.upstream.mirrors import Mirrors, find_mirrors
 from zaffre.upstream.requests import archives_of

@@ -19,7 +19,7 @@ from support.repository import Archive, Fault, Mirror
 from support.upstreams import QUICK, Refresh, mirrors, said
 from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.store import Store
-from zaffre.upstream.deb import bootstrap_resolve
+from zaffre.upstream.deb.bootstrap import bootstrap_resolve
 from zaffre.upstream.fetch import DroppedError, fetch, missing
 from zaffre.upstream.lock import LockedPackage
 

@@ -18,7 +18,9 @@ from zaffre.definition import DebUpstream
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.store import Store
-from zaffre.upstream.deb import Index, Indexes, Universe, bootstrap_resolve, refresh
+from zaffre.upstream.deb.bootstrap import bootstrap_resolve
+from zaffre.upstream.deb.index import Index, Indexes, Universe
+from zaffre.upstream.deb.refresh import refresh
 from zaffre.upstream.decompress import decompress
 from zaffre.upstream.lock import LockedSuite
 

@@ -26,8 +26,10 @@ from support.upstreams import said
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT
+from zaffre.sandbox import Sandbox
 from zaffre.upstream.rpm.index import Metadata
 from zaffre.upstream.rpm.updateinfo import Fixed, advisories
+from zaffre.upstream.solving import SetRequest
 
 pytestmark = pytest.mark.tools
 
@@ -265,6 +267,18 @@ def test_a_repository_that_is_not_there(rpm_place: RpmShop) -> None:
     with pytest.raises(DefinitionError) as unknown:
         rpm_place.look(architectures=("riscv64",))
     assert "is not for the architecture 'riscv64'" in said(unknown.value)
+
+
+def test_a_repository_of_several_architectures_is_asked_for_once(rpm_place: RpmShop) -> None:
+    both = rpm_place.look(upstream=rpm_place.upstream(path=PLACE), architectures=("amd64", "arm64"))
+    assert [suite.suite for suite in both.suites] == [PLACE]
+    assert len(rpm_place.mirror.served(REPOMD)) == len(rpm_place.mirror.served("*-primary.xml.gz")) == 1
+    with both.solver(Sandbox(None), rpm_place.store) as solver:
+        solution = solver.solve(SetRequest("test", ("libgreet",), "arm64"))
+        assert [package.architecture for package in solution.packages] == ["all"]
+        with pytest.raises(DefinitionError) as caught:
+            solver.solve(SetRequest("test", ("tool",), "arm64"))
+        assert "'tool' is in no repository of the upstream for arm64" in said(caught.value)
 
 
 # A project's metalink

@@ -17,8 +17,9 @@ from support.upstreams import Refresh, said
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
-from zaffre.upstream.deb import Indexes, Solver, resolve
 from zaffre.upstream.deb.aptwords import plain_reason
+from zaffre.upstream.deb.index import Indexes
+from zaffre.upstream.deb.solve import Solver, resolve
 from zaffre.upstream.solving import SetRequest, Solution
 
 pytestmark = [

@@ -96,6 +96,7 @@ def build_root(bench: Bench, installed: LockedSet, name: str) -> Iterator[BuildR
     """A fresh root with the packages of a set, and an empty folder `name` to build in."""
     performed = configured_root(
         installed.packages,
+        upstream=bench.distribution.upstreams[installed.upstream],
         provides=(),
         users=Users(),
         setuid=STRIP_ALL,

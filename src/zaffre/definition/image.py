@@ -69,6 +69,9 @@ class Initrd(Model):
     """Further files of the tree, by glob patterns."""
     units: Items[UnitName] = ()
     """systemd units of the tree that belong in the initrd."""
+    readahead: Items[AbsolutePath] = ()
+    """Large files of the root that the boot needs soon: they are read into memory, by a processor that has nothing to
+    do yet, while the system manager starts."""
     tree: RelativePath | None = None
     """Directory of files of our own, laid over the initrd."""
 

@@ -98,7 +98,7 @@ def _uki_causes(first: Path, second: Path, *, sandbox: Sandbox, scratch: Path) -
 def _unpacked_initrd(initrd: bytes, folder: Path, sandbox: Sandbox) -> Path:
     folder.mkdir()
     archive = folder.with_suffix(".cpio")
-    sandbox.run(["zstd", "--quiet", "-d", "-c"], stdin=initrd, stdout=archive, timeout=_EXTRACT_SECONDS)
+    sandbox.run(["lz4", "--quiet", "-d", "-c"], stdin=initrd, stdout=archive, timeout=_EXTRACT_SECONDS)
     sandbox.run(
         ["cpio", "--extract", "--make-directories", "--quiet", "--no-absolute-filenames"],
         mounts=[Mount(folder, "/job", writable=True)],

@@ -15,20 +15,29 @@ from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
-from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
 from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd, useless_for_initrd
 from zaffre.image.output import place
 from zaffre.image.seal import Compression, make_erofs, make_verity
-from zaffre.image.state import state_files
+from zaffre.image.state import READAHEAD_PROGRAMS, state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
-from zaffre.tree import KernelModules, customise, extract_root, inventory_of, scratch_for
+from zaffre.tree import (
+    KernelModules,
+    customise,
+    extract_root,
+    inventory_of,
+    kernel_image,
+    pack,
+    prune,
+    scan,
+    scratch_for,
+)
 
 LOADER_CONF = "timeout 0\neditor no\n"
 """loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
 
-_INITRD_LEVELS = {"dev": 3, "release": 19}
+_INITRD_LEVELS = {"dev": 1, "release": 12}
 _TRUST = "usr/lib/verity.d/zaffre.crt"
 
 
@@ -67,7 +76,8 @@ class HostParts:
 def build_host(plan: HostPlan, shop: Workshop) -> HostParts:
     """Run the steps. The same plan and lock give the same blobs."""
     kernel = shop.perform("initrd", *_initrd_action(plan, shop))
-    root = shop.perform("root", *_root_action(plan, shop))
+    pruned = shop.perform("pruned root", *_pruned_action(plan, shop))
+    root = shop.perform("root", *_root_action(plan, pruned, shop))
     root_hash = str(root.facts["root_hash"])
     signed = shop.perform("kernel image", *_uki_action(plan, shop, kernel, root))
     return HostParts(
@@ -125,7 +135,7 @@ def mkfs_option(compressor: str) -> str:
 
 def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    state = state_files(image)
     tree = plan.distribution.path(image.initrd.tree) if image.initrd.tree else None
     level = _INITRD_LEVELS[plan.profile]
     action = Action(
@@ -153,7 +163,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             write_generated(generated, state.initrd)
             spec = InitrdSpec(
                 modules=image.initrd.modules,
-                programs=image.initrd.programs,
+                programs=(*image.initrd.programs, *(READAHEAD_PROGRAMS if image.initrd.readahead else ())),
                 files=image.initrd.files,
                 units=image.initrd.units,
                 trees=(generated, *((tree,) if tree else ())),
@@ -162,25 +172,61 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             extract_root(archive, root, skip=useless_for_initrd(archive, spec))
             stage_initrd(root, staging, spec)
             version = KernelModules.of_root(root).version
-            packed = scratch / "initrd.zst"
+            packed = scratch / "initrd.lz4"
             pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
-            kernel = root / "boot" / f"vmlinuz-{version}"
-            if not kernel.is_file():
-                raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
+            kernel = kernel_image(root, version)
             outputs = {"initrd": shop.store.add_file(packed), "kernel": shop.store.add_file(kernel)}
         return ActionResult(outputs, {"version": version})
 
     return action, produce
 
 
-def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+def _pruned_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+    """Half of a configured root, and most of its modules, stay out of an image: a step of its own, so that a file that
+    is changed in the definition costs neither reading that half again nor unpacking modules.
+    """
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    action = Action(
+        kind="prune",
+        label=f"pruned root {image.name}",
+        inputs={
+            "root": plan.root,
+            "prune": image.prune.model_dump(mode="json"),
+            "modules": image.kernel.model_dump(mode="json", include={"modules", "load"}),
+            "epoch": shop.epoch,
+            "tools": shop.sandbox.tools.key,
+            "code": code_digest(),
+        },
+        reason="what the image takes away is gone, and its kernel modules are unpacked",
+    )
+
+    def produce(scratch: Path) -> ActionResult:
+        archive = shop.store.path(plan.root)
+        with (
+            ThreadPoolExecutor(1) as aside,
+            scratch_for(shop.store, "prune", expected=archive.stat().st_size) as folder,
+        ):
+            # Hashing 300 MB takes as long as unpacking them, so both are done at once; nothing is kept if it fails.
+            sound = aside.submit(shop.store.verified, plan.root)
+            root = folder / "root"
+            prune(archive, root, image, sandbox=shop.sandbox)
+            packed = scratch / "pruned.tar"
+            with packed.open("wb", buffering=1 << 20) as out:
+                pack(root, scan(root), out, mtime=lambda _: shop.epoch)
+            sound.result()
+        return ActionResult({"root": shop.store.add_file(packed, move=True)}, {})
+
+    return action, produce
+
+
+def _root_action(plan: HostPlan, pruned: ActionResult, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+    image = plan.image
+    state = state_files(image)
     settings = image.model_dump(
         mode="json", exclude={"extends", "profiles", "packages", "initrd", "disk", "compression", "description"}
     )
     inputs: Mapping[str, JSON] = {
-        "root": plan.root,
+        "root": pruned.outputs["root"],
         "settings": settings,
         "identity": plan.distribution.identity.model_dump(mode="json"),
         "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
@@ -195,13 +241,12 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
     action = Action("root", f"root {image.name} {plan.profile}", inputs, "the definition applied, sealed by dm-verity")
 
     def produce(scratch: Path) -> ActionResult:
-        archive = shop.store.path(plan.root)
+        archive = shop.store.path(pruned.outputs["root"])
         with (
             ThreadPoolExecutor(1) as aside,
             scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder,
         ):
-            # Hashing 300 MB takes as long as unpacking them, so both are done at once; nothing is kept if it fails.
-            sound = aside.submit(shop.store.verified, plan.root)
+            sound = aside.submit(shop.store.verified, pruned.outputs["root"])
             done = _seal(plan, shop, archive, folder / "root", scratch)
             sound.result()
             return done
@@ -212,7 +257,7 @@ def _root_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path
 def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
     """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
     image = plan.image
-    state = state_files(persistent=image.etc.persistent, var_min_bytes=image.disk.var_min)
+    state = state_files(image)
     customise(
         archive,
         root,
@@ -225,10 +270,12 @@ def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Pa
         sandbox=shop.sandbox,
     )
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
-    make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
+    with ThreadPoolExecutor(1) as aside:
+        listed = aside.submit(inventory_of, root)
+        make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
+        listing = listed.result().model_dump_json(indent=1) + "\n"
     sealed = shop.store.add_file(erofs, move=True)
     root_hash = make_verity(shop.store.path(sealed), verity, digest=sealed, sandbox=shop.sandbox)
-    listing = inventory_of(root).model_dump_json(indent=1) + "\n"
     return ActionResult(
         {
             "erofs": sealed,

@@ -2,13 +2,12 @@
 """The initrd: systemd out of our own packages, with the modules and programs that the definition names.
 
 It is staged as a directory from the configured root, so it holds the very files that the packages
-brought, and packed once by cpio and zstd from the tools tree. No hook of a package takes part.
+brought, and packed once by cpio and lz4 from the tools tree. No hook of a package takes part.
 Format: cpio "newc" (kernel Documentation/driver-api/early-userspace/buffer-format.rst).
 """
 
 from __future__ import annotations
 
-import lzma
 import mmap
 import os
 import posixpath
@@ -23,6 +22,7 @@ from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree import KernelModules
+from zaffre.tree.kmod import plain_content, plain_name
 from zaffre.tree.rootfs import inside
 from zaffre.tree.tarball import read_tar
 
@@ -93,7 +93,11 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
 
 
 def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str) -> None:
-    """Write `target`, a zstd-compressed cpio of `staging`: sorted, owned by root, dated `epoch`."""
+    """Write `target`, an lz4-compressed cpio of `staging`: sorted, owned by root, dated `epoch`.
+
+    lz4 in its legacy format is what the kernel reads (lib/decompress_unlz4.c). It is a quarter larger than zstd, and
+    the kernel has it unpacked in a third of the time, at every boot.
+    """
     sandbox.run(
         ["depmod", "-b", "/staging", kernel_version],
         mounts=[Mount(staging, "/staging", writable=True)],
@@ -118,8 +122,8 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
         timeout=_PACK_SECONDS,
     )
     sandbox.run(
-        ["zstd", "--quiet", "--force", "-T0", f"-{level}", "/job/in.cpio", "-o", "/job/out.zst"],
-        mounts=[Mount(archive, "/job/in.cpio"), *_output(target, "/job/out.zst")],
+        ["lz4", "--quiet", "--force", "-l", f"-{level}", "/job/in.cpio", "/job/out.lz4"],
+        mounts=[Mount(archive, "/job/in.cpio"), *_output(target, "/job/out.lz4")],
         timeout=_PACK_SECONDS,
     )
     archive.unlink()
@@ -195,10 +199,9 @@ def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
     base.mkdir(parents=True, exist_ok=True)  # a kernel may have all that it needs built in
     for relative in sorted(modules.closure(names, key="initrd.modules")):
         source = root / "usr/lib/modules" / modules.version / relative
-        target = base / relative.removesuffix(".xz")
+        target = base / plain_name(relative)
         target.parent.mkdir(parents=True, exist_ok=True)
-        data = source.read_bytes()
-        target.write_bytes(lzma.decompress(data) if relative.endswith(".xz") else data)
+        target.write_bytes(plain_content(source))
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         shutil.copyfile(root / "usr/lib/modules" / modules.version / name, base / name)
 

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where an immutable host keeps state: the files that make `/etc` an overlay and `/var` a partition.
 
-Pure: a definition in, a mapping of paths to contents out, for the initrd and for the root. The order of a
+Pure: an image in, a mapping of paths to contents out, for the initrd and for the root. The order of a
 boot, all of it inside the initrd, so that the first program of the root already sees its final `/etc` and `/var`:
 
 1. sysroot.mount: the verified, read-only root;
-2. systemd-repart.service makes (first boot) or grows the partition `var`, from repart.d in the root;
+2. systemd-repart.service makes the partition `var` at the first boot; zaffre-grow-var.service of the root grows it
+   later, when the disk has grown;
 3. sysroot-etc.mount: an overlay whose upper layer is in /run, so what is written is gone at the next boot;
 4. sysroot-var.mount;
 5. zaffre-persist.service copies each declared path of `/etc` into /var/lib/zaffre/etc once, and a bind mount
-   lays it over the overlay: writes to it are kept;
-6. zaffre-machine-id.service gives the machine its id, if `/etc/machine-id` is declared.
+   lays it over the overlay: writes to it are kept.
 
-A boot that has a machine id is never a "first boot" (machine-id(5)), so no preset runs on a node: units are
-enabled when the image is built, and nothing drifts.
+The machine's id is made by the manager of the root itself, in the bind mount (machine-id(5)): the file is there and
+empty, so a boot is never a "first boot" and no preset runs on a node: units are enabled when the image is built,
+and nothing drifts.
+
+Each program that is started in the initrd is a fifth of a second of an emulated boot, so it has few: no journal (what
+is said goes to the kernel's log, from where the root's journal takes it), rules for no other device than disks, and
+no step that a restart has no need of.
 """
 
 from __future__ import annotations
@@ -21,9 +26,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from zaffre.definition import Image
+
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
 VAR_LABEL = "var"
+READAHEAD_PROGRAMS = ("/usr/bin/cat",)
 
 
 @dataclass(frozen=True)
@@ -34,19 +42,24 @@ class StateFiles:
     root: Mapping[str, str]
 
 
-def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
-    """The generated files of a host. `persistent` are absolute paths below /etc; a directory ends in `/`."""
+def state_files(image: Image) -> StateFiles:
+    """The generated files of a host. In `etc.persistent` a directory ends in `/`."""
+    persistent, var_min_bytes = image.etc.persistent, image.disk.var_min
     initrd = {
-        f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _AFTER_ROOT,
+        "etc/systemd/system.conf.d/10-zaffre.conf": _NO_JOURNAL,
+        "usr/lib/modules-load.d/zaffre.conf": _MODULES,
+        "usr/lib/udev/rules.d/60-zaffre-disks.rules": _DISK_RULES,
+        f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _MAKE_VAR.format(label=VAR_LABEL),
         f"{_UNITS}/systemd-udev-trigger.service.d/10-zaffre.conf": _DISKS_ONLY,
+        f"{_UNITS}/systemd-udevd.service.d/10-zaffre.conf": _UDEV_FOR_DISKS,
+        f"{_UNITS}/systemd-veritysetup@.service.d/10-zaffre.conf": _AFTER_MODULES,
+        f"{_UNITS}/initrd.target.wants/initrd-cleanup.service": "->../initrd-cleanup.service",
         f"{_UNITS}/sysroot-etc.mount": _ETC_MOUNT,
         f"{_UNITS}/sysroot-var.mount": _VAR_MOUNT.format(label=VAR_LABEL),
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
-        f"{_UNITS}/zaffre-overlay.service": _OVERLAY_SERVICE,
-        f"{_UNITS}/zaffre-persist.service": _PERSIST_SERVICE,
+        f"{_UNITS}/zaffre-persist.service": _persist_service(persistent),
         # dm-verity takes the best SHA-256 that is there when it starts, and does not load a better one by itself.
         "usr/lib/modprobe.d/zaffre.conf": "softdep dm_verity pre: crypto-sha256\n",
-        "usr/lib/zaffre/overlay.conf": "d /run/zaffre/etc/upper 0755\nd /run/zaffre/etc/work 0755\n",
         "usr/lib/zaffre/persist.conf": _persist_conf(persistent),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
     }
@@ -55,16 +68,19 @@ def state_files(*, persistent: Sequence[str], var_min_bytes: int) -> StateFiles:
         unit = f"{escape_path('/sysroot' + path.rstrip('/'))}.mount"
         initrd[f"{_UNITS}/{unit}"] = _BIND_MOUNT.format(path=path.rstrip("/"), kept=_KEPT, name=_below_etc(path))
         wanted.append(unit)
-    if "/etc/machine-id" in persistent:
-        initrd[f"{_UNITS}/zaffre-machine-id.service"] = _MACHINE_ID_SERVICE
-        wanted.append("zaffre-machine-id.service")
     for unit in wanted:
         initrd[f"{_UNITS}/initrd-fs.target.requires/{unit}"] = f"->../{unit}"
+    if image.initrd.readahead:
+        files = " ".join(f"/sysroot{path}" for path in image.initrd.readahead)
+        initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(files=files)
+        initrd[f"{_UNITS}/initrd.target.wants/zaffre-readahead.service"] = "->../zaffre-readahead.service"
     root = {
+        "usr/lib/udev/rules.d/59-zaffre-disks.rules": _OWN_PARTITION_RULES.format(image=image.name, var=VAR_LABEL),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
         # The id lives on a bind mount from /var, which this service takes for one that is to be made permanent.
         f"{_UNITS}/systemd-machine-id-commit.service": "->/dev/null",
-        f"{_UNITS}/local-fs.target.wants/systemd-growfs@var.service": "->../systemd-growfs@.service",
+        f"{_UNITS}/zaffre-grow-var.service": _GROW_VAR_SERVICE.format(label=VAR_LABEL),
+        f"{_UNITS}/multi-user.target.wants/zaffre-grow-var.service": "->../zaffre-grow-var.service",
     }
     for path in persistent:
         # Mounted in the initrd; the unit tells the order in which both are unmounted.
@@ -102,6 +118,12 @@ def _persist_conf(persistent: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _persist_service(persistent: Sequence[str]) -> str:
+    """It is passed over once all that it would copy is there: `|!` are alternatives (systemd.unit(5), "Conditions")."""
+    missing = "".join(f"ConditionPathExists=|!/sysroot{_KEPT}/{_below_etc(path)}\n" for path in persistent)
+    return _PERSIST_SERVICE.format(conditions=missing)
+
+
 def _repart_var(minimum: int) -> str:
     return (
         "# repart.d(5): made at the first boot, grown when the disk has grown.\n"
@@ -111,13 +133,103 @@ def _repart_var(minimum: int) -> str:
     )
 
 
-_AFTER_ROOT = "[Unit]\nRequires=sysroot.mount\nAfter=sysroot.mount\n"
+# Without a journal, systemd's own programs speak to the kernel's log and errors of others go to the console.
+_NO_JOURNAL = (
+    "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=tty\nDefaultEnvironment=SYSTEMD_LOG_TARGET=kmsg\n"
+)
+
+# In one go, before anything asks for them one by one.
+_MODULES = "dm_mod\ndm_verity\nerofs\noverlay\n"
+_AFTER_MODULES = "[Unit]\nAfter=systemd-modules-load.service\n"
+
+# udev(7). What systemd's own rules would find besides (serial numbers, paths, file systems' labels) is looked at once,
+# when the root has taken over. A verity device counts as ready when a file system was seen on it (99-systemd.rules).
+_DISK_RULES = """\
+ACTION=="remove", GOTO="zaffre_disks_end"
+SUBSYSTEM!="block", GOTO="zaffre_disks_end"
+KERNEL=="dm-*", IMPORT{builtin}="blkid"
+ENV{DEVTYPE}!="partition", GOTO="zaffre_disks_end"
+IMPORT{builtin}="blkid"
+ENV{ID_PART_ENTRY_SCHEME}!="gpt", GOTO="zaffre_disks_end"
+ENV{ID_PART_ENTRY_UUID}=="?*", SYMLINK+="disk/by-partuuid/$env{ID_PART_ENTRY_UUID}"
+ENV{ID_PART_ENTRY_NAME}=="?*", SYMLINK+="disk/by-partlabel/$env{ID_PART_ENTRY_NAME}"
+LABEL="zaffre_disks_end"
+"""
+
+# udev(7). Of a partition of this host itself nobody asks for more names than those of its table; 60-persistent-storage
+# would give it twelve, and the system manager a unit for each.
+_OWN_PARTITION_RULES = """\
+ACTION=="remove", GOTO="zaffre_disks_end"
+SUBSYSTEM!="block", GOTO="zaffre_disks_end"
+ENV{{PARTNAME}}!="{image}_*|_empty|esp|{var}", GOTO="zaffre_disks_end"
+IMPORT{{builtin}}="blkid"
+ENV{{ID_PART_ENTRY_SCHEME}}!="gpt", GOTO="zaffre_disks_end"
+ENV{{UDEV_DISABLE_PERSISTENT_STORAGE_RULES_FLAG}}="1"
+ENV{{ID_PART_ENTRY_UUID}}=="?*", SYMLINK+="disk/by-partuuid/$env{{ID_PART_ENTRY_UUID}}"
+ENV{{ID_PART_ENTRY_NAME}}=="?*", SYMLINK+="disk/by-partlabel/$env{{ID_PART_ENTRY_NAME}}"
+LABEL="zaffre_disks_end"
+"""
+
+# It goes on while the root takes over; a file that is not there is no reason to stop.
+_READAHEAD_SERVICE = """\
+[Unit]
+Description=Read what the root will need soon
+DefaultDependencies=no
+After=initrd-fs.target
+IgnoreOnIsolate=yes
+SurviveFinalKillSignal=yes
+
+[Service]
+Type=simple
+ExecStart=-cat {files}
+"""
+
+# In the initrd there is nobody to be kept away from it, and each filter of system calls is compiled at its start.
+_UDEV_FOR_DISKS = """\
+[Service]
+IPAddressDeny=
+LockPersonality=no
+MemoryDenyWriteExecute=no
+PrivateMounts=no
+ProtectHostname=no
+RestrictAddressFamilies=
+RestrictRealtime=no
+RestrictSUIDSGID=no
+SystemCallArchitectures=
+SystemCallFilter=
+"""
+
+# systemd-repart(8) makes a file system through a loop device.
+_MAKE_VAR = """\
+[Unit]
+Requires=sysroot.mount
+After=sysroot.mount
+ConditionPathExists=!/dev/disk/by-partlabel/{label}
+
+[Service]
+ExecStartPre=modprobe loop
+"""
+
+# Exit 76: nothing to be found; 77: nothing to be changed (systemd-repart.service(8)).
+_GROW_VAR_SERVICE = """\
+[Unit]
+Description=Let /var take the room that its disk has gained
+After=multi-user.target
+ConditionPathExists=/dev/disk/by-partlabel/{label}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=systemd-repart --dry-run=no
+ExecStart=/usr/lib/systemd/systemd-growfs /var
+SuccessExitStatus=76 77
+"""
 
 # The initrd looks for a disk. Everything else is looked at once, when the root has taken over.
 _DISKS_ONLY = """\
 [Service]
 ExecStart=
-ExecStart=-udevadm trigger --type=devices --action=add --prioritized-subsystem=block \\
+ExecStart=-udevadm trigger --type=devices --action=add --prioritized-subsystem=pci,virtio,nvme,block \\
     --subsystem-match=block --subsystem-match=pci --subsystem-match=virtio --subsystem-match=scsi \\
     --subsystem-match=nvme --subsystem-match=vmbus --subsystem-match=acpi --subsystem-match=usb
 """
@@ -133,23 +245,12 @@ Type=oneshot
 ExecStart=systemctl --force --no-block reboot
 """
 
-_OVERLAY_SERVICE = """\
-[Unit]
-Description=Room for the overlay of /etc
-DefaultDependencies=no
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=systemd-tmpfiles --create /usr/lib/zaffre/overlay.conf
-"""
-
 _ETC_MOUNT = """\
 [Unit]
 Description=/etc, whose changes end with the boot
 DefaultDependencies=no
-Requires=sysroot.mount zaffre-overlay.service
-After=sysroot.mount zaffre-overlay.service initrd-root-fs.target
+Requires=sysroot.mount
+After=sysroot.mount initrd-root-fs.target
 Before=initrd-fs.target
 
 [Mount]
@@ -157,6 +258,9 @@ What=overlay
 Where=/sysroot/etc
 Type=overlay
 Options=lowerdir=/sysroot/etc,upperdir=/run/zaffre/etc/upper,workdir=/run/zaffre/etc/work
+# Made before the mount program is started.
+RuntimeDirectory=zaffre/etc/upper zaffre/etc/work
+RuntimeDirectoryPreserve=yes
 """
 
 _VAR_MOUNT = """\
@@ -180,7 +284,7 @@ DefaultDependencies=no
 Requires=sysroot-var.mount sysroot-etc.mount
 After=sysroot-var.mount sysroot-etc.mount
 Before=initrd-fs.target
-
+{conditions}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -212,18 +316,4 @@ What={kept}/{name}
 Where={path}
 Type=none
 Options=bind
-"""
-
-_MACHINE_ID_SERVICE = """\
-[Unit]
-Description=The machine's id
-DefaultDependencies=no
-Requires=sysroot-etc-machine\\x2did.mount
-After=sysroot-etc-machine\\x2did.mount
-Before=initrd-fs.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=systemd-machine-id-setup --root=/sysroot
 """

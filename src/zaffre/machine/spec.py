@@ -127,7 +127,7 @@ def _processor(spec: MachineSpec) -> list[str]:
     if spec.accelerator is Accelerator.KVM:
         accelerator = ["-accel", "kvm", "-cpu", "host"]
     else:
-        accelerator = ["-accel", "tcg,thread=multi", "-cpu", "max"]
+        accelerator = ["-accel", "tcg,thread=multi", "-cpu", spec.architecture.emulated_cpu]
     # SMM is for the firmware; a machine without firmware does without.
     machine = spec.architecture.machine if spec.firmware else spec.architecture.machine.split(",")[0]
     return [*accelerator, "-machine", machine, "-smp", str(spec.cpus), "-m", f"{spec.memory_mib}M"]

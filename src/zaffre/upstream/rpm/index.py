@@ -50,7 +50,7 @@ class RpmIndexes:
 
     @property
     def suites(self) -> tuple[LockedSuite, ...]:
-        return tuple(index.suite for index in self.indexes)
+        return tuple({index.suite.key: index.suite for index in self.indexes}.values())
 
     def of(self, architecture: str) -> tuple[RpmIndex, ...]:
         """Raises DefinitionError when the architecture was not among those that were read."""

@@ -43,30 +43,45 @@ def refresh(
     """
     keyring = Keyring.load(upstream.keyring_file)
     upstream.check_architectures(architectures)
-    wanted = [
-        (repository, Architecture(architecture))
-        for architecture in architectures
+    # A repository may hold several architectures; it is asked for once.
+    wanted = {
+        (repository.archive, repository.path_for(machine)): (repository, machine)
+        for machine in map(Architecture, architectures)
         for repository in upstream.repositories
-    ]
+    }
     with Downloader(limits) as downloader, ThreadPoolExecutor(downloader.limits.connections) as pool:
         asking = _Asking(keyring, mirrors, downloader, now, not_before)
         try:
             with progress.step(f"repositories of {upstream.name}") as remark:
-                indexes = tuple(pool.map(lambda pair: asking.index(upstream.name, *pair), wanted))
-                remark(", ".join(f"{index.suite.suite} {index.suite.date:%Y-%m-%d}" for index in indexes))
+                found = dict(zip(wanted, pool.map(lambda pair: asking.read(*pair), wanted.values()), strict=True))
+                dates = [f"{path} {repomd.date:%Y-%m-%d}" for (_, path), (repomd, _) in found.items()]
+                remark(", ".join(dates))
         except BaseException:
             downloader.cancel()
             raise
+    indexes = tuple(
+        _index(upstream, repository, machine, *found[repository.archive, repository.path_for(machine)])
+        for machine in map(Architecture, architectures)
+        for repository in upstream.repositories
+    )
     modular = sorted({index.suite.suite for index in indexes if MODULES in index.repomd.files})
     if modular:
         progress.note(
             f"{', '.join(modular)}: has modules, which Zaffre ignores: packages of all streams are taken for plain ones"
         )
-    for index in indexes:
+    each = {index.suite.key: index for index in indexes}.values()
+    for index in each:
         store.add_bytes(index.repomd.text)
-    unread = [(index, PRIMARY) for index in indexes if not is_read(index, store)]
+    unread = [(index, PRIMARY) for index in each if not is_read(index, store)]
     Metadata(store, progress, limits).packed(unread, f"package metadata of {upstream.name}")
     return RpmIndexes(upstream.name, indexes)
+
+
+def _index(
+    upstream: RpmUpstream, repository: Repository, machine: Architecture, repomd: Repomd, sources: tuple[Source, ...]
+) -> RpmIndex:
+    suite = repomd.locked(upstream=upstream.name, archive=repository.archive, suite=repository.path_for(machine))
+    return RpmIndex(suite, str(machine), repomd, sources)
 
 
 class _Asking:
@@ -86,13 +101,14 @@ class _Asking:
         self._now = now
         self._not_before = not_before
 
-    def index(self, upstream: str, repository: Repository, architecture: Architecture) -> RpmIndex:
+    def read(self, repository: Repository, architecture: Architecture) -> tuple[Repomd, tuple[Source, ...]]:
+        """A good repomd.xml, and the sources with the one that gave it first."""
         path = repository.path_for(architecture)
         metalink = repository.metalink_for(architecture)
         genuine = self._genuine(metalink) if metalink is not None else None
         max_age = timedelta(days=repository.max_age_days) if repository.max_age_days else None
 
-        def read(source: Source) -> Repomd:
+        def verified(source: Source) -> Repomd:
             where = f"{source.shown} {path}/{_REPOMD}"
             (url,) = urls_at([source], f"{path}/{_REPOMD}")
             text = self._downloader.read(url, limit=MAX_REPOMD_BYTES)
@@ -111,15 +127,13 @@ class _Asking:
             check_age(repomd, now=self._now, not_before=not_before, max_age=max_age, where=where)
             return repomd
 
-        repomd, sources = first_genuine(
+        return first_genuine(
             repository.archive,
             self._mirrors.sources(repository.archive),
-            read,
+            verified,
             thing=f"repomd.xml of '{path}'",
             place=f"repository '{path}'",
         )
-        suite = repomd.locked(upstream=upstream, archive=repository.archive, suite=path)
-        return RpmIndex(suite, str(architecture), repomd, sources)
 
     def _genuine(self, metalink: str) -> frozenset[str]:
         try:
