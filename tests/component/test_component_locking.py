@@ -473,7 +473,7 @@ def test_a_worker_that_dies_loses_nothing_that_was_finished(shop: Shop) -> None:
     lock = lock.model_copy(update={"components": (locked,)})
     tools = ToolsTree(Path("/"), "host")
     farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created, use_cache=False)
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         (first,) = cluster.workers.values()
         killer = threading.Timer(0.4, os.kill, (first.pid, signal.SIGKILL))
         killer.start()
