@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +20,8 @@ from pysequoia import Tsk
 from support.repository import NOW, Archive, Deb, Fault, Mirror, keyring, native_source, signing_key
 from support.upstreams import QUICK, mirrors, said
 from zaffre.component.engine import ComponentEngine
+from zaffre.component.farm import Farm, build_all
+from zaffre.component.graph import build_order, needs_of
 from zaffre.definition import load_distribution
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT
@@ -348,3 +352,125 @@ def test_build_dependencies_that_cannot_be_met(shop: Shop) -> None:
         shop.lock(components=["tool"])
     assert "component:tool" in said(caught.value)
     assert "maker (>= 2)" in said(caught.value)
+
+
+# Components that need one another
+
+
+def split_of(name: str) -> dict[str, str]:
+    """A component that takes a package of the upstream apart, as the files of its folder."""
+    overlay = FILES["components/daemon/overlays/0001-split.toml"].partition("[[operations]]")[0]
+    source = f'[source]\nkind = "deb-binary"\npackages = ["{name}"]\n'
+    return {
+        f"components/{name}/component.toml": f'description = "x"\n{source}',
+        f"components/{name}/overlays/0001-x.toml": f'{overlay}[[operations]]\nop = "depends-add"\npackage = "{name}"\n'
+        'field = "recommends"\nrelation = "runner"\n',
+    }
+
+
+def test_a_component_is_built_with_what_another_gives(shop: Shop) -> None:
+    shop.write("components/tool/component.toml", TOOL)
+    for path, text in split_of("maker").items():
+        shop.write(path, text)
+    shop.archive.add_source(native_source("tool", "1.0", SOURCE))
+    shop.publish()
+    lock = shop.lock(components=["tool"]).lock
+    assert content(lock, "component:tool")["maker"] == "1.0+z1"
+    assert component(lock, "maker").outcome == Outcome.BUILT
+    assert needs_of(lock, component(lock, "tool")) == (("maker", "amd64"),)
+    order = [name for name, _ in build_order(lock, [component(lock, "tool")])]
+    assert order == ["maker", "tool"]
+
+
+def test_components_that_need_each_other_are_named(shop: Shop) -> None:
+    for name, needs in (("chicken", "egg"), ("egg", "chicken")):
+        shop.write(f"components/{name}/component.toml", TOOL.replace('"tool"', f'"{name}"'))
+        control = f"Source: {name}\nMaintainer: X <x@y.example>\nBuild-Depends: {needs}\n\nPackage: {name}\n"
+        files = {**SOURCE, "debian/control": f"{control}Architecture: any\nDescription: x\n"}
+        shop.archive.add_source(native_source(name, "1.0", files))
+        shop.archive.add(Deb(name, architecture="amd64"))
+    shop.publish()
+    with pytest.raises(DefinitionError) as caught:
+        shop.lock(components=["chicken", "egg"])
+    text = said(caught.value)
+    assert "the components chicken and egg need each other to be built" in text
+    assert "chicken is built with egg is built with chicken" in text
+
+
+def test_a_component_is_built_with_the_upstreams_own_package_of_its_name(shop: Shop) -> None:
+    shop.write("components/tool/component.toml", TOOL)
+    files = {**SOURCE, "debian/control": SOURCE["debian/control"].replace("maker (>= 1)", "tool")}
+    shop.archive.add_source(native_source("tool", "1.0", files))
+    shop.archive.add(Deb("tool", "0.9", "amd64"))
+    shop.publish()
+    assert content(shop.lock(components=["tool"]).lock, "component:tool")["tool"] == "0.9"
+
+
+def test_other_images_and_their_components_stay(shop: Shop) -> None:
+    shop.write("images/other.toml", FILES["images/host.toml"].replace("daemon", "maker"))
+    for path, text in split_of("maker").items():
+        shop.write(path, text)
+    lock = shop.lock().lock
+    assert content(lock, "other")["maker"] == "1.0+z1"
+    shop.archive.add(Deb("maker", "1.1"))
+    shop.archive.add(Deb("other-runner", "1.1"))
+    shop.publish()
+    done = shop.lock(lock, images=["host"], update=[]).lock
+    assert content(done, "host")["other-runner"] == "1.1"
+    assert done.set("other", "amd64") == lock.set("other", "amd64")
+    assert component(done, "maker") == component(lock, "maker")
+    assert shop.stale(done) == []
+
+
+# Many at once
+
+
+def test_many_are_built_at_once_and_what_is_finished_stays(shop: Shop) -> None:
+    for name in ("one", "two"):
+        folder = f"components/{name}"
+        shop.write(f"{folder}/tree/etc/{name}.conf", f"{name}\n")
+        shop.write(
+            f"{folder}/component.toml",
+            f'description = "x"\n[source]\nkind = "files"\ntree = "tree"\nversion = "1.0"\n'
+            f'[[packages]]\nname = "{name}-conf"\ndescription = "x"\narchitecture = "all"\n'
+            f'install = {{ "etc/{name}.conf" = "/etc/{name}.conf" }}\nconffiles = ["/etc/{name}.conf"]\n',
+        )
+    lock = shop.lock().lock
+    wanted = [component(lock, "one"), component(lock, "two")]
+    assert {one.outcome for one in wanted} == {Outcome.LOCKED}
+    tools = ToolsTree(Path("/"), "host")
+    farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created)
+    # The second cannot be built any more: what it installs is gone from its folder.
+    (shop.root / "components/two/tree/etc/two.conf").rename(shop.root / "gone")
+    with pytest.raises(DefinitionError):
+        build_all(farm, lock, wanted, scheduler=None, progress=SILENT)
+    (shop.root / "gone").rename(shop.root / "components/two/tree/etc/two.conf")
+    built = build_all(farm, lock, wanted, scheduler=None, progress=SILENT)
+    assert {key: one.cached for key, one in built.items()} == {("one", "amd64"): True, ("two", "amd64"): False}
+    assert all(shop.store.has(each.package.digest) for one in built.values() for each in one.packages)
+
+
+def test_a_worker_that_dies_loses_nothing_that_was_finished(shop: Shop) -> None:
+    """The workers are killed while they build; the same scheduler's next workers finish the work."""
+    from distributed import LocalCluster  # noqa: PLC0415 - slow to load
+
+    lock = shop.lock().lock
+    locked = component(lock, "daemon").model_copy(update={"outcome": Outcome.LOCKED, "packages": ()})
+    lock = lock.model_copy(update={"components": (locked,)})
+    tools = ToolsTree(Path("/"), "host")
+    farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created, use_cache=False)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        (first,) = cluster.workers.values()
+        killer = threading.Timer(0.4, os.kill, (first.pid, signal.SIGKILL))
+        killer.start()
+        built = build_all(farm, lock, [locked], scheduler=cluster.scheduler_address, progress=SILENT)
+        killer.cancel()
+    assert [one.package.name for one in built["daemon", "amd64"].packages] == ["daemon", "daemon-client"]
+
+
+def test_a_scheduler_that_does_not_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zaffre.component.farm._CONNECT", 1)
+    lock = shop.lock().lock
+    farm = Farm(shop.root, shop.store.root, ToolsTree(Path("/"), "host"), mirrors(shop.mirror.url), lock.created)
+    with pytest.raises(WorldError, match="no scheduler answers at tcp://127"):
+        build_all(farm, lock, [component(lock, "daemon")], scheduler="tcp://127.0.0.1:9", progress=SILENT)

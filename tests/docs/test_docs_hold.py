@@ -17,6 +17,8 @@ ALL = pages()
 TOP = frozenset({".ci", "bench", "distro", "docs", "scripts", "src", "tests"})
 SINGLE = frozenset({"LICENSE", "Makefile", "pyproject.toml", "requirements.lock", "hatch_build.py", "README.md"})
 NAMESPACES = frozenset({"http://www.w3.org/2000/svg"})
+MODULES = frozenset({"k8s.io", "sigs.k8s.io"})
+"""Names of Go modules, which only look like hosts: where they are fetched from, the host's Go settings say."""
 OURS = re.compile(r"(?:[\w-]+\.)*example$|localhost$")
 HOST = re.compile(r"(?<![\w.@/-])(?:[a-z0-9-]+\.)+(?:com|dev|eu|io|net|org)(?![\w.-])")
 
@@ -72,7 +74,7 @@ def test_every_target_of_make_exists(page: Page) -> None:
 def test_no_host_is_named_but_examples(page: Page) -> None:
     urls = [match[1] for match in re.finditer(r"https?://([^/\s\"'`)>:]+)", page.text)]
     assert [host for host in urls if not OURS.search(host)] == []
-    assert HOST.findall(page.text) == []
+    assert set(HOST.findall(page.text)) - MODULES == set()
 
 
 def test_pictures_need_nothing_from_elsewhere() -> None:

@@ -45,9 +45,7 @@ _NETWORK = re.compile(
     r"Temporary failure in name resolution|Could not resolve|Name or service not known|Network is unreachable"
     r"|dial tcp|lookup \S+ on \S+: |Connection refused",
 )
-_OUTSIDE = re.compile(
-    r"(?:cannot|can't|Could not|unable to)?.*(?P<path>/[^\s:'\"]+)'?:? (?:Permission denied|Read-only)"
-)
+_OUTSIDE = re.compile(r"(?P<path>/[^\s:'\"]+)['\"]?:? (?:Permission denied|Read-only file system)")
 
 
 @dataclass(frozen=True)

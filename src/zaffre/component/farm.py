@@ -81,14 +81,19 @@ def build_all(
             )
         names = {future.key: identity for identity, future in futures.items()}
         done: dict[Identity, Built] = {}
+        failure: BaseException | None = None
         with progress.transfer(f"{len(order)} components", len(order)) as advance:
             for future in as_completed(futures.values()):
                 identity = names[future.key]
-                if future.status != "finished":
-                    raise _failure(identity, future.exception())
-                done[identity] = future.result()
                 advance(1)
+                if future.status != "finished":
+                    # What runs is let run to its end, since it is of use; what needs this one has failed with it.
+                    failure = failure or _failure(identity, future.exception())
+                    continue
+                done[identity] = future.result()
                 progress.note(f"{identity[0]}: {_told(done[identity])}")
+    if failure is not None:
+        raise failure
     return done
 
 
