@@ -33,7 +33,10 @@ def test_the_reference_distribution_is_valid() -> None:
 
 
 def test_no_host_is_named_in_the_reference_distribution() -> None:
+    """But in components, which name Go modules and pages to read: nothing is fetched from a host named there."""
     for file in reference_root().rglob("*"):
+        if "components" in file.relative_to(reference_root()).parts:
+            continue
         if file.is_file() and file.suffix in {".toml", ".conf", ".network", ".service", ".target"}:
             assert not re.search(r"https?://|\b(?:[a-z0-9-]+\.)+(?:org|com|net|io)/", file.read_text()), file
 
@@ -74,6 +77,8 @@ def test_explain_agrees_with_what_is_written() -> None:
                 continue
             value: Any = tomllib.loads((root / row.origin).read_text())
             for quoted, plain, index in re.findall(r'"([^"]*)"|([A-Za-z0-9_-]+)|\[(\d+)\]', row.origin_key):
+                if index and isinstance(value, str):
+                    continue  # one item may be written without its list
                 value = value[int(index)] if index else value[quoted or plain]
             assert value == row.value, row
 
