@@ -199,7 +199,7 @@ def test_the_order_of_rpm_versions(tools_sandbox: Sandbox, tmp_path: Path) -> No
     file.write_text("".join(f"{one} {other}\n" for one, other in pairs))
     script = (
         'for pair in io.lines("/run/pairs") do local at = pair:find(" ", 1, true); '
-        "print(rpm.vercmp(pair:sub(1, at - 1), pair:sub(at + 1)) .. " ") end"
+        "print(rpm.vercmp(pair:sub(1, at - 1), pair:sub(at + 1)) .. ' ') end"
     )
     words = ["rpm", "--eval", f"%{{lua:{script}}}"]
     done = tools_sandbox.run(words, mounts=[Mount(file, "/run/pairs")], env={"HOME": "/run"}, timeout=120)
