@@ -12,8 +12,12 @@ import pytest
 from support.sources import LIMIT, SPEC, component, deb_source, operation, write
 from zaffre.component import patch as patches
 from zaffre.component.overlay import apply_overlays
+from zaffre.component.pristine import held, pristine
 from zaffre.component.rpmversion import rpm_version_key
+from zaffre.errors import WorldError
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.store import Store
+from zaffre.upstream.lock import LockedFile, LockedSource
 
 pytestmark = pytest.mark.tools
 
@@ -207,3 +211,23 @@ def test_the_order_of_rpm_versions(tools_sandbox: Sandbox, tmp_path: Path) -> No
     keys = [(rpm_version_key(one), rpm_version_key(other)) for one, other in pairs]
     assert [(one > other) - (one < other) for one, other in keys] == theirs
     assert theirs[: len(fixed)] == [-1] * len(fixed)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("expat_1.dsc",), "the source 'expat' cannot be unpacked"),
+        (("expat_1.tar.xz",), "the source 'expat' has 0 files that describe it, not one"),
+        (("expat_1.dsc", "expat_2.dsc"), "the source 'expat' has 2 files that describe it, not one"),
+    ],
+)
+def test_a_source_that_is_none(tools_sandbox: Sandbox, tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+    store = Store(tmp_path / "store")
+    files = tuple(
+        LockedFile(path=f"pool/{name}", sha256=store.add_bytes(name.encode()), size=len(name), archive="debian")
+        for name in names
+    )
+    source = LockedSource(name="expat", version="1", files=files)
+    with pytest.raises(WorldError, match=said):
+        pristine(component(), source, store, tools_sandbox)
+    assert held(component(), source, store) is None
