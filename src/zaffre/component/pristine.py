@@ -16,7 +16,7 @@ from zaffre.definition import Component, DebBinary, DebSource
 from zaffre.digest import sha256_json
 from zaffre.errors import IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.store import Store
+from zaffre.store import Store, remove_tree
 from zaffre.store.action import ActionKey
 from zaffre.upstream.lock import LockedSource
 
@@ -51,7 +51,7 @@ def pristine(
                 whole = root / "unpacked"
                 unpack_deb_source(source, whole, store=store, sandbox=sandbox)
                 whole.rename(root.with_name("unpacked"))
-                root.rmdir()
+                remove_tree(root)  # dpkg-source lays the original archives beside what it unpacks
                 root.with_name("unpacked").rename(root)
             case DebBinary():
                 _unpack_packages(source, root, store=store, sandbox=sandbox)
