@@ -37,7 +37,7 @@ from zaffre.upstream.solving import SetRequest
 
 IMAGE = "container-host"
 PROFILE = "dev"
-EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "mkosi", "mmdebstrap")
+EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "libsolv-tools", "mkosi", "mmdebstrap")
 """What the peers need besides our own tools; apt-utils makes the index of the local archive."""
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -25,6 +25,7 @@ from builds import build_figures, measure_builds
 from figures import Figure, Plain, markdown, plain, table
 from lab import PROFILE, lab
 from measure import BenchError
+from metadata import measure_metadata, metadata_figures
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
 from repository import make_repository
@@ -104,11 +105,14 @@ def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], fl
     with lab(folder, extra=_for_peers, say=say) as place:
         say("making a local archive of the locked packages")
         repository = make_repository(place)
+        say("making a large RPM repository")
+        read = measure_metadata(place, rounds=builds, say=say)
         measured, release = measure_builds(place, repository, rounds=builds, say=say)
         say("making a stock Debian")
         stock = make_stock_disk(place, repository)
         booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
-    return [*build_figures(measured), *boot_figures(booted)], max((*measured.others, *booted.others))
+    figures = [*build_figures(measured), *boot_figures(booted), *metadata_figures(read)]
+    return figures, max((*measured.others, *booted.others, *read.others))
 
 
 def _for_peers(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workshop import HOST, MAIN, UPSTREAM, Workshop
+from workshop import HOST, MAIN, RPMS, UPSTREAM, Workshop
 
 from zaffre.definition import load_distribution
 from zaffre.errors import DefinitionError, ExitCode
@@ -203,7 +203,48 @@ def test_a_fault_of_an_image(broken: Broken, workshop: Workshop, text: str, mess
         (
             "upstreams/debian.toml",
             UPSTREAM.replace("deb", "dep", 1),
-            "upstreams/debian.toml: family: must be one of \"deb\" (did you mean 'deb'?)",
+            'upstreams/debian.toml: family: must be "deb" or "rpm" (did you mean \'deb\'?)',
+        ),
+        (
+            "upstreams/debian.toml",
+            UPSTREAM.replace('family = "deb"', ""),
+            'upstreams/debian.toml: family: is required (write "deb" or "rpm")',
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS + '[[suites]]\narchive = "a"\nsuite = "b"\ncomponents = ["c"]\n',
+            "upstreams/r.toml: suites: unknown key (keys here: keyring, architectures, family, repositories, archives)",
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS.replace("main/{basearch}", "../{basearch}"),
+            (
+                "upstreams/r.toml: repositories[0].path: '../{basearch}' is not a directory below an archive, in which"
+                ' "{basearch}" and "{arch}" may stand for the architecture'
+            ),
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS.replace('"signature"', '"hope"'),
+            'upstreams/r.toml: repositories[0].verify: must be one of "signature", "metalink"',
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS.replace('"signature"', '"metalink"'),
+            'upstreams/r.toml: repositories[0].metalink: is required with verify = "metalink"',
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS.replace('"signature"', '"metalink"\nmetalink = "http://project.example/"'),
+            (
+                "upstreams/r.toml: repositories[0].metalink: 'http://project.example/' is not an https:// URL, in which"
+                ' "{basearch}" and "{arch}" may stand for the architecture'
+            ),
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS + '[archives.rmps]\npath = "rpms"\n',
+            "upstreams/r.toml: archives.rmps: no repository is in archive 'rmps' (did you mean 'rpms'?)",
         ),
         (
             "upstreams/debian.toml",

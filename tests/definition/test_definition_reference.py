@@ -14,7 +14,9 @@ import pytest
 from workshop import HOST, Workshop
 
 from zaffre.definition import (
+    Architecture,
     Kind,
+    RpmUpstream,
     explain,
     init_distribution,
     json_schema,
@@ -23,6 +25,7 @@ from zaffre.definition import (
 )
 from zaffre.definition.starter import STARTER_IMAGES
 from zaffre.errors import DefinitionError
+from zaffre.upstream.keyring import Keyring
 
 
 def test_the_reference_distribution_is_valid() -> None:
@@ -32,10 +35,27 @@ def test_the_reference_distribution_is_valid() -> None:
     assert "apt" in distribution.seed.packages
 
 
+@pytest.mark.parametrize(
+    ("name", "fingerprint"),
+    [
+        ("fedora", "c6e7f081cf80e13146676e88829b606631645531"),
+        ("azurelinux", "2bc94fff7015a5f28f1537ad0cd9fed33135ce90"),
+    ],
+)
+def test_upstreams_of_rpms_trust_the_keys_that_their_projects_publish(name: str, fingerprint: str) -> None:
+    upstream = load_distribution(reference_root()).upstreams[name]
+    assert isinstance(upstream, RpmUpstream)
+    assert [key.fingerprint for key in Keyring.load(upstream.keyring_file).keys] == [fingerprint]
+    for repository in upstream.repositories:
+        assert repository.path_for(Architecture.ARM64).partition("aarch64")[1]
+        assert (repository.metalink_for(Architecture.AMD64) or "x86_64").endswith("x86_64")
+
+
 def test_no_host_is_named_in_the_reference_distribution() -> None:
-    """But in components, which name Go modules and pages to read: nothing is fetched from a host named there."""
+    """But for projects: upstreams say where they publish, components of what they are and where it is discussed."""
+    published = {"fedora.toml", "azurelinux.toml"}
     for file in reference_root().rglob("*"):
-        if "components" in file.relative_to(reference_root()).parts:
+        if file.name in published or "components" in file.relative_to(reference_root()).parts:
             continue
         if file.is_file() and file.suffix in {".toml", ".conf", ".network", ".service", ".target"}:
             assert not re.search(r"https?://|\b(?:[a-z0-9-]+\.)+(?:org|com|net|io)/", file.read_text()), file

@@ -29,6 +29,15 @@ archive = "debian"
 suite = "trixie"
 components = ["main"]
 """
+RPMS = """
+family = "rpm"
+keyring = "keyrings/debian.asc"
+architectures = ["amd64"]
+[[repositories]]
+archive = "rpms"
+path = "main/{basearch}"
+verify = "signature"
+"""
 KEYRING = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nnot looked into here\n-----END PGP PUBLIC KEY BLOCK-----\n"
 HOST = """
 kind = "host"

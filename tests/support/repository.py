@@ -18,6 +18,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import ssl
 import tarfile
 import threading
 import time
@@ -291,9 +292,12 @@ class Request:
 
 
 class Mirror:
-    """Archives served by HTTP/1.1 on a free port of the loopback, each below its name; Range is supported."""
+    """Archives served by HTTP/1.1 on a free port of the loopback, each below its name; Range is supported.
 
-    def __init__(self, archives: Mapping[str, Archive]) -> None:
+    With `tls`, by HTTPS.
+    """
+
+    def __init__(self, archives: Mapping[str, Archive], *, tls: ssl.SSLContext | None = None) -> None:
         self.archives = dict(archives)
         self.requests: list[Request] = []
         self._faults: list[tuple[str, Fault]] = []
@@ -305,7 +309,9 @@ class Mirror:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self._server.server_address[1]}"
         self.stopping = threading.Event()
 
     def __enter__(self) -> Self:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.errors import ZaffreError
 from zaffre.upstream.deb import Indexes
 from zaffre.upstream.download import Limits
@@ -23,10 +23,10 @@ def said(error: ZaffreError) -> str:
     return text
 
 
-def make_upstream(folder: Path, certificates: bytes, **suite: object) -> Upstream:
+def make_upstream(folder: Path, certificates: bytes, **suite: object) -> DebUpstream:
     path = folder / "keyring.asc"
     path.write_bytes(certificates)
-    return Upstream.model_validate(
+    return DebUpstream.model_validate(
         {
             "name": "test",
             "family": "deb",

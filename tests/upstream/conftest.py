@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 from pysequoia import Tsk
 
+from support.lab import Lab
 from support.repository import NOW, Archive, Deb, Mirror, keyring, signing_key
+from support.rpm_shop import RpmShop, catalogue, rpm_shop
 from support.upstreams import QUICK, Refresh, make_upstream, mirrors
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
+from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.deb import Indexes, refresh
 
@@ -44,17 +47,17 @@ def mirror(archive: Archive) -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, key: Tsk) -> Upstream:
+def upstream(tmp_path: Path, key: Tsk) -> DebUpstream:
     return make_upstream(tmp_path, keyring(key))
 
 
 @pytest.fixture
-def look(upstream: Upstream, mirror: Mirror, store: Store) -> Refresh:
+def look(upstream: DebUpstream, mirror: Mirror, store: Store) -> Refresh:
     """Refresh from the mirror, quickly."""
 
     def run(
         *urls: str,
-        upstream: Upstream = upstream,
+        upstream: DebUpstream = upstream,
         now: datetime = NOW + timedelta(minutes=1),
         architectures: tuple[str, ...] = ("amd64",),
         not_before: datetime | None = None,
@@ -71,3 +74,17 @@ def look(upstream: Upstream, mirror: Mirror, store: Store) -> Refresh:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def rpms(lab: Lab, tools_sandbox: Sandbox) -> dict[str, bytes]:
+    """The unsigned packages of the tests' RPM repository."""
+    with lab.workspace() as work:
+        return catalogue(tools_sandbox, work.store)
+
+
+@pytest.fixture
+def rpm_place(tmp_path: Path, key: Tsk, rpms: dict[str, bytes]) -> Iterator[RpmShop]:
+    """A repository of RPM packages, and an upstream that trusts it."""
+    with rpm_shop(tmp_path, key, rpms) as shop:
+        yield shop

@@ -14,7 +14,7 @@ from pysequoia import Tsk
 
 from support.repository import NOW, PACKERS, Archive, Deb, Fault, Mirror, keyring, sign_clear
 from support.upstreams import Refresh, make_upstream, mirrors, said
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.store import Store
@@ -196,7 +196,7 @@ def test_a_passing_failure_passes(look: Refresh, mirror: Mirror) -> None:
 
 
 def test_the_second_mirror_serves_when_the_first_is_stale(
-    upstream: Upstream, store: Store, mirror: Mirror, archive: Archive, key: Tsk
+    upstream: DebUpstream, store: Store, mirror: Mirror, archive: Archive, key: Tsk
 ) -> None:
     stale = Archive()
     stale.publish([key], date=NOW - timedelta(days=30), valid_until=NOW - timedelta(days=20))

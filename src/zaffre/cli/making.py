@@ -38,13 +38,14 @@ class Making:
         from platformdirs import user_config_path
 
         from zaffre.upstream.mirrors import find_mirrors
-        from zaffre.upstream.requests import archives_of
+        from zaffre.upstream.requests import archives_of, published_of
 
         return find_mirrors(
             archives_of(self.work.distribution),
             explicit=self.work.mirrors,
             environ=os.environ,
             config_home=user_config_path(),
+            published=published_of(self.work.distribution),
         )
 
     @cached_property
@@ -81,16 +82,19 @@ class Making:
         What was built here and is not there is built again, from the lock, and must come out as it is locked.
         """
         from zaffre.upstream import COMPONENTS
+        from zaffre.upstream.acceptance import Acceptance
         from zaffre.upstream.fetch import fetch, missing
 
-        wanted = missing(packages, self.work.store)
+        store, created = self.work.store, self.lock.created
+        acceptance = Acceptance(self.work.distribution, store, now=created)
+        wanted = missing(packages, store, acceptance)
         if ours := [one for one in wanted if one.archive == COMPONENTS]:
             from zaffre.component.engine import locked_packages
 
             for component in locked_packages(self.lock, ours).values():
                 self.component(component)
         if theirs := [one for one in wanted if one.archive != COMPONENTS]:
-            fetch(theirs, self.mirrors.at(self.lock.created), self.work.store, self.work.progress)
+            fetch(theirs, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
 
     @cached_property
     def engine(self) -> ComponentEngine:

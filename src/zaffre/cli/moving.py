@@ -132,7 +132,6 @@ def _refreshed(
     upstream = work.distribution.upstream_of_component(component)
     seen = {(one.archive, one.suite): one.date for one in lock.suites if one.upstream == upstream.name} if lock else {}
     return family_of(upstream).refresh(
-        upstream,
         making.mirrors,
         work.store,
         architectures=[architecture],

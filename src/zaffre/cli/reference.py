@@ -19,9 +19,11 @@ def reference_page(schema: Schema) -> str:
     lines += ["This page is made by `zaffre schema --markdown`.", ""]
     told: list[str] = []
     for file, value in schema["properties"].items():
-        name = _named(value)
-        lines += [f"## `{file}`", "", *_section(definitions[name], definitions)]
-        told += [one for one in _tables_of(definitions[name]) if one not in told]
+        lines += [f"## `{file}`", ""]
+        for form in value.get("oneOf", (value,)):
+            name = _named(form)
+            lines += _section(definitions[name], definitions)
+            told += [one for one in _tables_of(definitions[name]) if one not in told]
     for name in told:  # grows while it is read
         told += [one for one in _tables_of(definitions[name]) if one not in told]
         lines += [f"## Table {name}", "", *_section(definitions[name], definitions)]

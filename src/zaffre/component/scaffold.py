@@ -148,7 +148,7 @@ def _files(
         COMPONENT_FILE: _COMPONENT.format(
             description=_quoted(f"{source.package}, as {title} builds it"),
             upstream=f"upstream = {_quoted(upstream)}\n" if upstream else "",
-            kind=_KINDS[chosen.family.value],
+            kind=_KINDS[chosen.family],
             package=_quoted(source.package),
         ),
         f"{OVERLAYS}/{_FIRST}": _OVERLAY.format(

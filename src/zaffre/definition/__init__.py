@@ -27,13 +27,11 @@ from zaffre.definition.digests import (
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
-    Archive,
     Defaults,
     Distribution,
     Identity,
     PackageList,
-    Suite,
-    Upstream,
+    Tools,
 )
 from zaffre.definition.explain import Explained, explain
 from zaffre.definition.image import (
@@ -59,7 +57,17 @@ from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
-from zaffre.definition.values import Architecture, Family, KeyPath, Kind, Size, dotted, format_size
+from zaffre.definition.upstream import (
+    Archive,
+    DebUpstream,
+    PublishedArchive,
+    Repository,
+    RpmUpstream,
+    Suite,
+    Upstream,
+    rpm_architecture,
+)
+from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verification, dotted, format_size
 
 __all__ = [
     "DISTRIBUTION_FILE",
@@ -72,13 +80,13 @@ __all__ = [
     "Compression",
     "DebBinary",
     "DebSource",
+    "DebUpstream",
     "Defaults",
     "Disk",
     "Distribution",
     "Etc",
     "Explained",
     "Extract",
-    "Family",
     "Files",
     "FilesSource",
     "Fragment",
@@ -95,15 +103,20 @@ __all__ = [
     "OwnPackage",
     "PackageList",
     "Prune",
+    "PublishedArchive",
+    "Repository",
     "RpmSource",
+    "RpmUpstream",
     "Setuid",
     "Size",
     "Suite",
     "Tmpfiles",
+    "Tools",
     "Units",
     "Upstream",
     "UpstreamStatus",
     "User",
+    "Verification",
     "component_digest",
     "component_inputs",
     "digest",
@@ -118,5 +131,6 @@ __all__ = [
     "place_of",
     "reference_root",
     "request_digest",
+    "rpm_architecture",
     "tree_digest",
 ]

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from zaffre.definition.claims import claims_of, together
 from zaffre.definition.component import Component, FilesSource, GoModule, is_program
-from zaffre.definition.distribution import Upstream
 from zaffre.definition.operations import SOURCES, Brings
 from zaffre.definition.problems import Problem, near
+from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, dotted, is_file_link
 
 _FAMILIES = {"deb-source": "deb", "deb-binary": "deb", "rpm": "rpm"}

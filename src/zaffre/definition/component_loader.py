@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from zaffre.definition.component import COMPONENT_FILE, COMPONENTS, Component, ComponentFile
 from zaffre.definition.component_check import check_component, check_component_files
-from zaffre.definition.distribution import Upstream
 from zaffre.definition.overlay import OVERLAYS, Overlay, OverlayFile
 from zaffre.definition.problems import near, problems_of
 from zaffre.definition.reader import Reader
+from zaffre.definition.upstream import Upstream
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]+")
 _OVERLAY = re.compile(r"([0-9]{4})-[a-z0-9][a-z0-9._-]*\.toml")

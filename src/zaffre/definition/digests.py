@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zaffre.definition.component import Component
-from zaffre.definition.distribution import Distribution, Upstream
+from zaffre.definition.distribution import Distribution
 from zaffre.definition.image import Image
+from zaffre.definition.upstream import DebUpstream, Upstream
 from zaffre.definition.values import Architecture
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 
@@ -57,13 +58,10 @@ def packages_digest(
     recommends: bool = False,
 ) -> Sha256:
     """The same for any set of packages, such as those of the tools tree. Their order says nothing."""
-    suites: list[JSON] = [
-        {"archive": suite.archive, "suite": suite.suite, "components": suite.components} for suite in upstream.suites
-    ]
     return sha256_json(
         {
             "family": upstream.family,
-            "suites": suites,
+            **_places(upstream),
             "architecture": architecture,
             "packages": sorted(set(packages)),
             "provides": sorted(set(provides)),
@@ -100,6 +98,18 @@ def _file_digest(path: Path) -> JSON:
     if path.is_dir():
         return tree_digest(path)
     return {"sha256": sha256_file(path), "executable": bool(path.stat().st_mode & stat.S_IXUSR)}
+
+
+def _places(upstream: Upstream) -> dict[str, JSON]:
+    """Where packages are chosen from: not who vouches for them, which changes nothing in the choice."""
+    if isinstance(upstream, DebUpstream):
+        suites: list[JSON] = [
+            {"archive": suite.archive, "suite": suite.suite, "components": suite.components}
+            for suite in upstream.suites
+        ]
+        return {"suites": suites}
+    repositories: list[JSON] = [{"archive": one.archive, "path": one.path} for one in upstream.repositories]
+    return {"repositories": repositories}
 
 
 def tree_digest(directory: Path) -> Sha256:

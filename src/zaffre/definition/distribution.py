@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The models of a distribution and its upstreams: `zaffre.toml`, `upstreams/*.toml`, and the loaded whole."""
+"""The model of a distribution: `zaffre.toml`, and the loaded whole."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from pydantic import Field
 from zaffre.definition.component import COMPONENTS, Component
 from zaffre.definition.image import Image, Items
 from zaffre.definition.merge import Origin
+from zaffre.definition.upstream import DebUpstream, Upstream
 from zaffre.definition.values import (
     Architecture,
     Identifier,
     KeyPath,
     LaxArchitecture,
-    LaxFamily,
     Line,
     Model,
     PackageName,
-    RelativePath,
     Url,
 )
 from zaffre.errors import DefinitionError
@@ -58,53 +57,22 @@ class PackageList(Model):
     packages: Annotated[Items[PackageName], Field(min_length=1)]
 
 
+class Tools(PackageList):
+    """The programs that build, run and check images."""
+
+    upstream: Identifier | None = None
+    """Where they come from: a Debian archive. The default upstream, unless that is of another family."""
+
+
 class DistributionFile(Model):
     """`zaffre.toml`."""
 
     distribution: Identity
     defaults: Defaults
-    tools: PackageList
+    tools: Tools
     """The tools tree: the programs that build, run and check images."""
     seed: PackageList = PackageList(packages=("apt",))
     """What the bootstrap resolver installs to solve everything else with."""
-
-
-class Suite(Model):
-    """One suite of an archive."""
-
-    archive: Identifier
-    """Name of the archive that holds it; a mirror is configured for that name, never here."""
-    suite: Line
-    """Its directory below dists/."""
-    components: Annotated[Items[Line], Field(min_length=1)]
-    max_age_days: Annotated[int, Field(ge=1)] | None = None
-    """For a suite whose Release has no Valid-Until: the age at which it is refused."""
-
-
-class Archive(Model):
-    """A hint for finding a mirror of an archive."""
-
-    path: RelativePath
-    """Directory under which mirrors usually have it."""
-
-
-class UpstreamFile(Model):
-    """`upstreams/*.toml`: signed repositories that images derive from."""
-
-    family: LaxFamily
-    keyring: RelativePath
-    """ASCII-armoured OpenPGP certificates, relative to upstreams/: the only ones whose signatures count."""
-    architectures: Annotated[Items[LaxArchitecture], Field(min_length=1)]
-    suites: Annotated[Items[Suite], Field(min_length=1)]
-    archives: Mapping[Identifier, Archive] = {}
-
-
-class Upstream(UpstreamFile):
-    """A loaded upstream."""
-
-    name: Identifier
-    keyring_file: Path
-    """Where the keyring is on this machine."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +86,7 @@ class Distribution:
     root: Path
     identity: Identity
     defaults: Defaults
-    tools: PackageList
+    tools: Tools
     seed: PackageList
     upstreams: Mapping[str, Upstream]
     components: Mapping[str, Component]
@@ -171,6 +139,14 @@ class Distribution:
     def upstream(self, name: str | None = None) -> Upstream:
         """An upstream by name (which an image has checked), or the default one."""
         return self.upstreams[name or self.defaults.upstream]
+
+    @property
+    def tools_upstream(self) -> DebUpstream:
+        """Where the tools tree comes from, which the loader has checked to be a Debian archive."""
+        found = self.upstream(self.tools.upstream)
+        if not isinstance(found, DebUpstream):
+            raise TypeError(found.name)
+        return found
 
     def upstream_of(self, image: Image) -> Upstream:
         return self.upstreams[image.upstream]

@@ -17,13 +17,21 @@ from pydantic import BaseModel, ValidationError
 
 from zaffre.definition.check import check_files, check_image, check_references
 from zaffre.definition.component_loader import ComponentLoader
-from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, DistributionFile, Upstream, UpstreamFile
+from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, DistributionFile
 from zaffre.definition.image import Fragment, Image, ImageFile
 from zaffre.definition.lineage import Lineage
 from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
 from zaffre.definition.problems import near, problems_of, raise_problems
 from zaffre.definition.reader import Reader
-from zaffre.definition.values import KeyPath
+from zaffre.definition.upstream import (
+    UPSTREAM_FILES,
+    DebUpstream,
+    DebUpstreamFile,
+    RpmUpstream,
+    RpmUpstreamFile,
+    Upstream,
+)
+from zaffre.definition.values import KeyPath, Verification
 from zaffre.errors import DefinitionError
 
 _MAX_KEYRING_BYTES = 1 << 20
@@ -77,6 +85,8 @@ class _Loader(Reader):
         components = ComponentLoader(self.root, self.problems).load(
             upstreams, known_upstreams, default=main.defaults.upstream if main else None
         )
+        if main:
+            self._check_tools(main, upstreams, known_upstreams)
         images, lineage, provenance = self._images(main, known_upstreams)
         if main is None or self.problems:
             return None
@@ -92,6 +102,25 @@ class _Loader(Reader):
             lineage=lineage,
             provenance=provenance,
         )
+
+    def _check_tools(
+        self, main: DistributionFile, upstreams: Mapping[str, Upstream], known_upstreams: set[str]
+    ) -> None:
+        """The tools are packages of a Debian archive, whatever the images derive from."""
+        name = main.tools.upstream or main.defaults.upstream
+        key: KeyPath = ("tools", "upstream")
+        if main.tools.upstream and name not in known_upstreams:
+            self._add(
+                DISTRIBUTION_FILE, key, f"there is no upstream {name!r} in upstreams/", near(name, known_upstreams)
+            )
+        elif (found := upstreams.get(name)) and not isinstance(found, DebUpstream):
+            others = sorted(one.name for one in upstreams.values() if isinstance(one, DebUpstream))
+            self._add(
+                DISTRIBUTION_FILE,
+                key,
+                f'upstream {name!r} has packages of the family "{found.family}", and the tools come from "deb" ones',
+                f"write upstream = {others[0]!r} in [tools]" if others else "add a Debian upstream for the tools",
+            )
 
     def _images(
         self, main: DistributionFile | None, known_upstreams: set[str]
@@ -135,32 +164,66 @@ class _Loader(Reader):
         return images, lineage, provenance
 
     def _upstream(self, name: str, file: str) -> Upstream | None:
-        loaded = self._model(file, UpstreamFile)
-        if loaded is None:
+        table = self._read(file)
+        if table is None:
             return None
-        keyring = self.root / "upstreams" / loaded.keyring
-        archives = {suite.archive for suite in loaded.suites}
+        family = table.get("family")
+        model = UPSTREAM_FILES.get(family) if isinstance(family, str) else None
+        if model is None:
+            choices = " or ".join(f'"{choice}"' for choice in UPSTREAM_FILES)
+            wrong = "is required" if family is None else f"must be {choices}"
+            meant = near(family, UPSTREAM_FILES) if isinstance(family, str) else f"write {choices}"
+            self._add(file, ("family",), wrong, meant)
+            return None
+        try:
+            loaded = model.model_validate(table)
+        except ValidationError as error:
+            self.problems += problems_of(error, model, table, file)
+            return None
+        self._check_sources(loaded, file)
+        keyring = self._keyring(loaded.keyring, file)
+        if keyring is None:
+            return None
+        if isinstance(loaded, DebUpstreamFile):
+            return DebUpstream(**dict(loaded), name=name, keyring_file=keyring)
+        return RpmUpstream(**dict(loaded), name=name, keyring_file=keyring)
+
+    def _check_sources(self, loaded: DebUpstreamFile | RpmUpstreamFile, file: str) -> None:
+        """Suites or repositories that are named twice, and archives that none of them is in."""
+        if isinstance(loaded, DebUpstreamFile):
+            what, key = "suite", "suites"
+            places = [(suite.archive, suite.suite) for suite in loaded.suites]
+        else:
+            what, key = "repository", "repositories"
+            places = [(repository.archive, repository.path) for repository in loaded.repositories]
+            for index, repository in enumerate(loaded.repositories):
+                if (repository.verify is Verification.METALINK) != (repository.metalink is not None):
+                    needed = "is required" if repository.metalink is None else "is not used"
+                    said = f'{needed} with verify = "{repository.verify}"'
+                    self._add(file, (key, index, "metalink"), said)
+        archives = {archive for archive, _ in places}
         for archive in sorted(set(loaded.archives) - archives):
-            self._add(file, ("archives", archive), f"no suite is in archive {archive!r}", near(archive, archives))
-        seen: set[tuple[str, str]] = set()
-        for index, suite in enumerate(loaded.suites):
-            if (suite.archive, suite.suite) in seen:
-                self._add(file, ("suites", index), f"suite {suite.suite!r} of {suite.archive!r} is named twice")
-            seen.add((suite.archive, suite.suite))
+            self._add(file, ("archives", archive), f"no {what} is in archive {archive!r}", near(archive, archives))
+        for index, (archive, place) in enumerate(places):
+            if (archive, place) in places[:index]:
+                self._add(file, (key, index), f"{what} {place!r} of {archive!r} is named twice")
+
+    def _keyring(self, name: str, file: str) -> Path | None:
+        keyring = self.root / "upstreams" / name
         try:
             size, start = keyring.stat().st_size, keyring.open("rb").read(4096)
         except OSError as error:
-            self._add(file, ("keyring",), f"cannot read upstreams/{loaded.keyring}: {error.strerror}")
+            self._add(file, ("keyring",), f"cannot read upstreams/{name}: {error.strerror}")
             return None
         if size > _MAX_KEYRING_BYTES or _ARMOUR not in start:
             self._add(
                 file,
                 ("keyring",),
-                f"upstreams/{loaded.keyring} is not an ASCII-armoured OpenPGP keyring",
+                f"upstreams/{name} is not an ASCII-armoured OpenPGP keyring",
                 "make one with `gpg --armor --export`",
             )
             return None
-        return Upstream(**dict(loaded), name=name, keyring_file=keyring)
+        return keyring
 
     def _files(self, folder: str, *, quiet: bool = False) -> dict[str, str]:
         """Names and files of a folder; a name that nothing could refer to is a problem unless `quiet`."""

@@ -9,19 +9,21 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from zaffre.definition.component import COMPONENT_FILE, COMPONENTS, ComponentFile
-from zaffre.definition.distribution import DistributionFile, UpstreamFile
+from zaffre.definition.distribution import DistributionFile
 from zaffre.definition.image import Disk, Fragment, ImageFile
 from zaffre.definition.merge import OWN_KEYS
 from zaffre.definition.overlay import OVERLAYS, OverlayFile
+from zaffre.definition.upstream import DebUpstreamFile, RpmUpstreamFile
 from zaffre.definition.values import format_size
 
-_FILES: dict[str, type[BaseModel]] = {
-    "zaffre.toml": DistributionFile,
-    "upstreams/*.toml": UpstreamFile,
-    f"{COMPONENTS}/*/{COMPONENT_FILE}": ComponentFile,
-    f"{COMPONENTS}/*/{OVERLAYS}/*.toml": OverlayFile,
-    "profiles/*.toml": Fragment,
-    "images/*.toml": ImageFile,
+# A file is of one of several forms where a key of it (`family`) says of which.
+_FILES: dict[str, tuple[type[BaseModel], ...]] = {
+    "zaffre.toml": (DistributionFile,),
+    "upstreams/*.toml": (DebUpstreamFile, RpmUpstreamFile),
+    f"{COMPONENTS}/*/{COMPONENT_FILE}": (ComponentFile,),
+    f"{COMPONENTS}/*/{OVERLAYS}/*.toml": (OverlayFile,),
+    "profiles/*.toml": (Fragment,),
+    "images/*.toml": (ImageFile,),
 }
 _MODE: Literal["validation"] = "validation"
 
@@ -31,7 +33,7 @@ def json_schema() -> dict[str, Any]:
 
     An editor that checks a file points at the definition of its kind, such as "#/$defs/ImageFile".
     """
-    references, schema = models_json_schema([(model, _MODE) for model in _FILES.values()])
+    references, schema = models_json_schema([(model, _MODE) for models in _FILES.values() for model in models])
     definitions: dict[str, Any] = schema["$defs"]
     for name in _inherited_tables(definitions, (Fragment.__name__, ImageFile.__name__)):
         for key, value in definitions[name]["properties"].items():
@@ -48,7 +50,11 @@ def json_schema() -> dict[str, Any]:
         "title": "The definition of a distribution",
         "description": 'TOML files below one directory. In lists that images inherit, "-x" takes x away.',
         "type": "object",
-        "properties": {file: references[model, _MODE] for file, model in _FILES.items()},
+        "properties": {
+            file: choices[0] if len(choices) == 1 else {"oneOf": choices}
+            for file, models in _FILES.items()
+            if (choices := [references[model, _MODE] for model in models])
+        },
         "$defs": definitions,
     }
 

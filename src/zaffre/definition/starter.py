@@ -82,7 +82,8 @@ def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # 
 def files_of(distribution: Distribution, images: Sequence[str]) -> list[str]:
     """The files and directories that images (and the tools tree) are defined by, relative to the distribution."""
     found = [DISTRIBUTION_FILE]
-    for upstream in (distribution.upstream(), *(distribution.upstream_of(distribution.image(name)) for name in images)):
+    derived = (distribution.upstream_of(distribution.image(name)) for name in images)
+    for upstream in (distribution.upstream(), distribution.tools_upstream, *derived):
         found += [f"upstreams/{upstream.name}.toml", f"upstreams/{upstream.keyring}"]
     for name in images:
         image = distribution.image(name)

@@ -93,6 +93,15 @@ _compressor = _form(
 Compressor = Annotated[str, *_compressor]
 _url = _form(r"https?://[^\s]+", 'a URL, such as "https://linux.example/"')
 Url = Annotated[str, *_url]
+_repository = _form(
+    r"(?:(?!\.\.?(?:/|$))(?:[A-Za-z0-9+._~@-]|\{arch\}|\{basearch\})+)(?:/(?!\.\.?(?:/|$))(?:[A-Za-z0-9+._~@-]|\{arch\}|\{basearch\})+)*",
+    'a directory below an archive, in which "{basearch}" and "{arch}" may stand for the architecture',
+)
+RepositoryPath = Annotated[str, *_repository]
+_secure_url = _form(
+    r"https://[^\s]+", 'an https:// URL, in which "{basearch}" and "{arch}" may stand for the architecture'
+)
+SecureUrlPattern = Annotated[str, *_secure_url]
 _reference = _form(
     r"[a-z0-9.-]+(?:/[a-z0-9._-]+)+:[A-Za-z0-9._-]+", 'an image reference, such as "zaffre.local/probe:1"'
 )
@@ -221,16 +230,17 @@ class Kind(StrEnum):
     SYSEXT = "sysext"
 
 
-class Family(StrEnum):
-    """A family of packages and repositories."""
+class Verification(StrEnum):
+    """What vouches for the metadata of a repository of RPM packages."""
 
-    DEB = "deb"
+    SIGNATURE = "signature"
+    METALINK = "metalink"
 
 
 # An enum is written as its value, which strict mode would refuse.
 LaxArchitecture = Annotated[Architecture, Field(strict=False)]
 LaxKind = Annotated[Kind, Field(strict=False)]
-LaxFamily = Annotated[Family, Field(strict=False)]
+LaxVerification = Annotated[Verification, Field(strict=False)]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Where a value stands in a TOML file: keys of tables and indexes of lists."""

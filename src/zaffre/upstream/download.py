@@ -99,14 +99,19 @@ class Downloader:
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
-    def read(self, url: str, *, limit: int) -> bytes:
-        """A small file of unknown size, at most `limit` bytes. Raises DownloadError."""
+    def read(self, url: str, *, limit: int, secure: bool = False) -> bytes:
+        """A small file of unknown size, at most `limit` bytes. Raises DownloadError.
+
+        With `secure`, each step of the way must be TLS: for what nothing else vouches for.
+        """
         received = bytearray()
 
         def attempt() -> None:
             received.clear()
             with self._request(url, {}) as response:
                 self._expect(response, {200})
+                if secure and any(step.url.scheme != "https" for step in (*response.history, response)):
+                    raise DownloadError("it is not reached by TLS all the way")
                 until = time.monotonic() + self.limits.small_file
                 for chunk in self._body(response, limit=limit):
                     received.extend(chunk)

@@ -12,8 +12,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
-from zaffre.definition import Family as FamilyName
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream, Upstream
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -73,11 +72,10 @@ class Repositories(Protocol):
 
 
 class Family(Protocol):
-    """What one family of packages does differently from others."""
+    """One upstream, asked in the manner of its family of packages."""
 
     def refresh(
         self,
-        upstream: Upstream,
         mirrors: Mirrors,
         store: Store,
         *,
@@ -96,9 +94,11 @@ class Family(Protocol):
 
 
 def family_of(upstream: Upstream) -> Family:
-    """The family of an upstream. What it needs is loaded when it is asked for."""
-    match upstream.family:
-        case FamilyName.DEB:
-            from zaffre.upstream.deb.family import DebFamily  # noqa: PLC0415 - only the family that is used
+    """An upstream in the manner of its family. What that needs is loaded when it is asked for."""
+    if isinstance(upstream, DebUpstream):
+        from zaffre.upstream.deb.family import DebFamily  # noqa: PLC0415 - only the family that is used
 
-            return DebFamily()
+        return DebFamily(upstream)
+    from zaffre.upstream.rpm.family import RpmFamily  # noqa: PLC0415 - likewise
+
+    return RpmFamily(upstream)

@@ -11,6 +11,7 @@ from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
 from zaffre.store import Store
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.download import CancelledError, Downloader, Limits
 from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.mirrors import Mirrors
@@ -34,10 +35,15 @@ class DroppedError(WorldError):
         return tuple(sorted({package.name for package in self.packages}))
 
 
-def missing(packages: Iterable[LockedPackage], store: Store) -> tuple[LockedPackage, ...]:
-    """Those whose file is not in the store, each digest once."""
+def missing(
+    packages: Iterable[LockedPackage], store: Store, acceptance: Acceptance | None = None
+) -> tuple[LockedPackage, ...]:
+    """Those whose file is not in the store, or is not accepted yet; each digest once."""
     unique = {package.digest: package for package in packages}
-    return tuple(package for digest, package in unique.items() if not store.has(digest))
+    absent = {digest for digest in unique if not store.has(digest)}
+    if acceptance is not None:
+        absent |= {package.digest for package in acceptance.pending(unique.values())}
+    return tuple(package for digest, package in unique.items() if digest in absent)
 
 
 def fetch(
@@ -47,14 +53,21 @@ def fetch(
     progress: Progress = SILENT,
     *,
     limits: Limits | None = None,
+    acceptance: Acceptance | None = None,
 ) -> None:
     """After this, the store has the file of every package. Present ones cost nothing, and then no mirror is needed.
 
+    A file is used when it has the locked digest and, where packages are signed, `acceptance` has accepted it.
     `mirrors` should be turned to the time of the lock (`Mirrors.at`), so that snapshot services can serve.
     Raises DroppedError when files are gone everywhere, IntegrityError when a source serves others in their
     place, WorldError when no source answers. What has arrived stays in the store, and parts are resumed.
     """
-    wanted = missing(packages, store)
+    needed = missing(packages, store, acceptance)
+    wanted = missing(needed, store)
+    if acceptance is not None:
+        for package in needed:
+            if package not in wanted:
+                acceptance.accept(package, store.path(package.digest))
     if not wanted:
         return
     sources = {archive: mirrors.sources(archive) for archive in {package.archive for package in wanted}}
@@ -71,7 +84,9 @@ def fetch(
         def one(package: LockedPackage) -> None:
             urls = urls_at(sources[package.archive], package.path)
             try:
-                obtain(package.digest, package.size, urls, downloader=downloader, store=store, advance=advance)
+                path = obtain(package.digest, package.size, urls, downloader=downloader, store=store, advance=advance)
+                if acceptance is not None:
+                    acceptance.accept(package, path)
             except UnobtainableError as error:
                 with mutex:
                     failures[package.digest] = package, error

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenPGP: whose signatures count, and whether a cleartext-signed text has one of them.
+"""OpenPGP: whose signatures count, and whether a signed text or file has one of them.
 
 The mathematics is Sequoia's (pysequoia). It accepts a message when one signature by one of the given
 certificates holds, judges a key at the time the *signature* claims, and reads the machine's own clock. A
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pysequoia import Cert, verify
+from pysequoia import Cert, Sig, verify
 from pysequoia.packet import Packet, PacketPile, SignatureType, Tag
 
 from zaffre.errors import DefinitionError, IntegrityError
@@ -56,6 +56,15 @@ class Verified:
 
     text: bytes
     signers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """What is signed (the whole message, unless the signatures are detached) and the packets of its signatures."""
+
+    data: bytes
+    signatures: bytes
+    detached: bool = False
 
 
 class Keyring:
@@ -107,6 +116,29 @@ class Keyring:
                 details=f"it begins with {message[:60]!r} and not with a cleartext signature's header",
                 resolution="use another mirror; an unsigned repository is never used",
             )
+        return self._verified(_Signed(message, _signature_packets(message)), now=now, where=where)
+
+    def verify_detached(self, data: bytes, signatures: bytes, *, now: datetime, where: str) -> tuple[str, ...]:
+        """Check signatures (armoured or binary packets) of `data`; the primary keys of those that are good.
+
+        One good signature of a usable key suffices. Raises IntegrityError like `verify`.
+        """
+        packets = tuple(bytes(packet) for packet in _packets(signatures))
+        if not packets:
+            raise IntegrityError(
+                "the file holds no signature that can be read",
+                where=where,
+                resolution="use another mirror; an unsigned repository is never used",
+            )
+        refused: IntegrityError | None = None
+        for packet in packets:
+            try:
+                return self._verified(_Signed(data, packet, detached=True), now=now, where=where).signers
+            except IntegrityError as error:
+                refused = refused or error
+        raise refused or AssertionError
+
+    def _verified(self, signed: _Signed, *, now: datetime, where: str) -> Verified:
         usable = [one for one in self._certificates if one.primary.objection(now) is None]
         issuers: list[str] = []
 
@@ -116,11 +148,12 @@ class Keyring:
 
         failure = ""
         try:
-            result = verify(message, certificates_for)
+            signature = Sig.from_bytes(signed.signatures) if signed.detached else None
+            result = verify(signed.data, certificates_for, signature=signature)
         except Exception as error:  # noqa: BLE001 - pysequoia raises whatever anyhow gives it
             failure = _first_line(error)
         else:
-            stale = _expired_issuers(message, now)
+            stale = _expired_issuers(signed.signatures, now)
             known = {key.fingerprint: key for key in self.keys}
             good = tuple(
                 signature.certificate
@@ -132,10 +165,10 @@ class Keyring:
             if good and result.bytes is not None:
                 return Verified(bytes(result.bytes), good)
             issuers.extend(signature.signing_key for signature in result.valid_sigs)
-        raise self._refusal(tuple(dict.fromkeys(issuers)), now=now, where=where, failure=failure, message=message)
+        raise self._refusal(tuple(dict.fromkeys(issuers)), now=now, where=where, failure=failure, signed=signed)
 
     def _refusal(
-        self, issuers: tuple[str, ...], *, now: datetime, where: str, failure: str, message: bytes
+        self, issuers: tuple[str, ...], *, now: datetime, where: str, failure: str, signed: _Signed
     ) -> IntegrityError:
         if not issuers:
             return IntegrityError(
@@ -144,7 +177,7 @@ class Keyring:
                 details=failure or None,
                 resolution="use another mirror; an unsigned repository is never used",
             )
-        stale = _expired_issuers(message, now)
+        stale = _expired_issuers(signed.signatures, now)
         reasons: list[str] = []
         damaged = expired = False
         for issuer in issuers:
@@ -218,20 +251,27 @@ def _certificate(cert: Cert) -> _Certificate:
     return _Certificate(cert, primary, tuple(keys))
 
 
-def _expired_issuers(message: bytes, now: datetime) -> set[str]:
-    """Fingerprints of keys all of whose signatures in the message have themselves expired at `now`."""
+def _signature_packets(message: bytes) -> bytes:
+    """The armoured signatures at the end of a cleartext-signed message."""
     _, head, tail = message.rpartition(_SIGNATURE_HEAD)
+    return head + tail
+
+
+def _packets(signatures: bytes) -> list[Packet]:
+    try:
+        return [packet for packet in PacketPile.from_bytes(signatures) if packet.tag == Tag.Signature]
+    except Exception:  # noqa: BLE001 - what cannot be read is not counted as good by Sequoia either
+        return []
+
+
+def _expired_issuers(signatures: bytes, now: datetime) -> set[str]:
+    """Fingerprints of keys all of whose signatures have themselves expired at `now`."""
     fresh: set[str] = set()
     stale: set[str] = set()
-    try:
-        packets = list(PacketPile.from_bytes(head + tail))
-    except Exception:  # noqa: BLE001 - what cannot be read was not counted as good by Sequoia either
-        return set()
-    for packet in packets:
-        if packet.tag == Tag.Signature:
-            ends = packet.signature_expiration_time
-            issuer = (packet.issuer_fingerprint or packet.issuer_key_id or "").lower()
-            (stale if ends is not None and ends <= now else fresh).add(issuer)
+    for packet in _packets(signatures):
+        ends = packet.signature_expiration_time
+        issuer = (packet.issuer_fingerprint or packet.issuer_key_id or "").lower()
+        (stale if ends is not None and ends <= now else fresh).add(issuer)
     return stale - fresh
 
 

@@ -27,7 +27,7 @@ def with_users(lock: Lock, old: Lock | None, world: World, hosts: Collection[tup
     if not todo:
         return lock
     learned: dict[tuple[str, str], Users] = {}
-    with world.fetched(lock.set(TOOLS, machine), lock.created) as sandbox:
+    with world.fetched(lock.set(TOOLS, machine), shelf.distribution, lock.created) as sandbox:
         for one in todo:
             shelf.provide(one.packages)
             with world.progress.step(f"users and groups of {one.name}") as remark:

@@ -228,7 +228,6 @@ def _refreshed(job: _Job, todo: Sequence[Wanted], plan: Plan) -> dict[str, Repos
     seen = {one.key: one.date for one in job.old.suites} if job.old else {}
     return {
         name: family_of(upstream).refresh(
-            upstream,
             job.world.mirrors,
             job.world.store,
             architectures=sorted(machines[name]),
@@ -253,7 +252,7 @@ def _solving_tools(
     before = old.find(*wanted.key) if old else None
     if old is not None and before is not None:
         try:
-            return stack.enter_context(world.fetched(before, old.created)), None
+            return stack.enter_context(world.fetched(before, job.distribution, old.created)), None
         except DroppedError as error:
             world.progress.note(f"the locked tools cannot be fetched any more, so new ones are locked: {error}")
     mine = repositories[wanted.upstream.name]
@@ -265,7 +264,10 @@ def _solving_tools(
         request=EMPTY,
         packages=mine.bootstrap(job.distribution.seed.packages, architecture),
     )
-    with world.fetched(seed, job.now) as sandbox, world.progress.step(f"solve {TOOLS} for {architecture}") as remark:
+    with (
+        world.fetched(seed, job.distribution, job.now) as sandbox,
+        world.progress.step(f"solve {TOOLS} for {architecture}") as remark,
+    ):
         with mine.solver(sandbox, world.store) as solver:
             packages = solver.solve(wanted.request).packages
         remark(f"{len(packages)} packages")
@@ -276,7 +278,7 @@ def _solving_tools(
         request=wanted.digest,
         packages=packages,
     )
-    return stack.enter_context(world.fetched(tools, job.now)), tools
+    return stack.enter_context(world.fetched(tools, job.distribution, job.now)), tools
 
 
 def _known_users(before: LockedSet | None, wanted: Wanted, solved: Mapping[tuple[str, str], LockedSet]) -> Users:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where this machine gets an archive from. The definition names archives; hosts are only known here, at run time.
 
-Four levels are asked in this order: `--mirror`, `$ZAFFRE_MIRROR`, the user's `mirrors.toml`, the host's own
-apt sources. The first level that names an archive decides for it, so that a mirror that was asked for is never
-silently replaced; a level may name several sources, which are tried in order. A URL that only implies an
-archive (the neighbour of `…/debian`) is tried first, but does not keep later levels out. Snapshot services
-stand last at every level: they are for files that mirrors have dropped.
+Five levels are asked in this order: `--mirror`, `$ZAFFRE_MIRROR`, the user's `mirrors.toml`, the host's own
+apt sources, and what the project itself publishes, if the upstream's definition says so. The first level that
+names an archive decides for it, so that a mirror that was asked for is never silently replaced; a level may
+name several sources, which are tried in order. A URL that only implies an archive (the neighbour of
+`…/debian`) is tried first, but does not keep later levels out. Snapshot services stand last at every level:
+they are for files that mirrors have dropped.
 """
 
 from __future__ import annotations
@@ -92,8 +93,11 @@ def find_mirrors(
     environ: Mapping[str, str],
     config_home: Path,
     apt: Path = Path("/etc/apt"),
+    published: Mapping[str, Sequence[str]] | None = None,
 ) -> Mirrors:
     """Sources of the archives. `archives` maps their names to the directory that mirrors usually keep them in.
+
+    `published` maps names of archives to the URLs under which their projects publish them.
 
     Raises DefinitionError for a value that is no mirror. Finding none is only an error once one is needed.
     """
@@ -107,6 +111,7 @@ def find_mirrors(
         ],
         list(_from_config(config_home / MIRRORS_FILE, archives)),
         list(_from_apt(apt, archives)),
+        [Source(name, url, "the upstream's definition") for name, urls in (published or {}).items() for url in urls],
     )
     chosen: list[Source] = []
     for archive in archives:
@@ -228,7 +233,7 @@ def _uris_of_lines(text: str) -> Iterator[str]:
 
 
 def _uris_of_stanzas(text: str) -> Iterator[str]:
-    from zaffre.upstream.deb.control import parse_stanzas  # noqa: PLC0415 - its package needs this module
+    from zaffre.upstream.deb.control import parse_stanzas  # noqa: PLC0415 - a family, which itself needs mirrors
 
     try:
         for stanza in parse_stanzas(text):

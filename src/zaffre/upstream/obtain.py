@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError
-from zaffre.store import Store
+from zaffre.store import CorruptBlobError, Store
 from zaffre.upstream.download import Downloader, DownloadError
 from zaffre.upstream.mirrors import Source, shown_url
 
@@ -44,6 +44,17 @@ class UnobtainableError(Exception):
     def wrong(self) -> bool:
         """Whether a source served other bytes under the file's name."""
         return any(refusal.wrong for refusal in self.refusals)
+
+
+def known_blob(digest: Sha256, store: Store) -> Path | None:
+    """A blob that is in the store, hashed again: what a solver is shown must be what is signed.
+
+    A rotten one is put aside, so that it is had anew.
+    """
+    try:
+        return store.verified(digest) if store.has(digest) else None
+    except CorruptBlobError:
+        return None
 
 
 def urls_at(sources: Sequence[Source], *paths: str) -> list[str]:

@@ -61,14 +61,21 @@ def archives_of(distribution: Distribution) -> dict[str, str]:
     """Names of all archives of a distribution, with the directory that mirrors usually keep them in."""
     found: dict[str, str] = {}
     for upstream in distribution.upstreams.values():
-        for suite in upstream.suites:
-            hint = upstream.archives.get(suite.archive)
-            found.setdefault(suite.archive, hint.path if hint else suite.archive)
+        for archive in upstream.used_archives:
+            hint = upstream.archives.get(archive)
+            found.setdefault(archive, hint.path if hint else archive)
     return found
 
 
+def published_of(distribution: Distribution) -> dict[str, tuple[str, ...]]:
+    """Base URLs of archives whose projects publish them: what is left when no mirror is configured."""
+    return {
+        archive: urls for upstream in distribution.upstreams.values() for archive, urls in upstream.published.items()
+    }
+
+
 def tools_wanted(distribution: Distribution, architecture: str) -> Wanted:
-    upstream = distribution.upstream()
+    upstream = distribution.tools_upstream
     request = SetRequest(TOOLS, _sorted(distribution.tools.packages), str(architecture))
     return _wanted(request, upstream, None)
 

@@ -19,7 +19,7 @@ from zaffre.digest import sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.upstream.family import Repositories, Solver
-from zaffre.upstream.fetch import fetch, missing
+from zaffre.upstream.fetch import missing
 from zaffre.upstream.lock import (
     COMPONENTS,
     BuiltPackage,
@@ -65,7 +65,7 @@ class Shelf:
         """Put the components of a plan on the shelf; they are chosen and built with these tools."""
         if self.world.engine is None:
             return
-        self._building = self.world.engine, stack.enter_context(self.world.fetched(tools, self.now))
+        self._building = self.world.engine, stack.enter_context(self.world.fetched(tools, self.distribution, self.now))
         self.components = {one.identity: one for one in plan.kept}
         self.sets = {one.key: one for one in plan.kept_sets}
         for architecture in sorted({architecture for _, architecture in plan.fresh}):
@@ -121,15 +121,13 @@ class Shelf:
         self.components[built.identity] = built
         return built
 
-    def provide(self, packages: Iterable[LockedPackage]) -> None:
+    def provide(self, packages: Sequence[LockedPackage]) -> None:
         """After this, the store has every package: fetched, or built again where it was built here."""
-        wanted = missing(packages, self.world.store)
+        ours = missing([one for one in packages if one.archive == COMPONENTS], self.world.store)
         owners = {built.package.digest: one for one in self.components.values() for built in one.packages}
-        for identity in dict.fromkeys(owners[one.digest].identity for one in wanted if one.archive == COMPONENTS):
+        for identity in dict.fromkeys(owners[one.digest].identity for one in ours):
             self._made(self.components[identity])
-        theirs = [one for one in wanted if one.archive != COMPONENTS]
-        world = self.world
-        fetch(theirs, world.mirrors.at(self.now), world.store, world.progress, limits=world.limits)
+        self.world.fetch([one for one in packages if one.archive != COMPONENTS], self.distribution, self.now)
 
     def _made(self, locked: LockedComponent) -> tuple[BuiltPackage, ...]:
         engine, sandbox = self._engine()

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from zaffre.errors import DefinitionError
 from zaffre.upstream.lock import LockedPackage
+
+_MOST_TRIALS = 6
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,27 @@ def near_names(name: str, known: Collection[str]) -> list[str]:
     longer = sorted((one for one in known if one.startswith(name)), key=len)[:1]
     close = get_close_matches(name, [one for one in known if abs(len(one) - len(name)) <= 3], n=3, cutoff=0.75)
     return list(dict.fromkeys([*close, *longer]))[:3]
+
+
+def with_fewest_released(
+    install: Callable[[Mapping[str, str]], tuple[LockedPackage, ...]],
+    pins: Mapping[str, str],
+    blamed: Callable[[DefinitionError], Iterable[str]],
+) -> tuple[LockedPackage, ...]:
+    """Install with all pins; while they make it impossible, without those that are blamed; at last with none.
+
+    `blamed` names what a refusal has to do with.
+    """
+    kept = dict(pins)
+    for _ in range(_MOST_TRIALS):
+        try:
+            return install(kept)
+        except DefinitionError as error:
+            if not kept:
+                raise
+            culprits = kept.keys() & set(blamed(error))
+            if not culprits:
+                break
+            for name in culprits:
+                del kept[name]
+    return install({})

@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from zaffre.definition import Component
+from zaffre.definition import Component, Distribution
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.download import Limits
 from zaffre.upstream.family import Repositories
 from zaffre.upstream.fetch import fetch
-from zaffre.upstream.lock import BuiltPackage, LockedComponent, LockedSet, LockedSource, Outcome, Users
+from zaffre.upstream.lock import (
+    BuiltPackage,
+    LockedComponent,
+    LockedPackage,
+    LockedSet,
+    LockedSource,
+    Outcome,
+    Users,
+)
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.solving import SetRequest
 
@@ -66,9 +75,20 @@ class World:
     progress: Progress = SILENT
     limits: Limits | None = None
 
+    def fetch(self, packages: Iterable[LockedPackage], distribution: Distribution, created: datetime) -> None:
+        """Bring packages into the store, from where a lock made at `created` can be fetched."""
+        fetch(
+            packages,
+            self.mirrors.at(created),
+            self.store,
+            self.progress,
+            limits=self.limits,
+            acceptance=Acceptance(distribution, self.store, now=created),
+        )
+
     @contextmanager
-    def fetched(self, tools: LockedSet, created: datetime) -> Iterator[Sandbox]:
+    def fetched(self, tools: LockedSet, distribution: Distribution, created: datetime) -> Iterator[Sandbox]:
         """A sandbox with tools, which are fetched as they were at that time."""
-        fetch(tools.packages, self.mirrors.at(created), self.store, self.progress, limits=self.limits)
+        self.fetch(tools.packages, distribution, created)
         with self.tools(tools) as sandbox:
             yield sandbox

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -28,7 +28,7 @@ from zaffre.upstream.sources import SourcePackage
 class _Reach:
     """What it takes to ask the mirrors for more of the same moment."""
 
-    upstream: Upstream
+    upstream: DebUpstream
     mirrors: Mirrors
     store: Store
     progress: Progress
@@ -73,12 +73,14 @@ class DebRepositories:
         )
 
 
+@dataclass(frozen=True)
 class DebFamily:
     """Signed suites of archives; apt from the tools tree solves."""
 
+    upstream: DebUpstream
+
     def refresh(
         self,
-        upstream: Upstream,
         mirrors: Mirrors,
         store: Store,
         *,
@@ -89,7 +91,7 @@ class DebFamily:
         limits: Limits | None,
     ) -> DebRepositories:
         indexes = refresh(
-            upstream,
+            self.upstream,
             mirrors,
             store,
             architectures=architectures,
@@ -98,4 +100,4 @@ class DebFamily:
             progress=progress,
             limits=limits,
         )
-        return DebRepositories(indexes, _Reach(upstream, mirrors, store, progress, limits))
+        return DebRepositories(indexes, _Reach(self.upstream, mirrors, store, progress, limits))

@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from zaffre.definition import Suite, Upstream
+from zaffre.definition import DebUpstream, Suite
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT, Progress
-from zaffre.store import CorruptBlobError, Store
+from zaffre.store import Store
 from zaffre.upstream.deb.index import MAX_INDEX_BYTES, Index, Indexes
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, verify_release
 from zaffre.upstream.decompress import decompress
-from zaffre.upstream.download import Downloader, DownloadError, Limits
+from zaffre.upstream.download import Downloader, Limits
+from zaffre.upstream.genuine import first_genuine
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.mirrors import Mirrors, Source
-from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.obtain import UnobtainableError, known_blob, obtain, urls_at
 
 # In order of preference: what is smallest to fetch.
 _SUFFIXES = (".xz", ".zst", ".gz", "")
@@ -48,7 +49,7 @@ class WantedIndex:
 
 
 def refresh(
-    upstream: Upstream,
+    upstream: DebUpstream,
     mirrors: Mirrors,
     store: Store,
     *,
@@ -65,13 +66,7 @@ def refresh(
     """
     keyring = Keyring.load(upstream.keyring_file)
     oldest = not_before or {}
-    for architecture in architectures:
-        if architecture not in upstream.architectures:
-            raise DefinitionError(
-                f"the upstream '{upstream.name}' is not for the architecture '{architecture}'",
-                where=f"upstreams/{upstream.name}.toml: architectures",
-                resolution=f"it has {', '.join(upstream.architectures)}",
-            )
+    upstream.check_architectures(architectures)
     with Downloader(limits) as downloader, ThreadPoolExecutor(downloader.limits.connections) as pool:
         try:
             with progress.step(f"releases of {upstream.name}") as remark:
@@ -129,47 +124,22 @@ def _release(
     not_before: datetime | None,
 ) -> tuple[Release, tuple[Source, ...]]:
     """A good Release, and the sources with the one that gave it first."""
-    sources = mirrors.sources(suite.archive)
     max_age = timedelta(days=suite.max_age_days) if suite.max_age_days else None
-    failures: list[str] = []
-    refused: IntegrityError | None = None
-    absent = 0
-    for source in sources:
+
+    def read(source: Source) -> Release:
         (url,) = urls_at([source], f"dists/{suite.suite}/InRelease")
-        try:
-            message = downloader.read(url, limit=MAX_RELEASE_BYTES)
-            where = f"{source.shown} dists/{suite.suite}/InRelease"
-            release = verify_release(
-                message, keyring, suite=suite.suite, now=now, not_before=not_before, max_age=max_age, where=where
-            )
-        except DownloadError as error:
-            failures.append(f"{source.shown} (from {source.origin}): {error}")
-            absent += error.absent
-        except IntegrityError as error:
-            failures.append(f"{source.shown} (from {source.origin}): {error.brief}")
-            refused = refused or error
-        else:
-            return release, (source, *(one for one in sources if one != source))
-    if refused is not None and len(sources) == 1:
-        raise refused
-    if refused is not None:
-        raise IntegrityError(
-            f"no mirror has a good Release of '{suite.suite}'",
-            where=refused.where,
-            details="\n".join(filter(None, [*failures, refused.details])),
-            resolution=refused.resolution,
+        message = downloader.read(url, limit=MAX_RELEASE_BYTES)
+        where = f"{source.shown} dists/{suite.suite}/InRelease"
+        return verify_release(
+            message, keyring, suite=suite.suite, now=now, not_before=not_before, max_age=max_age, where=where
         )
-    if absent == len(sources):
-        raise WorldError(
-            f"no mirror of '{suite.archive}' has the suite '{suite.suite}'",
-            details="\n".join(failures),
-            resolution=f"give another one with `--mirror {suite.archive}=URL`, "
-            "or mend the suite's name in the upstream's definition",
-        )
-    raise WorldError(
-        f"no mirror of '{suite.archive}' answers as it should",
-        details="\n".join(failures),
-        resolution=f"check the network, try again, or give another mirror with `--mirror {suite.archive}=URL`",
+
+    return first_genuine(
+        suite.archive,
+        mirrors.sources(suite.archive),
+        read,
+        thing=f"Release of '{suite.suite}'",
+        place=f"suite '{suite.suite}'",
     )
 
 
@@ -212,7 +182,7 @@ def fetch_index(
     where = f"{wanted.sources[0].shown} dists/{wanted.suite.suite}/{wanted.path}{suffix}"
     if plain is not None and plain.size > MAX_INDEX_BYTES:
         raise IntegrityError(f"the index is announced with {plain.size} bytes, too many to be one", where=where)
-    if plain is not None and (known := _known(plain.sha256, store)) is not None:
+    if plain is not None and (known := known_blob(plain.sha256, store)) is not None:
         advance(fact.size)
         return plain.sha256, known
     directory, _, name = f"dists/{wanted.suite.suite}/{wanted.path}{suffix}".rpartition("/")
@@ -246,14 +216,6 @@ def fetch_index(
             )
         store.add_file(target, expected=digest, move=True)
     return digest, store.path(digest)
-
-
-def _known(digest: Sha256, store: Store) -> Path | None:
-    """The index in the store, hashed again: what apt is shown must be what is signed. A rotten one is put aside."""
-    try:
-        return store.verified(digest) if store.has(digest) else None
-    except CorruptBlobError:
-        return None
 
 
 def _unobtainable(error: UnobtainableError, wanted: WantedIndex, where: str) -> WorldError:

@@ -9,7 +9,7 @@ host. The simulated installation is the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.deb.index import Index, Indexes, Universe
 from zaffre.upstream.deb.offered import offered_names, preferences
 from zaffre.upstream.lock import LockedPackage, LockedSuite
-from zaffre.upstream.solving import SetRequest, Solution, near_names
+from zaffre.upstream.solving import SetRequest, Solution, near_names, with_fewest_released
 
 _HERE = "/tmp/solve"  # noqa: S108 - inside the sandbox, whose /tmp is its own
 _PROVIDER = "zaffre-provides"
@@ -36,7 +36,6 @@ _INSTALL = re.compile(
 # Sums of other files, and what was judged when the Release was verified.
 _NOT_HERE = {"MD5Sum", "SHA1", "SHA256", "SHA512", "Acquire-By-Hash", "Valid-Until", "Signed-By"}
 _WORD = re.compile(r"[a-z0-9][a-z0-9+.-]+")
-_MOST_TRIALS = 6
 _CONFIGURATION = """\
 Dir::State "{here}/state";
 Dir::State::status "{here}/status";
@@ -97,29 +96,15 @@ class Solver:
             for name, version in wanted.items()
             if any(one.version == version for one in universe.candidates(name))
         }
-        packages = _with_fewest_released(lambda kept: workshop.install(request, kept), pins)
+        packages = with_fewest_released(lambda kept: workshop.install(request, kept), pins, _blamed)
         got = {package.name: package.version for package in packages}
         released = tuple(sorted(name for name, version in wanted.items() if got.get(name, version) != version))
         return Solution(packages, released)
 
 
-def _with_fewest_released(
-    install: Callable[[Mapping[str, str]], tuple[LockedPackage, ...]], pins: Mapping[str, str]
-) -> tuple[LockedPackage, ...]:
-    """Install with all pins; while they make it impossible, without those that apt complains of; at last with none."""
-    kept = dict(pins)
-    for _ in range(_MOST_TRIALS):
-        try:
-            return install(kept)
-        except DefinitionError as error:
-            if not kept:
-                raise
-            blamed = kept.keys() & set(_WORD.findall(error.details or ""))
-            if not blamed:
-                break
-            for name in blamed:
-                del kept[name]
-    return install({})
+def _blamed(error: DefinitionError) -> list[str]:
+    """What may be names of packages in apt's words."""
+    return _WORD.findall(error.details or "")
 
 
 def resolve(

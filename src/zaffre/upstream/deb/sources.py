@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from zaffre.definition import Upstream
+from zaffre.definition import DebUpstream
 from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError
 from zaffre.progress import Progress
@@ -29,7 +29,7 @@ SOURCE = "source"
 
 
 def read_sources(
-    upstream: Upstream,
+    upstream: DebUpstream,
     suites: Sequence[LockedSuite],
     mirrors: Mirrors,
     store: Store,
