@@ -74,7 +74,6 @@ def test_the_split_of_containerd_on_another_version(moved: Lab, tmp_path: Path) 
         assert locked
         sandbox = tools_sandbox(work, lock)
         repositories = family_of(distribution.upstream()).refresh(
-            distribution.upstream(),
             making.mirrors,
             work.store,
             architectures=["amd64"],
