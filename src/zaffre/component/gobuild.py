@@ -166,12 +166,14 @@ def modules_digest(files: Mapping[GoFile, Sha256]) -> Sha256:
 
 
 def lay_proxy(bench: Bench, files: Mapping[GoFile, Sha256], target: Path) -> Path:
-    """The layout of a proxy, of further names of the store's own files."""
+    """The layout of a proxy, of further names of the store's own files. Everybody may read it: Go runs as another."""
     target.mkdir()
     for file, digest in files.items():
         place = target / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.hardlink_to(bench.store.path(digest))
+    for folder, _, _ in os.walk(target):
+        Path(folder).chmod(0o755)
     return target
 
 

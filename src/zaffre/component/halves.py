@@ -167,10 +167,9 @@ def _copy_copyright(folder: Path, other: Path, old: str, new: str) -> None:
     target.parent.mkdir(exist_ok=True)
     _like(target.parent, source.parent.lstat())
     shutil.copy2(source, target)
-    with (other / CONTROL / "md5sums").open("a", encoding="utf-8") as sums:
-        digest = _md5_line(folder, f"usr/share/doc/{old}/copyright")
-        if digest:
-            sums.write(f"{digest}  usr/share/doc/{new}/copyright\n")
+    digest = _md5_line(folder, f"usr/share/doc/{old}/copyright")
+    if digest:
+        _write_lines(other / CONTROL / "md5sums", [f"{digest}  usr/share/doc/{new}/copyright"])
 
 
 def _md5_line(folder: Path, path: str) -> str | None:

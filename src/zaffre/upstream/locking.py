@@ -185,7 +185,9 @@ def _plan(
     names_of_images = {name for one in images for name in one.request.packages}
     names_of_images |= {package.name for one in sets for package in one.packages}
     machines = {one.request.architecture for one in images}
-    return plan_components(job.distribution, old, machines, named=named, freed=freed, concerned=concerned)
+    return plan_components(
+        job.distribution, old, machines, named=named, anew=update or (), freed=freed, concerned=concerned
+    )
 
 
 def _kept(before: LockedSet | None, update: Collection[str] | None, free: frozenset[str]) -> dict[str, str]:

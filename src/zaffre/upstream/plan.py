@@ -18,6 +18,8 @@ class Plan:
     kept: tuple[LockedComponent, ...] = ()
     kept_sets: tuple[LockedSet, ...] = ()
     gone: tuple[LockedComponent, ...] = ()
+    anew: frozenset[str] = frozenset()
+    """Names of those that are built again even if they are made of the same."""
     upstreams: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Upstreams of what is fresh or gone, with architectures: what is solved from them is solved again."""
 
@@ -32,12 +34,13 @@ def plan_components(
     architectures: Collection[str],
     *,
     named: Collection[str] = (),
+    anew: Collection[str] = (),
     freed: Callable[[LockedComponent], bool] = lambda _: False,
     concerned: Callable[[Component, LockedComponent | None], bool] = lambda _, __: True,
 ) -> Plan:
     """Pure and offline. `named` are locked though they are the upstream's own; `freed` says which are chosen anew.
 
-    What is not `concerned` stays as it is, in the lock or out of it.
+    What is not `concerned` stays as it is, in the lock or out of it. `anew`: see `Plan`.
     """
     fresh: list[tuple[Component, str]] = []
     kept: list[LockedComponent] = []
@@ -74,6 +77,7 @@ def plan_components(
         tuple(kept),
         tuple(one for one in sets if one is not None),
         tuple(gone),
+        frozenset(anew),
         {name: frozenset(machines) for name, machines in upstreams.items()},
     )
 

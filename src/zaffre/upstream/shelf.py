@@ -52,6 +52,7 @@ class Shelf:
     keep: Callable[[LockedSet | None], dict[str, str]]
     components: dict[tuple[str, str], LockedComponent] = field(default_factory=dict)
     sets: dict[tuple[str, str], LockedSet] = field(default_factory=dict)
+    anew: frozenset[str] = frozenset()
     _building: tuple[Engine, Sandbox] | None = None
     _requests: dict[tuple[str, str], SetRequest] = field(default_factory=dict)
     _solvers: dict[tuple[str, str, tuple[str, ...]], Solver] = field(default_factory=dict)
@@ -66,6 +67,7 @@ class Shelf:
         if self.world.engine is None:
             return
         self._building = self.world.engine, stack.enter_context(self.world.fetched(tools, self.distribution, self.now))
+        self.anew = plan.anew
         self.components = {one.identity: one for one in plan.kept}
         self.sets = {one.key: one for one in plan.kept_sets}
         for architecture in sorted({architecture for _, architecture in plan.fresh}):
@@ -179,6 +181,8 @@ class Shelf:
     def _built_before(self, locked: LockedComponent) -> LockedComponent:
         """With the packages that are locked already, if it is made of and with the same."""
         before = self.old.component(locked.name, locked.architecture) if self.old else None
+        if locked.name in self.anew:
+            return locked
         if self.old is None or before is None or before.outcome != Outcome.BUILT or locked.outcome != Outcome.LOCKED:
             return locked
         set_key = (locked.build_set, locked.architecture)
