@@ -66,7 +66,7 @@ def _distinct(packages: Iterable[LockedPackage]) -> tuple[LockedPackage, ...]:
 
 def _add_provides(lab: Lab, pool: Path) -> None:
     source = lab.folder / PROVIDES
-    (source / "DEBIAN").mkdir(parents=True)
+    (source / "DEBIAN").mkdir(parents=True, exist_ok=True)
     (source / "DEBIAN/control").write_text(
         f"Package: {PROVIDES}\nVersion: 1\nArchitecture: all\nMaintainer: bench <bench@localhost>\n"
         f"Provides: {', '.join(lab.image.provides)}\nDescription: what the image supplies by itself\n"

@@ -316,7 +316,9 @@ def test_a_patch_that_does_not_apply_says_where(bench: Bench) -> None:
 
 def test_a_patch_that_the_upstream_has_is_said_to_be_there(bench: Bench) -> None:
     write(bench.folder, {"patches/limit.patch": UPSTREAM_PATCH})
-    assert "the source contains this patch: it applies in reverse" in str(bench.refused(ADD_PATCH))
+    error = bench.refused(ADD_PATCH)
+    assert "the source contains this patch: it applies in reverse" in str(error)
+    assert "component update" in str(error.resolution)
 
 
 def test_a_malformed_patch_is_named_with_its_line(bench: Bench) -> None:

@@ -7,83 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from support.sources import LIMIT, component, operation, write
+from support.sources import LIMIT, SPEC, component, operation, write
 from zaffre.component.overlay import apply_overlays
 from zaffre.errors import DefinitionError
 
 MAINTAINER = "Acme Linux <acme@distribution.invalid>"
-SPEC = """\
-%global so_version 1
-%define with_long \\
-  one \\
-  two
-%bcond_without tests
-%bcond_with gui
-
-Name: expat
-Version: 2.7.1
-Release: 3%{?dist}
-Summary: XML parser
-License: MIT
-URL: https://expat.example/
-Source0: https://expat.example/%{name}-%{version}.tar.gz
-Patch0: fixed.patch
-Patch1: https://expat.example/%{name}-docs.patch
-BuildRequires: gcc-c++, make >= 4
-%if %{with gui}
-BuildRequires: pkgconfig(gtk4) >= 4.1
-%endif
-Requires: (foo if bar), libsomething%{?_isa} >= 1
-
-%description
-A parser.
-
-%if %{with gui}
-%package gui
-Summary: Windows
-Requires: %{name}%{?_isa} = %{version}-%{release}
-
-%description gui
-Windows.
-%endif
-
-%package -n libexpat
-Summary: Library
-%description -n libexpat
-Library.
-
-%prep
-%autosetup -p1
-
-%build
-%configure
-%make_build
-
-%install
-%make_install
-
-%check
-make check
-
-%if %{with gui}
-%files gui
-%{_bindir}/xmlgui
-%config(noreplace) %{_sysconfdir}/xmlgui.conf
-%endif
-
-%files
-%license COPYING
-%{_bindir}/xmlwf
-%{_mandir}/man1/*
-%{_datadir}/expat/
-
-%files -n libexpat
-%{_libdir}/libexpat.so.%{so_version}*
-
-%changelog
-* Thu Jan 02 2025 Somebody <somebody@expat.example> - 2.7.1-3
-- fixed
-"""
 
 
 class Bench:

@@ -97,6 +97,8 @@ def test_explain_agrees_with_what_is_written() -> None:
                 continue
             value: Any = tomllib.loads((root / row.origin).read_text())
             for quoted, plain, index in re.findall(r'"([^"]*)"|([A-Za-z0-9_-]+)|\[(\d+)\]', row.origin_key):
+                if index and isinstance(value, str):
+                    continue  # one item may be written without its list
                 value = value[int(index)] if index else value[quoted or plain]
             assert value == row.value, row
 

@@ -129,11 +129,13 @@ def sound() -> dict[tuple[int, str], Report]:
         "containerd.config": (0, _CONTAINERD),
         "etc.write": (0, NONCE.encode()),
         "var.write": (0, NONCE.encode()),
+        "var.size": (0, b"800000 4096\n"),
     }
     second: dict[str, Report] = {
         "boot-id": (0, b"0d885555-0d88-48d7-9ca1-b384035f9c86\n"),
         "etc.kept": (1, b"cat: /etc/zaffre-check-volatile: No such file or directory\n"),
         "var.kept": (0, NONCE.encode()),
+        "var.size": (0, b"1062144 4096\n"),
     }
     return {
         **{(1, name): report for name, report in (both | first).items()},

@@ -82,6 +82,8 @@ def test_one_fault_fails_its_line_and_is_named(line: str, name: str, data: bytes
 def test_what_a_restart_keeps() -> None:
     assert lines(spoilt("etc.kept", NONCE.encode(), boot=2))["etc"].found == "still there"
     assert lines(spoilt("var.kept", b"cat: no such file", status=1, boot=2))["var"].verdict is Verdict.FAILED
+    assert lines(spoilt("var.size", b"800000 4096\n", boot=2))["var-grows"].found == "3.3 GB then 3.3 GB"
+    assert lines(spoilt("var.size", b"stat: no\n", status=1, boot=2))["var-grows"].verdict is Verdict.FAILED
     assert "then none" in lines(spoilt("machine-id", b"", boot=2))["machine-id"].found
     same_boot = spoilt("boot-id", b"c655d888-0d88-48d7-9ca1-b384035f9c86\n", boot=2)
     assert lines(same_boot)["machine-id"].verdict is Verdict.FAILED, "nothing is proved if there was no restart"

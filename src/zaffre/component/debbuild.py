@@ -11,11 +11,11 @@ from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given
 from zaffre.component.obtaining import SourceGoneError, fetch_files
 from zaffre.component.overlay import apply_overlays, maintainer_of
+from zaffre.component.pristine import unpack_deb_source
 from zaffre.component.relations import reduced
 from zaffre.component.settings import settings_of
 from zaffre.definition.component import DebSource
-from zaffre.errors import DefinitionError, IntegrityError, ToolError
-from zaffre.sandbox import Mount
+from zaffre.errors import DefinitionError
 from zaffre.store import remove_tree
 from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.lock import BUILD_PREFIX, LockedSource, Outcome
@@ -102,40 +102,18 @@ class DebBuild:
     def _unpacked(self, bench: Bench, source: LockedSource, folder: Path, *, name: str = "source") -> Path:
         """The source, unpacked below `folder` and changed by the overlays. The index vouches for every file."""
         self.fetch(bench, source)
-        names = {file.path.rpartition("/")[2]: file for file in source.files}
-        descriptions = [one for one in names if one.endswith(".dsc")]
-        if len(descriptions) != 1:
-            raise IntegrityError(
-                f"the source '{source.name}' has {len(descriptions)} files that describe it, not one",
-                where=f"{source.name} {source.version}",
-            )
-        mounts = [Mount(bench.store.path(file.digest), f"/run/source/{one}") for one, file in names.items()]
-        try:
-            bench.sandbox.run(
-                ["dpkg-source", "--extract", f"/run/source/{descriptions[0]}", f"/run/target/{name}"],
-                mounts=[*mounts, Mount(folder, "/run/target", writable=True)],
-                timeout=_TIMEOUT,
-            )
-        except ToolError as error:
-            raise ToolError(
-                f"the source '{source.name}' cannot be unpacked",
-                where=descriptions[0],
-                command=error.command,
-                returncode=error.returncode,
-                details=error.details,
-                resolution="what dpkg-source says of it is above; the file is the one that the upstream signed",
-            ) from error
         tree = folder / name
+        unpack_deb_source(source, tree, store=bench.store, sandbox=bench.sandbox)
         if bench.component.overlays:
-            pristine = tree.rename(folder / f"{name}.upstream")
+            upstreams = tree.rename(folder / f"{name}.upstream")
             apply_overlays(
                 bench.component,
                 folder=bench.folder,
-                source=pristine,
+                source=upstreams,
                 target=tree,
                 maintainer=maintainer_of(bench.distribution),
             )
-            remove_tree(pristine)
+            remove_tree(upstreams)
         return tree
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from zaffre.component.debsource import DebSourceEditor
-from zaffre.component.faults import NoMatchError, OperationError
+from zaffre.component.faults import AlreadyError, NoMatchError, OperationError
 from zaffre.component.goeditor import GoModuleEditor
 from zaffre.component.rpmsource import RpmSourceEditor
 from zaffre.component.sourcetree import SourceTree, copy_source
@@ -101,6 +101,8 @@ def placed(file: str, index: int, *, whole: bool = False) -> Iterator[None]:
 
 
 def _resolution(error: OperationError) -> str | None:
+    if isinstance(error, AlreadyError):
+        return "'zaffre component update' removes overlays that the upstream made obsolete"
     if isinstance(error, NoMatchError):
         return "'zaffre component update' moves overlays to another version of the upstream"
     return None

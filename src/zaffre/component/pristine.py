@@ -16,7 +16,7 @@ from zaffre.definition import Component, DebBinary, DebSource
 from zaffre.digest import sha256_json
 from zaffre.errors import IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.store import Store
+from zaffre.store import Store, remove_tree
 from zaffre.store.action import ActionKey
 from zaffre.upstream.lock import LockedSource
 
@@ -48,7 +48,11 @@ def pristine(
     def produce(root: Path) -> None:
         match component.source:
             case DebSource():
-                unpack_deb_source(source, root, store=store, sandbox=sandbox)
+                whole = root / "unpacked"
+                unpack_deb_source(source, whole, store=store, sandbox=sandbox)
+                whole.rename(root.with_name("unpacked"))
+                remove_tree(root)  # dpkg-source lays the original archives beside what it unpacks
+                root.with_name("unpacked").rename(root)
             case DebBinary():
                 _unpack_packages(source, root, store=store, sandbox=sandbox)
             case _:
@@ -71,7 +75,7 @@ def can_be_examined(component: Component) -> bool:
 
 
 def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:
-    """The files of a Debian source, from the store, unpacked with its patches applied as the content of `target`.
+    """A Debian source, from files in the store, unpacked with its patches applied into the absent `target`.
 
     Raises IntegrityError for what is no source, ToolError when dpkg-source refuses it.
     """
@@ -83,11 +87,10 @@ def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandb
             where=f"{source.name} {source.version}",
         )
     mounts = [Mount(store.path(file.digest), f"/run/source/{one}") for one, file in names.items()]
-    inner = target / ".unpacked"
     try:
         sandbox.run(
-            ["dpkg-source", "--extract", f"/run/source/{descriptions[0]}", "/run/target/.unpacked"],
-            mounts=[*mounts, Mount(target, "/run/target", writable=True)],
+            ["dpkg-source", "--extract", f"/run/source/{descriptions[0]}", f"/run/target/{target.name}"],
+            mounts=[*mounts, Mount(target.parent, "/run/target", writable=True)],
             timeout=_TIMEOUT,
         )
     except ToolError as error:
@@ -99,9 +102,6 @@ def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandb
             details=error.details,
             resolution="what dpkg-source says of it is above; the file is the one that the upstream signed",
         ) from error
-    for path in inner.iterdir():
-        path.rename(target / path.name)
-    inner.rmdir()
 
 
 def _unpack_packages(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zaffre.component.rpmversion import rpm_version_key
-from zaffre.definition import DebBinary, DebSource, Distribution, GoModule
+from zaffre.definition import Component, DebBinary, DebSource, Distribution, GoModule, RpmSource
 from zaffre.upstream.deb.version import version_key
 from zaffre.upstream.lock import COMPONENTS, Lock
 
@@ -26,39 +28,58 @@ def reached(version: str, until: str, kind: str) -> bool:
 
 def upstream_versions(distribution: Distribution, lock: Lock | None) -> dict[str, str]:
     """The upstream's version of each component with overlays, as far as the lock or the definition has it."""
-    if lock is None:
-        return _of_modules(distribution)
-    sources: dict[tuple[str, str], str] = {}
-    binaries: dict[tuple[str, str], str] = {}
-    for locked in lock.sets:
-        for package in locked.packages:
-            if package.archive != COMPONENTS:
-                _newer(sources, (locked.upstream, package.source), package.source_version)
-                _newer(binaries, (locked.upstream, package.name), package.version)
-    found = _of_modules(distribution)
-    for component in distribution.components.values():
-        if not component.overlays:
-            continue
-        upstream = component.upstream or distribution.defaults.upstream
-        match component.source:
-            case DebSource(package=name):
-                version = sources.get((upstream, name))
-            case DebBinary(packages=names):
-                version = binaries.get((upstream, names[0]))
-            case _:
-                version = None
-        if version is not None:
-            found[component.name] = version
-    found |= {one.name: one.source.version for one in lock.components if one.name in distribution.components}
-    return found
-
-
-def _newer(known: dict[tuple[str, str], str], key: tuple[str, str], version: str) -> None:
-    if key not in known or version_key(known[key]) < version_key(version):
-        known[key] = version
-
-
-def _of_modules(distribution: Distribution) -> dict[str, str]:
-    return {
+    found = {
         one.name: one.source.version for one in distribution.components.values() if isinstance(one.source, GoModule)
     }
+    if lock is None:
+        return found
+    locked = _Locked(distribution, lock)
+    for component in distribution.components.values():
+        version = locked.version_of(component) if component.overlays else None
+        if version is not None:
+            found[component.name] = version
+    # What a component was locked with counts more than what images took of the upstream before it was one.
+    return found | {one.name: one.source.version for one in lock.components if one.name in distribution.components}
+
+
+class _Locked:
+    """The newest versions of the upstreams' packages and of their sources that a lock has."""
+
+    def __init__(self, distribution: Distribution, lock: Lock) -> None:
+        self._distribution = distribution
+        self._sources: dict[tuple[str, str], str] = {}
+        self._binaries: dict[tuple[str, str], str] = {}
+        for locked in lock.sets:
+            upstream = distribution.upstreams.get(locked.upstream)
+            older = _rpm_older if upstream and upstream.family == "rpm" else _deb_older
+            for package in locked.packages:
+                if package.archive != COMPONENTS:
+                    _newer(self._sources, (locked.upstream, package.source), package.source_version, older)
+                    _newer(self._binaries, (locked.upstream, package.name), package.version, older)
+
+    def version_of(self, component: Component) -> str | None:
+        upstream = self._distribution.upstream_of_component(component).name
+        match component.source:
+            case DebSource(package=name):
+                return self._sources.get((upstream, name))
+            case DebBinary(packages=names):
+                return self._binaries.get((upstream, names[0]))
+            case RpmSource(package=str(name)):
+                return self._sources.get((upstream, name))
+            case _:
+                return None
+
+
+def _deb_older(version: str, other: str) -> bool:
+    return version_key(version) < version_key(other)
+
+
+def _rpm_older(version: str, other: str) -> bool:
+    return rpm_version_key(version) < rpm_version_key(other)
+
+
+def _newer(
+    known: dict[tuple[str, str], str], name: tuple[str, str], version: str, older: Callable[[str, str], bool]
+) -> None:
+    if name not in known or older(known[name], version):
+        known[name] = version

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zaffre.definition.claims import claims_of, together
-from zaffre.definition.component import Component, FilesSource, GoModule, is_program
+from zaffre.definition.component import Component, FilesSource, GoModule, RpmSource, is_program
 from zaffre.definition.operations import SOURCES, Brings
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
@@ -112,6 +112,8 @@ def _operations(component: Component) -> Iterator[Problem]:
 
 def check_component_files(component: Component, root: Path) -> Iterator[Problem]:
     """What a component names in its folder must be there, and must be what it is named as."""
+    if component.inherited and not isinstance(component.source, RpmSource):
+        return
     folder = root / component.folder
     for overlay in component.overlays:
         for index, link in enumerate(overlay.links):

@@ -78,7 +78,7 @@ class ComponentLoader(Reader):
     def _overlays(self, name: str) -> list[Overlay]:
         folder = f"{COMPONENTS}/{name}/{OVERLAYS}"
         try:
-            with os.scandir(self.root / folder) as entries:
+            with os.scandir(f"{self.root}/{folder}") as entries:
                 files = sorted(entry.name for entry in entries)
         except FileNotFoundError:
             return []

@@ -47,6 +47,15 @@ class Guest:
     network: Network = Network.ISOLATED
 
 
+def enlarge(machine: Machine, guest: Guest, more: int) -> None:
+    """Makes the disk that the guest was booted from larger by `more` bytes, as a cloud does. Raises WorldError."""
+    machine.query("block_resize", {"node-name": "disk0", "size": _disk_bytes(guest) + more})
+
+
+def _disk_bytes(guest: Guest) -> int:
+    return max(guest.disk_bytes, guest.image.stat().st_size)
+
+
 @contextmanager
 def boot(guest: Guest, accelerator: Accelerator, *, store: Store, sandbox: Sandbox) -> Iterator[Machine]:
     """The machine runs while the block does. Raises WorldError for an image that isn't there, ToolError."""
@@ -64,11 +73,10 @@ def boot(guest: Guest, accelerator: Accelerator, *, store: Store, sandbox: Sandb
             Mount(guest.image, "/run/images/root"),
             *(Mount(path, f"/run/images/{serial}") for serial, path in guest.disks.items()),
         ]
-        size = max(guest.disk_bytes, guest.image.stat().st_size)
         sandbox.run(
             [
                 *("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", "/run/images/root"),
-                *(f"{_INSIDE}/root.qcow2", str(size)),
+                *(f"{_INSIDE}/root.qcow2", str(_disk_bytes(guest))),
             ],
             mounts=mounts,
             timeout=_TOOL_SECONDS,

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from zaffre.errors import DefinitionError
 from zaffre.machine.architecture import Architecture
-from zaffre.machine.boot import Guest, boot
+from zaffre.machine.boot import Guest, boot, enlarge
 from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
 from zaffre.machine.inject import CHECK_DISK, check_credentials
-from zaffre.machine.judge import Expectations, judge
+from zaffre.machine.judge import DISK_GROWS_BY, Expectations, judge
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
@@ -110,7 +110,7 @@ def check_image(
         progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
         boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
     ):
-        watch = _follow(machine, seconds, remark, console)
+        watch = _follow(machine, guest, seconds, remark, console)
     memory = memory_bytes(watch.facts.get("system.memory").text)
     used = memory["MemTotal"] - memory["MemAvailable"] if {"MemTotal", "MemAvailable"} <= memory.keys() else None
     return CheckReport(
@@ -125,8 +125,14 @@ def check_image(
 
 
 def _follow(
-    machine: Machine, seconds: float, remark: Callable[[str], None], console: Callable[[bytes], None] | None
+    machine: Machine,
+    guest: Guest,
+    seconds: float,
+    remark: Callable[[str], None],
+    console: Callable[[bytes], None] | None,
 ) -> Watch:
+    """Both boots to their end; before the second one the disk grows."""
+    enlarged = False
     watch = Watch(time.monotonic())
     deadline = watch.began + seconds
     told = ""
@@ -141,6 +147,9 @@ def _follow(
             if isinstance(event, ConsoleOutput) and console is not None:
                 console(event.data)
             number = len(watch.outsides)
+            if number > 1 and not enlarged:
+                enlarge(machine, guest, DISK_GROWS_BY)
+                enlarged = True
             doing = f"boot {number}: {watch.facts.last(number) or watch.console.stage}"
             if doing != told:
                 remark(doing)

@@ -28,6 +28,9 @@ class Expectations:
     debug: bool = False
 
 
+DISK_GROWS_BY = 1 << 30
+"""Bytes by which the disk is larger in the second boot."""
+
 Judge = Callable[[Facts, Expectations], CheckLine]
 
 
@@ -134,6 +137,25 @@ def _var(facts: Facts, expected: Expectations) -> CheckLine:
     return _line(
         "var", "a change in /var, after a restart", passed=kept, found="kept" if kept else "gone", wanted="kept"
     )
+
+
+def _var_grows(facts: Facts, _: Expectations) -> CheckLine:
+    sizes = [_bytes(facts.get("var.size", boot).text) for boot in (1, 2)]
+    passed = sizes[0] > 0 and sizes[1] - sizes[0] > 0.9 * DISK_GROWS_BY
+    found = " then ".join(f"{size / 1e9:.1f} GB" for size in sizes)
+    return _line(
+        "var-grows",
+        "/var, when the disk has grown",
+        passed=passed,
+        found=f"grew: {found}" if passed else found,
+        wanted=f"larger by {DISK_GROWS_BY / 1e9:.1f} GB",
+    )
+
+
+def _bytes(text: str) -> int:
+    """What `stat --file-system --format='%b %S'` tells: blocks, and the bytes of one."""
+    words = text.split()
+    return int(words[0]) * int(words[1]) if len(words) == 2 and all(word.isdigit() for word in words) else 0
 
 
 def _machine_id(facts: Facts, _: Expectations) -> CheckLine:
@@ -334,6 +356,7 @@ _LINES: tuple[Judge, ...] = (
     _usr,
     _etc,
     _var,
+    _var_grows,
     _machine_id,
     _container,
     _container_network,

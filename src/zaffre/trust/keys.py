@@ -218,7 +218,9 @@ def _load_public(path: Path, role: Role) -> PublicHalf:
 
 def _require_pair(path: Path, public: PublicHalf) -> None:
     try:
-        private = load_pem_private_key(_read(path), password=None)
+        # That its primes are primes was seen when it was made, and would take longer than all the rest of a build that
+        # has nothing to do. What has to be seen each time is that it belongs to what machines trust.
+        private = load_pem_private_key(_read(path), password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise IntegrityError(
             "the file is not a private key in PEM form without a passphrase", where=str(path), details=str(error)
