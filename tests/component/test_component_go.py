@@ -27,6 +27,7 @@ MAIN = """\
 package main
 
 import (
+	"crypto/fips140"
 	"fmt"
 
 	"example.org/words"
@@ -34,7 +35,7 @@ import (
 
 var version = "unknown"
 
-func main() { fmt.Println(words.Greeting(), version) }
+func main() { fmt.Println(words.Greeting(), version, fips140.Enabled()) }
 """
 WORDS = 'package words\n\nfunc Greeting() string { return "hello" }\n'
 TEST = """\
@@ -58,6 +59,7 @@ sum = "{sum}"
 packages = ["./cmd/probe"]
 [build]
 link_flags = ["-X main.version={{version}}"]
+fips = "v1.0.0"
 [[packages]]
 name = "probe"
 description = "a probe, off until it is configured"
@@ -147,7 +149,7 @@ def test_a_module_is_locked_built_and_packed(shop: Shop, tmp_path: Path) -> None
     content = Store(Store.default_root()).path(package["sha256"])
     subprocess.run(["dpkg-deb", "--raw-extract", content, tmp_path / "probe"], check=True)
     said = subprocess.run([tmp_path / "probe/usr/bin/probe"], check=True, capture_output=True, text=True).stdout
-    assert said == "hello v1.2.0-rc.1\n"
+    assert said == "hello v1.2.0-rc.1 true\n"
     files = {str(path.relative_to(tmp_path / "probe")) for path in (tmp_path / "probe").rglob("*") if path.is_file()}
     assert files >= {
         "etc/default/probe",
