@@ -156,6 +156,29 @@ def make_root(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_tree_that_is_entered_has_a_system_of_its_own(sandbox: Sandbox, tmp_path: Path) -> None:
+    root, below = tmp_path / "root", tmp_path / "below"
+    for name in ("dev", "proc", "run", "tmp", "usr"):
+        (root / name).mkdir(parents=True)
+    for name in ("bin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
+    below.write_text("mounted below")
+    script = "test -c /dev/null; read -r name rest </proc/self/stat; cat /run/below; touch /tmp/left /run/left; ls /"
+    done = sandbox.run(
+        ["chroot", "/run/target", "/bin/sh", "-euc", script],
+        mounts=[
+            Mount(root, "/run/target", writable=True),
+            Mount(Path("/usr"), "/run/target/usr"),
+            Mount(below, "/run/target/run/below"),
+        ],
+        chroot="/run/target",
+        timeout=20,
+    )
+    assert done.stdout.decode().startswith("mounted below")
+    assert list((root / "tmp").iterdir()) == []
+    assert list((root / "proc").iterdir()) == []
+
+
 def test_without_tools_a_root_is_needed() -> None:
     with pytest.raises(ValueError, match="needs a root"):
         Sandbox(None).run(["true"], timeout=20)
@@ -341,10 +364,12 @@ def test_no_space_within_an_image_is_the_tools_own_failure(sandbox: Sandbox, tmp
 @pytest.mark.parametrize("after", ["exit 0", "exit 5", "sleep 86396"])
 def test_a_fatal_word_ends_what_goes_on_after_it(sandbox: Sandbox, after: str) -> None:
     with pytest.raises(ToolError, match=r"sh failed$") as caught:
-        sandbox.run(["sh", "-c", f"printf '<E>' >&2; echo ' broken; because' >&2; {after}"], timeout=60, fatal="<E> ")
+        sandbox.run(
+            ["sh", "-c", f"printf '<E>' >&2; echo ' broken; because' >&2; {after}"], timeout=60, fatal=("<E> ",)
+        )
     assert caught.value.details == "<E> broken; because"
     assert processes_with("86396") == []
-    assert sandbox.run(["sh", "-c", "echo '<E> said to the others'"], timeout=60, fatal="<E> ").returncode == 0
+    assert sandbox.run(["sh", "-c", "echo '<E> said to the others'"], timeout=60, fatal=("<E> ",)).returncode == 0
 
 
 def test_a_spawned_program_talks_and_is_gone_after_kill(sandbox: Sandbox) -> None:

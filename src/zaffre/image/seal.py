@@ -38,7 +38,7 @@ def make_erofs(
         [*argv, "/job/out.erofs", "/job/tree"],
         mounts=[Mount(source, "/job/tree"), Mount(target, "/job/out.erofs", writable=True)],
         timeout=_SEAL_SECONDS,
-        fatal=_ERROR,
+        fatal=(_ERROR,),
     )
 
 

@@ -61,7 +61,8 @@ class Request:
     """All that the line depends on. `/` is `root`, writable, when there is one, else the tools tree, read-only.
 
     `confined`: of the real root's capabilities only those that our own steps need; else nearly all, for programs
-    that mount for themselves, as other image builders do.
+    that mount for themselves, as other image builders do. `chroot` is the target of a mount, a root tree that the
+    program enters by itself: it gets /proc, /dev, /tmp and /run of its own, whose mount points must be there.
     """
 
     argv: Sequence[str]
@@ -75,6 +76,7 @@ class Request:
     devices: Sequence[str] = ()
     clock_offset_seconds: int = 0
     confined: bool = False
+    chroot: str | None = None
 
 
 def bwrap_arguments(request: Request, *, bwrap: str) -> list[str]:
@@ -84,14 +86,17 @@ def bwrap_arguments(request: Request, *, bwrap: str) -> list[str]:
         words.append("--unshare-net")
     words += request.privilege.arguments(confined=request.confined)
     words += _root_arguments(request)
-    words += ["--proc", "/proc", "--dev", "/dev"]
-    words += ["--perms", "1777", "--tmpfs", "/tmp", "--perms", "0755", "--tmpfs", "/run"]  # noqa: S108 - inside
+    words += _system_arguments("")
     words += ["--dir", "/run/lock"]
     environment = environment_of(request)
     if request.clock_offset_seconds:
         words += ["--ro-bind", str(_faketime_library(request.tools).parent), _FAKETIME]
     for mount in request.mounts:
         words += ["--bind" if mount.writable else "--ro-bind", str(mount.source.absolute()), mount.target]
+        if mount.target == request.chroot:
+            words += _system_arguments(mount.target)
+            if request.clock_offset_seconds:
+                words += ["--ro-bind", str(_faketime_library(request.tools).parent), f"{mount.target}{_FAKETIME}"]
     for device in request.devices:
         words += ["--dev-bind", device, device]
     if request.root is None:
@@ -119,6 +124,13 @@ def environment_of(request: Request) -> dict[str, str]:
             "NO_FAKE_STAT": "1",
         }
     return environment | dict(request.env)
+
+
+def _system_arguments(root: str) -> list[str]:
+    """What a running system has below `root`: the kernel's file systems, and memory for what does not last."""
+    words = ["--proc", f"{root}/proc", "--dev", f"{root}/dev"]
+    words += ["--perms", "1777", "--tmpfs", f"{root}/tmp"]  # noqa: S108 - inside
+    return [*words, "--perms", "0755", "--tmpfs", f"{root}/run"]
 
 
 def _root_arguments(request: Request) -> list[str]:

@@ -107,14 +107,15 @@ def run_to_end(
     stdout: IO[bytes] | None,
     timeout: float,
     jobs: int | None,
-    fatal: str | None = None,
+    fatal: tuple[str, ...] = (),
 ) -> Ended:
-    """Runs until the program ends, its time is over, it printed too much (64 MiB, when `stdout` is None), or `fatal`.
+    """Runs until the program ends, its time is over, it printed too much (64 MiB, when `stdout` is None), or said a
+    `fatal` word.
 
     Any exception, KeyboardInterrupt included, leaves no process behind. Raises OSError when bubblewrap can't be run.
     """
     begun = time.monotonic()
-    reader = _Reader(fatal.encode() if fatal is not None else None)
+    reader = _Reader(tuple(word.encode() for word in fatal))
     timed_out = False
     with SandboxProcess(
         words, stdin=stdin, stdout=subprocess.PIPE if stdout is None else stdout, stderr=subprocess.PIPE, jobs=jobs
@@ -152,7 +153,7 @@ def run_to_end(
 class _Reader:
     """Takes what arrives; both methods say whether there was anything (b"" is the end of a stream)."""
 
-    def __init__(self, fatal: bytes | None) -> None:
+    def __init__(self, fatal: tuple[bytes, ...]) -> None:
         self.stdout = bytearray()
         self.stderr = bytearray()
         self.log = bytearray()
@@ -170,7 +171,7 @@ class _Reader:
     def take_stderr(self, data: bytes) -> bool:
         _append(self.stderr, data)
         _append(self.log, data)
-        if self._fatal is not None and self._fatal in self.stderr[-len(data) - len(self._fatal) :]:
+        if any(word in self.stderr[-len(data) - len(word) :] for word in self._fatal):
             self.fatal = True
         return bool(data)
 

@@ -66,11 +66,14 @@ class Sandbox:
         network: bool = False,
         check: bool = True,
         devices: Sequence[str] = (),
-        fatal: str | None = None,
+        fatal: tuple[str, ...] = (),
+        chroot: str | None = None,
     ) -> Completed:
         """Runs a program to its end. `timeout` in seconds; `stdout` to a file, else captured (64 MiB at most).
 
-        `fatal` is a text on its stderr at which it is ended and has failed, for programs that go on after an error.
+        `fatal` are texts on its stderr at which it is ended and has failed, for programs that go on after an error.
+        `chroot` is the target of a mount that the program enters by chroot(2): that gets a /proc, /dev, /tmp and /run
+        too, and mounts that come after it may be below.
 
         With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
         (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
@@ -90,6 +93,7 @@ class Sandbox:
                 devices=devices,
                 clock_offset_seconds=self._clock_offset_seconds,
                 confined=True,
+                chroot=chroot,
             )
         )
         with _removed_on_failure(stdout):
