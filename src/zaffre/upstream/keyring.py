@@ -101,6 +101,11 @@ class Keyring:
             ) from error
 
     @property
+    def armoured(self) -> tuple[str, ...]:
+        """Each certificate by itself, for programs that take one a file."""
+        return tuple(str(certificate.cert) for certificate in self._certificates)
+
+    @property
     def keys(self) -> tuple[Key, ...]:
         return tuple(key for certificate in self._certificates for key in certificate.keys)
 

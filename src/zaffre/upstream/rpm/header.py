@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from io import BytesIO
 from typing import BinaryIO
 
 _LEAD = 96
@@ -38,17 +39,33 @@ class Tag(IntEnum):
     RELEASE = 1002
     EPOCH = 1003
     ARCHITECTURE = 1022
+    OLD_FILE_NAMES = 1027
+    FILE_SIZES = 1028
+    FILE_MODES = 1030
+    FILE_MTIMES = 1034
+    FILE_LINKTOS = 1036
+    FILE_FLAGS = 1037
     SOURCE_RPM = 1044
+    DIRINDEXES = 1116
+    BASENAMES = 1117
+    DIRNAMES = 1118
+    LONG_FILE_SIZES = 5008
+    FILE_CAPS = 5010
     PAYLOAD_SHA256 = 5092
     PAYLOAD_DIGEST_METHOD = 5093
 
 
 class _Type(IntEnum):
+    INT16 = 3
     INT32 = 4
+    INT64 = 5
     STRING = 6
     BINARY = 7
     STRING_ARRAY = 8
     I18N_STRING = 9
+
+
+_NUMBERS = {_Type.INT16: ("H", 2), _Type.INT32: ("I", 4), _Type.INT64: ("Q", 8)}
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,17 @@ class Header:
         if kind != _Type.INT32 or count < 1:
             raise ValueError(f"tag {tag.name} is not a number")
         return int(struct.unpack_from(">I", self.raw, self._at(offset, 4))[0])
+
+    def numbers(self, tag: Tag) -> tuple[int, ...]:
+        """All numbers of a tag, of whatever width; none when the tag is absent. ValueError for another type."""
+        entry = self._entries.get(tag)
+        if entry is None:
+            return ()
+        kind, offset, count = entry
+        if kind not in _NUMBERS:
+            raise ValueError(f"tag {tag.name} is not numbers")
+        letter, width = _NUMBERS[_Type(kind)]
+        return struct.unpack_from(f">{count}{letter}", self.raw, self._at(offset, width * count))
 
     def binary(self, tag: Tag) -> bytes | None:
         entry = self._entries.get(tag)
@@ -128,6 +156,11 @@ def read_head(file: BinaryIO) -> PackageHead:
     file.read(-len(signature.raw) % 8)
     header = _header(file, _MOST_ENTRIES, _MOST_BYTES)
     return PackageHead(signature, header, file.tell())
+
+
+def stored_header(blob: bytes) -> Header:
+    """A header as rpm's database keeps it: without its magic. Raises ValueError for what is not one."""
+    return _header(BytesIO(_HEADER_MAGIC + blob), _MOST_ENTRIES, _MOST_BYTES)
 
 
 def _header(file: BinaryIO, most_entries: int, most_bytes: int) -> Header:

@@ -48,7 +48,7 @@ def verify_package(path: Path, package: LockedPackage, keyring: Keyring, *, now:
             while chunk := file.read(_CHUNK):
                 payload.update(chunk)
         _verify_payload(head.header, payload.hexdigest(), where=where)
-        said = _identity(head.header)
+        said = identity(head.header)
     except ValueError as error:
         raise IntegrityError("the package is malformed", where=where, details=str(error)) from error
     locked = (package.name, package.version, package.architecture)
@@ -112,7 +112,8 @@ def _verify_payload(header: Header, found: str, *, where: str) -> None:
         )
 
 
-def _identity(header: Header) -> tuple[str, str, str]:
+def identity(header: Header) -> tuple[str, str, str]:
+    """Name, version and architecture as the lock says them. ValueError for an architecture that is not used."""
     name, version, release = (header.text(tag) or "" for tag in (Tag.NAME, Tag.VERSION, Tag.RELEASE))
     epoch = header.number(Tag.EPOCH) or 0
     prefix = f"{epoch}:" if epoch else ""
