@@ -64,6 +64,7 @@ class Rpm:
     obsoletes: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
+    scriptlets: str = ""
 
     @property
     def key(self) -> str:
@@ -95,7 +96,7 @@ class Rpm:
         body += ["mkdir -p %{buildroot}"]
         for path, content in self.files.items():
             body.append(f"mkdir -p %{{buildroot}}{Path(path).parent} && printf %s '{content}' > %{{buildroot}}{path}")
-        return "\n".join([*body, "", f"%files{option}", *self.files, ""])
+        return "\n".join([*body, "", self.scriptlets, "", f"%files{option}", *self.files, ""])
 
 
 def build_rpms(packages: Sequence[Rpm], *, sandbox: Sandbox, store: Store) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from zaffre.digest import sha256_bytes
-from zaffre.tree.model import ControlFile, Kind, Member, PackageIndex
+from zaffre.tree.deb.model import ControlFile, Kind, Member, PackageIndex
 from zaffre.upstream.lock import LockedPackage
 
 

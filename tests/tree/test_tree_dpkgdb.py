@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from debs import index, member
 
-from zaffre.tree.dpkgdb import PROVIDES, database, without_package
-from zaffre.tree.merge import merge
+from zaffre.tree.deb.dpkgdb import PROVIDES, database, without_package
+from zaffre.tree.deb.merge import merge
 from zaffre.tree.policy import STRIP_ALL
 
 

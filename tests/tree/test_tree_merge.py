@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zaffre.errors import DefinitionError, IntegrityError
-from zaffre.tree.merge import Entry, Plan, merge
-from zaffre.tree.model import Kind, PackageIndex
-from zaffre.tree.ordering import dependency_order
+from zaffre.tree.deb.merge import Entry, Plan, merge
+from zaffre.tree.deb.model import Kind, PackageIndex
+from zaffre.tree.deb.ordering import dependency_order
 from zaffre.tree.policy import STRIP_ALL, SetuidPolicy
 
 

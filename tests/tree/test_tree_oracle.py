@@ -12,7 +12,7 @@ import pytest
 from debs import deb, entry, locked, write
 
 from zaffre.cli.making import Making
-from zaffre.definition import Distribution, Image
+from zaffre.definition import Distribution, Image, Upstream
 from zaffre.errors import DefinitionError, ToolError
 from zaffre.progress import SILENT
 from zaffre.sandbox import Mount, Sandbox
@@ -29,12 +29,13 @@ from zaffre.tree import (
     setuid_policy,
     unexplained,
 )
-from zaffre.tree.configure import Settings, build_root
-from zaffre.tree.ordering import needed_by
+from zaffre.tree.deb.configure import build_root
+from zaffre.tree.deb.ordering import needed_by
+from zaffre.tree.deb.reference import EXPLAINED, reference_root
+from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.policy import STRIP_ALL
-from zaffre.tree.reference import EXPLAINED, reference_root
+from zaffre.tree.root import Settings
 from zaffre.tree.rootfs import walk
-from zaffre.tree.unpack import Unpacked, unpack_all
 from zaffre.tree.variable import FORGOTTEN
 from zaffre.upstream.lock import LockedSet, Users
 
@@ -56,6 +57,10 @@ class Bench:
     def image(self) -> Image:
         return self.distribution.image("container-host")
 
+    @property
+    def upstream(self) -> Upstream:
+        return self.distribution.upstream_of(self.image)
+
     def settings(self) -> Settings:
         return Settings(self.image.provides, Users(), setuid_policy(self.image), EPOCH, self.packages.architecture)
 
@@ -64,6 +69,7 @@ class Bench:
     ) -> Performed:
         return configured_root(
             self.packages.packages[::-1] if backwards else self.packages.packages,
+            upstream=self.upstream,
             provides=self.image.provides,
             users=Users(),
             setuid=setuid_policy(self.image),
@@ -118,6 +124,7 @@ def test_the_build_after_the_lock_configures_nothing_again(bench: Bench) -> None
     assert users
     again = configured_root(
         bench.packages.packages,
+        upstream=bench.upstream,
         provides=bench.image.provides,
         users=users,
         setuid=setuid_policy(bench.image),
@@ -137,6 +144,7 @@ def test_locked_numbers_are_those_of_the_files(bench: Bench, unpacked: tuple[Unp
     moved = users.model_copy(update={"users": (one.model_copy(update={"uid": 777}),)})
     performed = configured_root(
         bench.packages.packages,
+        upstream=bench.upstream,
         provides=bench.image.provides,
         users=moved,
         setuid=setuid_policy(bench.image),
@@ -155,6 +163,7 @@ def test_undeclared_setuid_files_stop_the_build_before_any_script_runs(bench: Be
     with pytest.raises(DefinitionError) as caught:
         configured_root(
             bench.packages.packages,
+            upstream=bench.upstream,
             provides=bench.image.provides,
             users=Users(),
             setuid=SetuidPolicy(),
@@ -182,6 +191,7 @@ def test_a_script_that_fails_shows_its_words_and_how_to_run_it_again(
     with pytest.raises(ToolError) as caught:
         configured_root(
             packages,
+            upstream=bench.upstream,
             provides=(),
             users=Users(),
             setuid=STRIP_ALL,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.tree.cleanup import clean
-from zaffre.tree.configure import refuse_diversions
+from zaffre.tree.deb.configure import refuse_diversions
 from zaffre.tree.globs import matcher
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
 from zaffre.tree.policy import SetuidPolicy

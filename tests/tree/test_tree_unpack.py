@@ -16,8 +16,8 @@ from debs import ar, deb, entry, locked, tar, write
 from zaffre.errors import IntegrityError
 from zaffre.progress import SILENT
 from zaffre.store import Store
-from zaffre.tree.model import Kind, PackageIndex
-from zaffre.tree.unpack import read_package, unpack_all
+from zaffre.tree.deb.model import Kind, PackageIndex
+from zaffre.tree.deb.unpack import read_package, unpack_all
 
 
 def read(folder: Path, content: bytes) -> PackageIndex:

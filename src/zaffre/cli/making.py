@@ -119,6 +119,7 @@ class Making:
         with located(self.work.distribution, image.name):
             performed = configured_root(
                 locked.packages,
+                upstream=self.work.distribution.upstreams[locked.upstream],
                 provides=image.provides,
                 users=locked.users,
                 setuid=setuid_policy(image),

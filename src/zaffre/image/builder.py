@@ -151,6 +151,7 @@ class Builder:
         locked = job.locked
         performed = configured_root(
             locked.packages,
+            upstream=self.distribution.upstreams[locked.upstream],
             provides=job.image.provides,
             users=locked.users,
             setuid=setuid_policy(job.image),
@@ -163,7 +164,7 @@ class Builder:
             use_cache=shop.use_cache,
         )
         with self.progress.step(f"{len(locked.packages)} packages") as remark:
-            shop.record("packages", performed, remark, reason="unpacked in parallel, configured by dpkg once")
+            shop.record("packages", performed, remark, reason="the locked packages, put together and configured once")
         return performed.result.outputs["root"]
 
     def _finish(self, job: _Job, folder: Path, shop: Workshop, watch: Stopwatch, *, root_hash: str | None) -> Manifest:

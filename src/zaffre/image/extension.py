@@ -6,20 +6,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import Sha256, sha256_file
-from zaffre.errors import DefinitionError
 from zaffre.image.oci import write_oci_archive
 from zaffre.image.output import place
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.sysext import extension_release, write_sysext
 from zaffre.store import Action, ActionResult
-from zaffre.tree.model import Kind
-from zaffre.tree.unpack import Unpacked, unpack_all
+from zaffre.tree import package_files
+from zaffre.tree.contents import PackageFiles
 from zaffre.upstream import LockedPackage
 
 _OCI_FOLDER = "usr/share/zaffre/oci"
@@ -55,15 +53,18 @@ def build_extension(
         tree.mkdir()
         for source in image.files.trees:
             shutil.copytree(distribution.path(source), tree, symlinks=True, dirs_exist_ok=True)
-        unpacked = {
-            one.package.name: one
-            for one in unpack_all(tuple(chosen.values()), store=shop.store, progress=shop.progress)
-        }
+        contents = package_files(
+            tuple(chosen.values()),
+            upstream=distribution.upstream_of(image),
+            store=shop.store,
+            sandbox=shop.sandbox,
+            progress=shop.progress,
+        )
         for number, entry in enumerate(image.extract):
             for index, path in enumerate(entry.paths):
                 key = f"extract[{number}].paths[{index}]"
-                _take(unpacked[entry.package], path, tree / path.lstrip("/"), key=key)
-        _write_containers(image, unpacked, tree, scratch, shop)
+                contents[entry.package].take(path, tree / path.lstrip("/"), key=key)
+        _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
             image.name, distribution=distribution.identity.id, version=distribution.identity.version
         )
@@ -81,14 +82,14 @@ def place_extension(blob: Sha256, folder: Path, shop: Workshop) -> int:
 
 
 def _write_containers(
-    image: Image, unpacked: Mapping[str, Unpacked], tree: Path, scratch: Path, shop: Workshop
+    image: Image, contents: Mapping[str, PackageFiles], tree: Path, scratch: Path, shop: Workshop
 ) -> None:
     for number, entry in enumerate(image.oci):
         folder = scratch / f"oci-{entry.name}"
         files: dict[str, Path] = {}
         for index, path in enumerate(entry.paths):
             files[path] = folder / path.lstrip("/")
-            _take(unpacked[entry.package], path, files[path], key=f"oci[{number}].paths[{index}]")
+            contents[entry.package].take(path, files[path], key=f"oci[{number}].paths[{index}]")
         target = tree / _OCI_FOLDER / f"{entry.name}.tar"
         target.parent.mkdir(parents=True, exist_ok=True)
         write_oci_archive(
@@ -99,25 +100,6 @@ def _write_containers(
             architecture=shop.architecture,
             epoch=shop.epoch,
         )
-
-
-def _take(package: Unpacked, path: str, target: Path, *, key: str) -> None:
-    """Copy one file out of a package; a merged-usr name (/bin/x for /usr/bin/x) finds it too. `key` asks for it."""
-    names = {path.lstrip("/"), f"usr{path}", path.removeprefix("/usr/")}
-    member = next((one for one in package.index.members if one.path in names and one.kind is Kind.FILE), None)
-    if member is None:
-        files = [f"/{one.path}" for one in package.index.members if one.kind is Kind.FILE]
-        near = get_close_matches(path, files, n=3)
-        raise DefinitionError(
-            f"the package {package.package.name} has no file {path}",
-            where=key,
-            resolution=f"did you mean {' or '.join(near)}?" if near else "mend the path, or name another package",
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with package.data.open("rb") as source, target.open("wb") as out:
-        source.seek(member.offset)
-        out.write(source.read(member.size))
-    target.chmod(0o755 if member.mode & 0o111 else 0o644)
 
 
 def _normalise(tree: Path) -> None:

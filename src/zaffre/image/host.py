@@ -15,7 +15,6 @@ from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
-from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
 from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd, useless_for_initrd
 from zaffre.image.output import place
@@ -23,7 +22,7 @@ from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
-from zaffre.tree import KernelModules, customise, extract_root, inventory_of, scratch_for
+from zaffre.tree import KernelModules, customise, extract_root, inventory_of, kernel_image, scratch_for
 
 LOADER_CONF = "timeout 0\neditor no\n"
 """loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
@@ -164,9 +163,7 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
             version = KernelModules.of_root(root).version
             packed = scratch / "initrd.zst"
             pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
-            kernel = root / "boot" / f"vmlinuz-{version}"
-            if not kernel.is_file():
-                raise DefinitionError(f"the tree has no /boot/vmlinuz-{version}", where="kernel.package")
+            kernel = kernel_image(root, version)
             outputs = {"initrd": shop.store.add_file(packed), "kernel": shop.store.add_file(kernel)}
         return ActionResult(outputs, {"version": version})
 

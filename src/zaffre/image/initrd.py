@@ -8,7 +8,6 @@ Format: cpio "newc" (kernel Documentation/driver-api/early-userspace/buffer-form
 
 from __future__ import annotations
 
-import lzma
 import mmap
 import os
 import posixpath
@@ -23,6 +22,7 @@ from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree import KernelModules
+from zaffre.tree.kmod import plain_content, plain_name
 from zaffre.tree.rootfs import inside
 from zaffre.tree.tarball import read_tar
 
@@ -195,10 +195,9 @@ def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
     base.mkdir(parents=True, exist_ok=True)  # a kernel may have all that it needs built in
     for relative in sorted(modules.closure(names, key="initrd.modules")):
         source = root / "usr/lib/modules" / modules.version / relative
-        target = base / relative.removesuffix(".xz")
+        target = base / plain_name(relative)
         target.parent.mkdir(parents=True, exist_ok=True)
-        data = source.read_bytes()
-        target.write_bytes(lzma.decompress(data) if relative.endswith(".xz") else data)
+        target.write_bytes(plain_content(source))
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         shutil.copyfile(root / "usr/lib/modules" / modules.version / name, base / name)
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Locked packages become one configured root file tree, and the definition is applied to it."""
 
-from zaffre.tree.configure import configured_root
+from zaffre.tree.configure import configured_root, package_files
 from zaffre.tree.customise import customise
 from zaffre.tree.inventory import Inventory, inventory_of
-from zaffre.tree.kmod import KernelModules
+from zaffre.tree.kmod import KernelModules, kernel_image
 from zaffre.tree.memory import scratch_for
 from zaffre.tree.policy import STRIP_ALL, SetuidPolicy, setuid_policy
 from zaffre.tree.restore import extract_root
@@ -23,6 +23,8 @@ __all__ = [
     "customise",
     "extract_root",
     "inventory_of",
+    "kernel_image",
+    "package_files",
     "scratch_for",
     "setuid_policy",
     "tools_key",

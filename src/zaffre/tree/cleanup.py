@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
-from zaffre.tree.globs import matcher
+from zaffre.tree.globs import alternatives, matcher
 from zaffre.tree.rootfs import inside, remove, walk
 
 EMPTIED = ("/etc/machine-id",)
@@ -29,6 +28,7 @@ REMOVED: dict[str, str] = {
     "/var/lib/dpkg/*-old": "backups",
     "/var/lib/dpkg/lock*": "locks",
     "/var/lib/dpkg/triggers/Lock": "a lock",
+    "/var/cache/{dnf,libdnf5}/**": "downloads",
     "/var/lib/ucf/*.[0-9]": "backups",
     "/var/lib/systemd/random-seed": "one machine's secret",
     "/var/lib/systemd/credential.secret": "one machine's secret",
@@ -50,7 +50,7 @@ _LOGS = "var/log"
 
 def clean(root: Path) -> None:
     """Remove all of it. Empty log files stay: base-files makes them on purpose, with an owner of their own."""
-    gone = matcher(one for pattern in REMOVED for one in _alternatives(pattern))
+    gone = matcher(one for pattern in REMOVED for one in alternatives(pattern))
     for path in [path for path, _ in walk(root) if gone(f"/{path}")]:
         remove(root / path)
     for path, status in walk(root, _LOGS):
@@ -60,13 +60,3 @@ def clean(root: Path) -> None:
         place = inside(root, path)
         if place.is_file():
             os.truncate(place, 0)
-
-
-def _alternatives(pattern: str) -> Iterator[str]:
-    head, brace, rest = pattern.partition("{")
-    if not brace:
-        yield pattern
-        return
-    words, _, tail = rest.partition("}")
-    for word in words.split(","):
-        yield f"{head}{word}{tail}"

@@ -7,7 +7,6 @@ owners of files, units after the files that may bring them, /var last, when all 
 
 from __future__ import annotations
 
-import lzma
 import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree.cleanup import clean
 from zaffre.tree.identity import OS_RELEASE, os_release
-from zaffre.tree.kmod import KernelModules
+from zaffre.tree.kmod import KernelModules, plain_content, plain_name
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
 from zaffre.tree.policy import setuid_policy
 from zaffre.tree.prune import pruned_paths
@@ -32,6 +31,8 @@ _SECONDS = 120.0
 _MODULES = "usr/lib/modules"
 _SYSUSERS = "usr/lib/sysusers.d/zaffre.conf"
 _BOOT = ("vmlinuz", "vmlinuz.old", "initrd.img", "initrd.img.old")
+_BESIDE_MODULES = (".vmlinuz.hmac", "System.map", "config", "vmlinuz")
+"""The same, where a distribution keeps it with the modules."""
 
 _DEBUG_SHELL = {
     "usr/lib/systemd/system/zaffre-debug-shell.service": (
@@ -108,6 +109,9 @@ def _empty_boot(root: Path) -> None:
     """The kernel is in the UKI, which is made from the configured root itself."""
     for name in _BOOT:
         remove(inside(root, name, follow=False))
+    for folder in sorted((root / _MODULES).glob("*/")):
+        for name in _BESIDE_MODULES:
+            remove(folder / name)
     boot = inside(root, "boot")
     if boot.is_dir():
         for entry in list(boot.iterdir()):
@@ -127,8 +131,10 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
     for path in frozenset(kernel.paths.values()) - kept:
         (folder / path).unlink(missing_ok=True)
     for path in kept:
-        if path.endswith(".xz"):
-            _decompress(folder / path)
+        if (plain := plain_name(path)) != path:
+            (folder / plain).write_bytes(plain_content(folder / path))
+            (folder / plain).chmod(0o644)
+            (folder / path).unlink()
     for path, _ in reversed([*walk(folder)]):
         place = folder / path
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
@@ -138,14 +144,6 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
         mounts=[Mount(root, _TARGET, writable=True)],
         timeout=_SECONDS,
     )
-
-
-def _decompress(module: Path) -> None:
-    """The image is compressed as a whole; a module that is packed twice is only slower to load."""
-    plain = module.with_suffix("")
-    plain.write_bytes(lzma.decompress(module.read_bytes()))
-    plain.chmod(0o644)
-    module.unlink()
 
 
 def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sandbox) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 
 def translate(pattern: str) -> str:
@@ -41,3 +41,14 @@ def matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
         return lambda _: False
     expression = re.compile(joined, re.DOTALL)
     return lambda path: expression.fullmatch(path) is not None
+
+
+def alternatives(pattern: str) -> Iterator[str]:
+    """The patterns that one with `{a,b}` stands for; a pattern has at most one such place."""
+    head, brace, rest = pattern.partition("{")
+    if not brace:
+        yield pattern
+        return
+    words, _, tail = rest.partition("}")
+    for word in words.split(","):
+        yield f"{head}{word}{tail}"

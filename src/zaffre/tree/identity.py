@@ -15,14 +15,16 @@ DEBUG_NOTICE = "debug build: a root shell is open on the console"
 def os_release(identity: Identity, image: Image, *, version: str, architecture: str, base: str) -> str:
     """The text of os-release. `base` is the upstream's own, of which the code name stays.
 
-    ID_LIKE=debian is what makes tools that ask for a family do the right thing.
+    ID_LIKE, which has the upstream and what that is like itself, is what makes tools that ask for a family do the
+    right thing.
     """
     upstream = _parsed(base)
+    parent = upstream.get("ID", "linux")
     fields = {
         "NAME": identity.name,
         "PRETTY_NAME": f"{identity.name} {identity.version} ({image.name} {version})",
         "ID": identity.id,
-        "ID_LIKE": "debian",
+        "ID_LIKE": f"{parent} {upstream.get('ID_LIKE', '')}".strip(),
         "VERSION_ID": identity.version,
         "VARIANT_ID": image.name,
         "IMAGE_ID": f"{identity.id}-{image.name}",
@@ -30,7 +32,7 @@ def os_release(identity: Identity, image: Image, *, version: str, architecture: 
         "ARCHITECTURE": {"amd64": "x86-64"}.get(architecture, architecture),
     }
     if codename := upstream.get("VERSION_CODENAME"):
-        fields["DEBIAN_CODENAME"] = codename
+        fields[f"{parent.upper().replace('-', '_')}_CODENAME"] = codename
     if identity.home_url:
         fields["HOME_URL"] = str(identity.home_url)
     if identity.support_url:

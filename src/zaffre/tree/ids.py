@@ -33,7 +33,10 @@ class Renumbering:
 
 
 def harvest(root: Path) -> Users:
-    """Every user and group of the tree that base-passwd does not bring itself, in the order of their ids."""
+    """Every user and group of the tree that base-passwd does not bring itself, in the order of their ids.
+
+    All of them in a tree without base-passwd: nothing else says which numbers are for ever.
+    """
     fixed_users, fixed_groups = (_names(read_text(root, f"{_MASTER}/{kind}.master")) for kind in ("passwd", "group"))
     users = [
         User(name=name, uid=int(uid), gid=int(gid), gecos=gecos, home=home, shell=shell)

@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zaffre.tree.installed import InstalledPackage, installed_packages, owners
+from zaffre.tree.kmod import plain_name
 from zaffre.tree.rootfs import inside, read_text
 from zaffre.tree.tarball import Node, scan
 from zaffre.tree.units import FOLDERS, is_enabled, unit_names
-from zaffre.upstream.deb.control import parse_stanzas
 
-_DATABASES = ("usr/lib/sysimage/dpkg", "var/lib/dpkg")
+_NOBODY = ("", "")
 _LISTENS = ("ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenNetlink", "ListenSpecial")
 
 
@@ -71,20 +73,19 @@ class Inventory(_Model):
 
 
 def inventory_of(root: Path) -> Inventory:
-    """Read a tree, configured or customised. Packages are known by dpkg's lists, in either place of its database."""
+    """Read a tree, configured or customised. Packages are those of its own database."""
     nodes = scan(root)
     files = _regular_files(nodes)
-    owners = _owners(root)
-    shares: dict[str, list[int]] = {}
+    packages = tuple(installed_packages(root))
+    owned = owners(root, packages)
+    shares: dict[tuple[str, str], list[int]] = {}
     folders: dict[str, list[int]] = {}
     for path, size in files.items():
-        for totals, key in ((shares, owners.get(path, "")), (folders, _folder(path))):
-            total = totals.setdefault(key, [0, 0])
-            total[0] += 1
-            total[1] += size
-    loose = shares.pop("", [0, 0])
+        _count(shares, owned.get(plain_name(path), _NOBODY), size)
+        _count(folders, _folder(path), size)
+    loose = shares.pop(_NOBODY, [0, 0])
     return Inventory(
-        packages=tuple(_packages(root, shares)),
+        packages=tuple(_packages(packages, shares)),
         folders=tuple(
             FolderShare(path=path, files=count, bytes=size)
             for path, (count, size) in sorted(folders.items(), key=lambda one: (-one[1][1], one[0]))
@@ -111,41 +112,28 @@ def _regular_files(nodes: list[Node]) -> dict[str, int]:
     return files
 
 
+_Key = TypeVar("_Key")
+
+
+def _count(totals: dict[_Key, list[int]], key: _Key, size: int) -> None:
+    total = totals.setdefault(key, [0, 0])
+    total[0] += 1
+    total[1] += size
+
+
 def _folder(path: str) -> str:
     parts = path.split("/")[:-1]
     return "/" + "/".join(parts[:2] if parts[:1] == ["usr"] else parts[:1])
 
 
-def _database(root: Path) -> Path | None:
-    places = (inside(root, folder) for folder in _DATABASES)
-    return next((place for place in places if (place / "status").is_file()), None)
-
-
-def _owners(root: Path) -> dict[str, str]:
-    """Package by path. dpkg lists paths as shipped: `/lib/x` is looked up where the link `/lib` leads."""
-    database = _database(root)
-    owners: dict[str, str] = {}
-    parents: dict[str, str] = {}
-    for listing in sorted((database / "info").glob("*.list")) if database else ():
-        package = listing.name.removesuffix(".list")
-        for line in listing.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
-            parent, _, name = line.rpartition("/")
-            if parent not in parents:
-                resolved = inside(root, parent).relative_to(root).as_posix()
-                parents[parent] = "" if resolved == "." else f"{resolved}/"
-            owners[f"{parents[parent]}{name.removesuffix('.xz') if '.ko' in name else name}"] = package
-    return owners
-
-
-def _packages(root: Path, shares: dict[str, list[int]]) -> Iterator[PackageShare]:
-    database = _database(root)
-    status = (database / "status").read_text(encoding="utf-8", errors="surrogateescape") if database else ""
+def _packages(
+    packages: Iterable[InstalledPackage], shares: Mapping[tuple[str, str], list[int]]
+) -> Iterator[PackageShare]:
     rows = []
-    for stanza in parse_stanzas(status):
-        name, architecture = stanza["Package"], stanza["Architecture"]
-        count, size = shares.get(name, shares.get(f"{name}:{architecture}", [0, 0]))
+    for one in packages:
+        count, size = shares.get(one.key, [0, 0])
         rows.append(
-            PackageShare(name=name, version=stanza["Version"], architecture=architecture, files=count, bytes=size)
+            PackageShare(name=one.name, version=one.version, architecture=one.architecture, files=count, bytes=size)
         )
     yield from sorted(rows, key=lambda row: (-row.bytes, row.name, row.architecture))
 

@@ -4,14 +4,25 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import gzip
+import lzma
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+import zstandard
+
 from zaffre.errors import DefinitionError
+from zaffre.tree.rootfs import inside
 
 _MODULES = "usr/lib/modules"
+_PACKED: Mapping[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data),
+}
+"""How distributions compress modules (depmod(8)), by what their names end in."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,30 @@ class KernelModules:
                 seen.add(name)
                 wanted.extend(self.needs[name])
         return frozenset(self.paths[name] for name in seen)
+
+
+def plain_name(path: str) -> str:
+    """The path of a module when it is not compressed."""
+    return next((path.removesuffix(suffix) for suffix in _PACKED if path.endswith(f".ko{suffix}")), path)
+
+
+def plain_content(module: Path) -> bytes:
+    """A module, as the kernel wants it. The images are compressed as a whole: packed twice it only loads slower."""
+    data = module.read_bytes()
+    return _PACKED[module.suffix](data) if module.suffix in _PACKED else data
+
+
+def kernel_image(root: Path, version: str) -> Path:
+    """The kernel itself: beside its modules, or in /boot. Raises DefinitionError when it is in neither."""
+    paths = (f"{_MODULES}/{version}/vmlinuz", f"boot/vmlinuz-{version}")
+    found = next((place for place in (inside(root, path) for path in paths) if place.is_file()), None)
+    if found is None:
+        raise DefinitionError(
+            f"the tree has no kernel {version}",
+            where="kernel.package",
+            details="\n".join(f"/{path} is not there" for path in paths),
+        )
+    return found
 
 
 def _name(path: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from zaffre.tree.extract import write_all
+from zaffre.tree.rootfs import write_all
 from zaffre.tree.tarball import TarEntry, read_tar
 
 

@@ -112,3 +112,9 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
                 yield path, status
                 if stat.S_ISDIR(status.st_mode):
                     folders.append(path)
+
+
+def write_all(fd: int, data: memoryview) -> None:
+    """write(2) stops at 2 GiB, and at less when a disk fills up."""
+    while data:
+        data = data[os.write(fd, data) :]

@@ -12,9 +12,10 @@ from zaffre.digest import source_digest
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Action, ActionKey, Store
-from zaffre.tree.configure import Settings, build_root
+from zaffre.tree.deb.configure import build_root
+from zaffre.tree.deb.unpack import unpack_all
 from zaffre.tree.policy import STRIP_ALL
-from zaffre.tree.unpack import unpack_all
+from zaffre.tree.root import Settings
 from zaffre.upstream.lock import LockedPackage, Users
 
 

@@ -2,9 +2,9 @@
 """`/var` of an immutable host: empty in the image, made anew by systemd-tmpfiles on the partition that a machine has.
 
 What the packages left in /var, and systemd-tmpfiles would not make by their own configuration, gets a generated line
-(tmpfiles.d(5)); files go to /usr/share/factory/var, from where they are copied once. dpkg's database moves to
-/usr/lib/sysimage/dpkg, part of the verified image; /var/lib/dpkg is a link to it, in the image and by tmpfiles,
-so that scanners find it in both.
+(tmpfiles.d(5)); files go to /usr/share/factory/var, from where they are copied once. A package manager's database
+moves to /usr/lib/sysimage, part of the verified image; where it was in /var is a link to it, in the image and by
+tmpfiles, so that scanners find it in both.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from pathlib import Path
 
 from zaffre.errors import WorldError
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.tree.globs import matcher
+from zaffre.tree.globs import alternatives, matcher
 from zaffre.tree.rootfs import inside, make_folder, make_link, remove, walk, write_text
 
-DPKG = "usr/lib/sysimage/dpkg"
+DATABASES = {"var/lib/dpkg": "usr/lib/sysimage/dpkg", "var/lib/rpm": "usr/lib/sysimage/rpm"}
+"""Where databases are by custom, and where they are in an image. (Fedora's rpm has its own there from the start.)"""
 _CONFIGURATION = "usr/lib/tmpfiles.d/zaffre-var.conf"
 _FACTORY = "usr/share/factory/var"
 _TARGET = "/run/target"
@@ -36,6 +37,8 @@ FORGOTTEN: dict[str, str] = {
     "/var/cache/debconf": "debconf's memory",
     "/var/lib/apt": "apt's memory",
     "/var/cache/apt": "apt's memory",
+    "/var/cache/{dnf,libdnf5}": "dnf's memory",
+    "/var/lib/{dnf,rpm-state}": "dnf's memory, and that of scriptlets",
 }
 """State of the package manager, which an image does not run, by globs, and why it goes."""
 
@@ -44,8 +47,8 @@ _USED_BY_SCANNERS = matcher(("/status", "/arch", "/info", "/info/*.list", "/info
 
 def make_var_recreatable(root: Path, *, sandbox: Sandbox) -> None:
     """Empty /var of the tree and generate what makes it again. The sandbox's tools need systemd-tmpfiles."""
-    _move_dpkg(root)
-    forgotten = matcher(FORGOTTEN)
+    moved = _move_databases(root)
+    forgotten = matcher(one for pattern in FORGOTTEN for one in alternatives(pattern))
     for path in [path for path, _ in walk(root, "var") if forgotten(f"/{path}")]:
         remove(root / path)
     old = root.parent / f"{root.name}.var"
@@ -69,25 +72,31 @@ def make_var_recreatable(root: Path, *, sandbox: Sandbox) -> None:
     remove(old)
     for entry in list((root / "var").iterdir()):
         remove(entry)
-    link = os.path.relpath(DPKG, "var/lib")
-    make_link(root, "var/lib/dpkg", link)
-    lines.append(f"L /var/lib/dpkg - - - - {link}")
+    for path in moved:
+        link = os.path.relpath(DATABASES[path], os.path.dirname(path))  # noqa: PTH120
+        make_link(root, path, link)
+        lines.append(f"L /{path} - - - - {link}")
     text = "# What the packages of this image keep in /var (tmpfiles.d(5)). Generated.\n"
     write_text(root, _CONFIGURATION, text + "".join(f"{line}\n" for line in lines))
 
 
-def _move_dpkg(root: Path) -> None:
-    """Where dpkg itself is not in the image, only what scanners read of its database stays."""
-    place = inside(root, "var/lib/dpkg", follow=False)
-    if not place.is_dir():
-        return
-    make_folder(root, os.path.dirname(DPKG))  # noqa: PTH120
-    target = inside(root, DPKG, follow=False)
-    place.rename(target)
+def _move_databases(root: Path) -> list[str]:
+    """Those that were there, by where they were."""
+    moved = []
+    for path, target in DATABASES.items():
+        place = inside(root, path, follow=False)
+        new = inside(root, target, follow=False)
+        if place.is_dir() and not place.is_symlink() and not new.exists():
+            make_folder(root, os.path.dirname(target))  # noqa: PTH120
+            place.rename(new)
+            moved.append(path)
+    dpkg = inside(root, DATABASES["var/lib/dpkg"], follow=False)
     if not inside(root, "usr/bin/dpkg").exists():
-        for path, _ in [*walk(target)]:
+        # Without dpkg itself, only what scanners read of its database stays.
+        for path, _ in [*walk(dpkg)]:
             if not _USED_BY_SCANNERS(f"/{path}"):
-                remove(target / path)
+                remove(dpkg / path)
+    return moved
 
 
 def _lines(root: Path, old: Path, made: set[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from zaffre.tree.model import PackageIndex
+from zaffre.tree.deb.model import PackageIndex
 from zaffre.upstream.deb.control import parse_relations
 
 FIRST = ("base-files", "base-passwd")

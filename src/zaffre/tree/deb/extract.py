@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
-from zaffre.tree.merge import NO_PACKAGE, Entry, Plan
-from zaffre.tree.model import Kind
+from zaffre.tree.deb.merge import NO_PACKAGE, Entry, Plan
+from zaffre.tree.deb.model import Kind
+from zaffre.tree.rootfs import write_all
 
 _CAPABILITY = "security.capability"
 
@@ -104,12 +105,6 @@ def _write_files(entries: Sequence[Entry], content: Sequence[memoryview], base: 
             os.utime(fd, (entry.mtime, entry.mtime))
         finally:
             os.close(fd)
-
-
-def write_all(fd: int, data: memoryview) -> None:
-    """write(2) stops at 2 GiB, and at less when a disk fills up."""
-    while data:
-        data = data[os.write(fd, data) :]
 
 
 def _own(path: str, entry: Entry) -> None:

@@ -14,12 +14,13 @@ from pathlib import Path
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
 from zaffre.tree.cleanup import clean
-from zaffre.tree.configure import Settings, apply_setuid, configure, lay_database
-from zaffre.tree.merge import Plan
-from zaffre.tree.ordering import dependency_order, needed_by
+from zaffre.tree.deb.configure import configure, lay_database
+from zaffre.tree.deb.merge import Plan
+from zaffre.tree.deb.ordering import dependency_order, needed_by
+from zaffre.tree.deb.unpack import Unpacked
+from zaffre.tree.root import Settings, apply_setuid
 from zaffre.tree.tarball import scan
 from zaffre.tree.treecompare import Explained
-from zaffre.tree.unpack import Unpacked
 
 EXPLAINED: tuple[Explained, ...] = ()
 """Differences that are known, each with its reason. There is none: 219 packages of a server come out equal too."""

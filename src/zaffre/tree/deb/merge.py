@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from zaffre.errors import IntegrityError
-from zaffre.tree.model import Kind, Member, PackageIndex
+from zaffre.tree.deb.model import Kind, Member, PackageIndex
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
 from zaffre.upstream.deb.control import parse_relations
 

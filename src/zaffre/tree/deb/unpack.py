@@ -23,8 +23,16 @@ from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError
 from zaffre.progress import Progress
 from zaffre.store import Action, ActionResult, Store
-from zaffre.tree.archive import CONTROL_LIMIT, DATA_RATIO, DATA_SLACK, BadArchiveError, Part, decompressed, find_parts
-from zaffre.tree.model import INDEX_FORMAT, ControlFile, Kind, Member, PackageIndex
+from zaffre.tree.deb.archive import (
+    CONTROL_LIMIT,
+    DATA_RATIO,
+    DATA_SLACK,
+    BadArchiveError,
+    Part,
+    decompressed,
+    find_parts,
+)
+from zaffre.tree.deb.model import INDEX_FORMAT, ControlFile, Kind, Member, PackageIndex
 from zaffre.upstream.deb.control import parse_stanza
 from zaffre.upstream.lock import LockedPackage
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from zaffre.tree.merge import Plan
-from zaffre.tree.model import PackageIndex
+from zaffre.tree.deb.merge import Plan
+from zaffre.tree.deb.model import PackageIndex
 
 ADMIN = "var/lib/dpkg"
 PROVIDES = "zaffre-provides"

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian packages become a configured root: unpacked by us, configured by dpkg itself.
+
+The steps are those that make a tree equal to dpkg's own (traps 20 to 23): the files of all packages and dpkg's
+database; every preinst, in the order of dependencies; base-passwd, libc6, debianutils and dash configured; one
+`dpkg --configure -a`; then everything removed that belongs to the moment of building.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from zaffre.digest import JSON
+from zaffre.errors import DefinitionError, ToolError, WorldError
+from zaffre.progress import Progress
+from zaffre.sandbox import Sandbox
+from zaffre.store import Store
+from zaffre.tree import ids
+from zaffre.tree.cleanup import clean
+from zaffre.tree.contents import PackagedFile, PackageFiles
+from zaffre.tree.deb.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
+from zaffre.tree.deb.extract import extract_plan
+from zaffre.tree.deb.merge import Plan, merge
+from zaffre.tree.deb.model import Kind, PackageIndex
+from zaffre.tree.deb.ordering import dependency_order
+from zaffre.tree.deb.unpack import Unpacked, unpack_all
+from zaffre.tree.root import Built, Settings, Times, apply_setuid
+from zaffre.tree.rootfs import inside, make_folder, read_text, remove, write_bytes, write_text
+from zaffre.tree.tarball import scan
+from zaffre.upstream.deb.control import parse_stanzas
+from zaffre.upstream.lock import LockedPackage
+
+EARLY = ("base-passwd", "libc6", "debianutils", "dash")
+"""Configured before all others: scripts take users, the loader's cache, run-parts and /bin/sh for granted."""
+
+_POLICY = "usr/sbin/policy-rc.d"
+_POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
+_TIMEOUT = 3600.0
+_MERGED_SUFFIX = ".usr-is-merged"
+
+# As dpkg runs a preinst: in tmp.ci, where debconf looks for the package's name, with its environment (dpkg(1)).
+_PREINST = r"""
+export DPKG_ROOT= DPKG_ADMINDIR=/var/lib/dpkg DPKG_FORCE=security-mac,downgrade DPKG_MAINTSCRIPT_NAME=preinst
+export DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_DEBUG=0 DPKG_COLORS=never PERL_DL_NONLAZY=1
+DPKG_RUNNING_VERSION=$1; export DPKG_RUNNING_VERSION; shift
+cd /var/lib/dpkg
+while [ $# -gt 0 ]; do
+    mkdir tmp.ci
+    printf 'Package: %s\n' "$2" >tmp.ci/control
+    for file in info/"$1".*; do cp -p "$file" tmp.ci/"${file#info/"$1".}"; done
+    export DPKG_MAINTSCRIPT_PACKAGE=$2 DPKG_MAINTSCRIPT_ARCH=$3
+    (cd / && /var/lib/dpkg/tmp.ci/preinst install >&2) || {
+        echo "the preinst of $2 failed (exit $?)" >&2
+        exit 1
+    }
+    rm -r tmp.ci
+    shift 3
+done
+"""
+_CONFIGURE = 'exec dpkg --force-unsafe-io --abort-after=1 --log=/dev/null "$@" >&2'
+_FAILED = re.compile(r"dpkg: error processing package (?P<package>\S+)|the preinst of (?P<preinst>\S+) failed")
+_ENVIRONMENT = {
+    "DEBIAN_FRONTEND": "noninteractive",
+    "DEBCONF_NONINTERACTIVE_SEEN": "true",
+    "DEBCONF_NOWARNINGS": "yes",
+}
+
+
+@dataclass(frozen=True)
+class DebPackages:
+    """Packages whose archives lie unpacked in the store."""
+
+    unpacked: tuple[Unpacked, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(one.data.stat().st_size for one in self.unpacked)
+
+    def build(self, root: Path, settings: Settings, *, sandbox: Sandbox) -> Built:
+        return build_root(self.unpacked, root, settings, sandbox=sandbox)
+
+
+class DebFamily:
+    """See `zaffre.tree.root.RootFamily`. A set is configured by its own dpkg, so no tool is an input."""
+
+    def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:  # noqa: ARG002 - the protocol's
+        return {"name": "deb"}
+
+    def prepare(
+        self,
+        packages: Sequence[LockedPackage],
+        settings: Settings,  # noqa: ARG002 - overlaps and the policy are judged when all are merged, before any script
+        *,
+        store: Store,
+        progress: Progress,
+        use_cache: bool,
+    ) -> DebPackages:
+        return DebPackages(unpack_all(packages, store=store, progress=progress, use_cache=use_cache))
+
+    def files(
+        self,
+        packages: Sequence[LockedPackage],
+        *,
+        store: Store,
+        sandbox: Sandbox,  # noqa: ARG002 - the protocol's
+        progress: Progress,
+    ) -> Mapping[str, PackageFiles]:
+        return {
+            one.package.name: PackageFiles(
+                one.package.name,
+                one.data,
+                {
+                    member.path: PackagedFile(member.offset, member.size, member.mode)
+                    for member in one.index.members
+                    if member.kind is Kind.FILE
+                },
+            )
+            for one in unpack_all(packages, store=store, progress=progress)
+        }
+
+
+def build_root(unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, sandbox: Sandbox) -> Built:
+    """Fill the empty directory `root` with the configured packages."""
+    root.chmod(0o755)
+    ordered = dependency_order([(one.index, one.data) for one in unpacked])
+    packages = [index for index, _ in ordered]
+    plan = merge(packages, architecture=settings.architecture, setuid=settings.setuid)
+    extract_plan(plan, [data for _, data in ordered], root, epoch=settings.epoch)
+    lay_database(root, packages, plan, settings)
+    configure(root, packages, settings, sandbox=sandbox)
+    clean(root)
+    numbers = ids.renumber(root, settings.users)
+    return Built(apply_setuid(root, scan(root), settings.setuid), Times(_shipped(plan), settings.epoch), numbers)
+
+
+def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, settings: Settings) -> None:
+    """Dpkg's database for packages that lie unpacked in `root`."""
+    for folder in DIRECTORIES:
+        make_folder(root, f"{ADMIN}/{folder}")
+    files = database(packages, plan, provides=settings.provides, architecture=settings.architecture)
+    for path, mode, content in files:
+        write_bytes(root, f"{ADMIN}/{path}", content, mode=mode)
+
+
+def configure(
+    root: Path, packages: Sequence[PackageIndex], settings: Settings, *, sandbox: Sandbox, preinsts: bool = True
+) -> None:
+    """Run what dpkg would run, in `root`, and leave every package "install ok installed".
+
+    `preinsts` is false when dpkg has run them while it unpacked.
+    """
+    environment = {**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
+    kept = inside(root, _POLICY)
+    own = kept.read_bytes() if kept.is_file() else None
+    write_text(root, _POLICY, _POLICY_TEXT, mode=0o755)
+
+    def run(script: str, *arguments: str) -> None:
+        try:
+            sandbox.run(["/bin/sh", "-euc", script, "sh", *arguments], root=root, env=environment, timeout=_TIMEOUT)
+        except ToolError as error:
+            raise _script_error(error) from error
+
+    scripts = [index for index in packages if preinsts and "preinst" in index.files]
+    dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
+    run(_PREINST, dpkg, *(word for index in scripts for word in (index.label, index.name, index.architecture)))
+    refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
+    present = {index.name for index in packages}
+    run(_CONFIGURE, "--force-depends", "--configure", *(name for name in EARLY if name in present))
+    run(_CONFIGURE, "--configure", "-a")
+    refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
+    status = f"{ADMIN}/status"
+    write_text(root, status, without_package(read_text(root, status), PROVIDES))
+    remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
+    if own is None:
+        remove(inside(root, _POLICY))
+    else:
+        write_bytes(root, _POLICY, own, mode=0o755)
+    _check_installed(read_text(root, status), [index.name for index in packages])
+
+
+def _script_error(error: ToolError) -> ToolError:
+    """The same failure, in words that name the package."""
+    found = _FAILED.search(error.details or "")
+    if found is None:
+        return error
+    name = found["package"] or found["preinst"]
+    return ToolError(
+        f"a maintainer script of {name} failed",
+        where=name,
+        command=error.command,
+        returncode=error.returncode,
+        details=error.details,
+        resolution=error.resolution,
+    )
+
+
+def refuse_diversions(text: str) -> None:
+    """Dpkg's `diversions` has three lines each: the path, where it goes, the package. Raises DefinitionError.
+
+    A diversion moves files of packages that come later, which a plan made before any script has run cannot follow.
+    Those that guard the links of the merged /usr move nothing: no package ships such a path.
+    """
+    lines = text.splitlines()
+    foreign = [
+        f"{by} diverts {path} to {target}"
+        for path, target, by in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
+        if not target.endswith(_MERGED_SUFFIX)
+    ]
+    if foreign:
+        raise DefinitionError(
+            "a package diverts files of another, which Zaffre does not do",
+            where="packages",
+            details="\n".join(foreign),
+            resolution="leave that package out; what it changes can be done with the image's own files",
+        )
+
+
+def _check_installed(status: str, names: Iterable[str]) -> None:
+    states = {stanza["Package"]: stanza["Status"] for stanza in parse_stanzas(status)}
+    bad = [f"{name}: {states.get(name, 'gone')}" for name in names if states.get(name) != "install ok installed"]
+    if bad:
+        raise WorldError(
+            f"dpkg left {len(bad)} package(s) unconfigured",
+            details="\n".join(bad),
+            resolution="this is a fault of Zaffre or of the packages' scripts: please report it with the lock",
+        )
+
+
+def _shipped(plan: Plan) -> Mapping[str, tuple[int, int | str]]:
+    """What `Times` wants to know of each file and link that a package has."""
+    return {
+        entry.path: (entry.mtime, entry.target if entry.kind is Kind.SYMLINK else entry.size)
+        for entry in plan.entries
+        if entry.kind in {Kind.FILE, Kind.SYMLINK} and entry.package >= 0
+    }

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What dpkg's database of a root says is installed: its `status` and the lists of files in `info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from zaffre.tree.installed import InstalledPackage
+from zaffre.tree.rootfs import inside
+from zaffre.upstream.deb.control import parse_stanzas
+
+_PLACES = ("usr/lib/sysimage/dpkg", "var/lib/dpkg")
+
+
+def deb_packages(root: Path) -> Iterator[InstalledPackage]:
+    """Nothing where there is no database; packages whose list of files is gone have no files."""
+    places = (inside(root, folder) for folder in _PLACES)
+    database = next((place for place in places if (place / "status").is_file()), None)
+    if database is None:
+        return
+    for stanza in parse_stanzas(_text(database / "status")):
+        name, architecture = stanza["Package"], stanza["Architecture"]
+        lists = (database / "info" / f"{one}.list" for one in (name, f"{name}:{architecture}"))
+        paths = tuple(line for path in lists if path.is_file() for line in _text(path).splitlines())
+        yield InstalledPackage(name, stanza["Version"], architecture, paths)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="surrogateescape")

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A root while it is made, whatever family its packages are of: what it depends on, and what is held of its files."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from zaffre.digest import JSON
+from zaffre.progress import Progress
+from zaffre.sandbox import Sandbox
+from zaffre.store import Store
+from zaffre.tree.contents import PackageFiles
+from zaffre.tree.ids import Renumbering
+from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
+from zaffre.tree.tarball import Node
+from zaffre.upstream.lock import LockedPackage, Users
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a configured root depends on besides its packages. `epoch` is SOURCE_DATE_EPOCH in seconds."""
+
+    provides: tuple[str, ...]
+    users: Users
+    setuid: SetuidPolicy
+    epoch: int
+    architecture: str
+
+
+class Times:
+    """A file that is as its package shipped it keeps the package's time, at most `epoch`; all else has `epoch`.
+
+    So no clock shows: neither a clock ahead, which clamping alone would mend, nor one behind. `shipped` has, by path,
+    the time of each packaged file and link, and its size or the link's text.
+    """
+
+    def __init__(self, shipped: Mapping[str, tuple[int, int | str]], epoch: int) -> None:
+        self._epoch = epoch
+        self._shipped = shipped
+
+    def __call__(self, node: Node) -> int:
+        shipped = self._shipped.get(node.path)
+        found = node.target if stat.S_ISLNK(node.status.st_mode) else node.status.st_size
+        if shipped == (int(node.status.st_mtime), found) and shipped[0] * 10**9 == node.status.st_mtime_ns:
+            return max(0, min(shipped[0], self._epoch))
+        return self._epoch
+
+
+@dataclass(frozen=True)
+class Built:
+    """What is in a root on disk, the time that each path is to have, and the numbers that its owners are to have."""
+
+    nodes: list[Node]
+    times: Times
+    numbers: Renumbering
+
+
+class Prepared(Protocol):
+    """Packages that were looked at and found to be in order. Nothing of them has run yet."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes they unpack to."""
+        ...
+
+    def build(self, root: Path, settings: Settings, *, sandbox: Sandbox) -> Built:
+        """Fill the empty directory `root` with the configured packages."""
+        ...
+
+
+class RootFamily(Protocol):
+    """What one family of packages does differently when a root is made of them."""
+
+    def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
+        """What a root of this family depends on besides packages, settings and the code of `tree`."""
+        ...
+
+    def prepare(
+        self,
+        packages: Sequence[LockedPackage],
+        settings: Settings,
+        *,
+        store: Store,
+        progress: Progress,
+        use_cache: bool,
+    ) -> Prepared:
+        """Look at locked packages, which are in the store. Raises IntegrityError for hostile ones."""
+        ...
+
+    def files(
+        self, packages: Sequence[LockedPackage], *, store: Store, sandbox: Sandbox, progress: Progress
+    ) -> Mapping[str, PackageFiles]:
+        """The files of single packages, by the packages' names, without a root."""
+        ...
+
+
+def apply_setuid(root: Path, nodes: Sequence[Node], policy: SetuidPolicy) -> list[Node]:
+    """The policy once more, on what scripts made of the tree (chmod, setcap, dpkg-statoverride)."""
+    out: list[Node] = []
+    undeclared: list[tuple[str, str]] = []
+    for node in nodes:
+        mode = node.status.st_mode
+        capability = dict(node.xattrs).get("security.capability", b"")
+        if not (stat.S_ISREG(mode) and is_privileged(mode, capability)):
+            out.append(node)
+            continue
+        match policy.verdict(node.path):
+            case Verdict.UNDECLARED:
+                undeclared.append((f"/{node.path}", "made so by a maintainer script"))
+            case Verdict.ALLOW:
+                out.append(node)
+            case Verdict.STRIP:
+                out.append(_stripped(root, node))
+    if undeclared:
+        raise undeclared_error(undeclared)
+    return out
+
+
+def _stripped(root: Path, node: Node) -> Node:
+    path = root / node.path
+    if any(name == "security.capability" for name, _ in node.xattrs):
+        os.removexattr(path, "security.capability", follow_symlinks=False)
+    path.chmod(stat.S_IMODE(node.status.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
+    kept = tuple(one for one in node.xattrs if one[0] != "security.capability")
+    return Node(node.path, path.lstat(), kept, node.target)
