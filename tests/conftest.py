@@ -16,6 +16,7 @@ from zaffre.sandbox import Sandbox
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.lab import Lab, prepare
+from support.rpm_lab import prepare_rpm
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +30,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no archive and no tools tree here: {error}")
+
+
+@pytest.fixture(scope="session")
+def rpm_lab(lab: Lab) -> Lab:
+    """The same with a twin of the host made of RPM packages, from a distribution that is made of the lab's own."""
+    return prepare_rpm(lab, lab.root.with_name("rpm-lab"))
 
 
 @pytest.fixture(scope="session")
