@@ -213,6 +213,14 @@ def test_what_is_lost_is_built_again_bit_for_bit(shop: Shop, tmp_path: Path) -> 
     assert "did not come out as it is locked" in said(caught.value)
 
 
+def test_update_by_name_locks_what_comes_out_now(shop: Shop) -> None:
+    lock = shop.lock().lock
+    daemon = component(lock, "daemon")
+    wrong = lock.model_copy(update={"components": (daemon.model_copy(update={"packages": _other(daemon)}),)})
+    assert component(shop.lock(wrong, update=[]).lock, "daemon") == component(wrong, "daemon"), "made of the same"
+    assert component(shop.lock(wrong, update=["daemon"]).lock, "daemon") == daemon
+
+
 def _other(locked: LockedComponent) -> tuple[object, ...]:
     first, *rest = locked.packages
     changed = first.package.model_copy(update={"sha256": "0" * 64})
@@ -440,11 +448,17 @@ def test_many_are_built_at_once_and_what_is_finished_stays(shop: Shop) -> None:
     assert {one.outcome for one in wanted} == {Outcome.LOCKED}
     tools = ToolsTree(Path("/"), "host")
     farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created)
-    # The second cannot be built any more: what it installs is gone from its folder.
-    (shop.root / "components/two/tree/etc/two.conf").rename(shop.root / "gone")
-    with pytest.raises(DefinitionError):
-        build_all(farm, lock, wanted, scheduler=None, progress=SILENT)
-    (shop.root / "gone").rename(shop.root / "components/two/tree/etc/two.conf")
+    # The second gives what it is not locked to give.
+    bad = wanted[1].model_copy(update={"gives": ("other",)})
+    others = tuple(one for one in lock.components if one.name != "two")
+    with pytest.raises(DefinitionError, match="the build of 'two' gave two-conf"):
+        build_all(
+            farm,
+            lock.model_copy(update={"components": (*others, bad)}),
+            [wanted[0], bad],
+            scheduler=None,
+            progress=SILENT,
+        )
     built = build_all(farm, lock, wanted, scheduler=None, progress=SILENT)
     assert {key: one.cached for key, one in built.items()} == {("one", "amd64"): True, ("two", "amd64"): False}
     assert all(shop.store.has(each.package.digest) for one in built.values() for each in one.packages)
@@ -459,7 +473,7 @@ def test_a_worker_that_dies_loses_nothing_that_was_finished(shop: Shop) -> None:
     lock = lock.model_copy(update={"components": (locked,)})
     tools = ToolsTree(Path("/"), "host")
     farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created, use_cache=False)
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         (first,) = cluster.workers.values()
         killer = threading.Timer(0.4, os.kill, (first.pid, signal.SIGKILL))
         killer.start()

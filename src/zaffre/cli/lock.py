@@ -86,24 +86,33 @@ def lock(
 
 
 def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
-    """Names of the packages of tools and images that no source has any more; all others are in the store then.
+    """Names of the locked packages and components whose files no source has any more; all others are in the store then.
 
-    What components are built with is fetched when one is built, and what was built here no mirror ever had.
+    Nothing is built for that: of a component that is not in the store, its source and what it is built with are looked
+    for.
     """
     from zaffre.cli.making import Making
+    from zaffre.component.engine import locked_packages
+    from zaffre.component.obtaining import SourceGoneError
     from zaffre.upstream import COMPONENTS
-    from zaffre.upstream.fetch import DroppedError
+    from zaffre.upstream.fetch import DroppedError, missing
 
     making = Making(work)
     names: list[str] = []
     chosen = {"tools", *(images if images is not None else work.distribution.images)}
-    for locked in (one for one in making.lock.sets if one.name in chosen):
+    packages = [package for one in making.lock.sets if one.name in chosen for package in one.packages]
+    try:
+        making.fetch([one for one in packages if one.archive != COMPONENTS])
+    except DroppedError as error:
+        names += error.names
+    ours = missing([one for one in packages if one.archive == COMPONENTS], work.store)
+    for component in locked_packages(making.lock, ours).values():
         try:
-            making.fetch([one for one in locked.packages if one.archive != COMPONENTS])
-        except DroppedError as error:
-            names += error.names
+            making.fetch_component(component)
+        except (DroppedError, SourceGoneError):
+            names.append(component.name)
     if names:
-        work.progress.note(f"no mirror has these locked packages any more, so they are locked anew: {', '.join(names)}")
+        work.progress.note(f"no mirror has what these were locked from, so they are locked anew: {', '.join(names)}")
     return names
 
 

@@ -102,6 +102,17 @@ class Making:
 
         return ComponentEngine(self.work.distribution, self.work.store, self.mirrors, self.work.progress)
 
+    def fetch_component(self, locked: LockedComponent) -> None:
+        """Bring into the store all that a component is made of and with, without building it."""
+        from zaffre.component.engine import maker_of
+        from zaffre.upstream import COMPONENTS
+
+        installed = self.lock.find(locked.build_set, locked.architecture)
+        if installed is not None:
+            self.fetch([one for one in installed.packages if one.archive != COMPONENTS])
+        bench = self.engine.bench(locked, self.sandbox, created=self.lock.created)
+        maker_of(bench.component).fetch(bench, locked.source)
+
     def component(self, locked: LockedComponent, *, use_cache: bool = True) -> Built:
         """Build a locked component, after the components that it is built with."""
         installed = self.lock.find(locked.build_set, locked.architecture)

@@ -89,9 +89,7 @@ class DebBuild:
             ]
             return Made(tuple(Path(shutil.copy2(path, scratch / path.name)) for path in found), log)
 
-    @staticmethod
-    def _unpacked(bench: Bench, source: LockedSource, folder: Path, *, name: str = "source") -> Path:
-        """The source, unpacked below `folder` and changed by the overlays. The index vouches for every file."""
+    def fetch(self, bench: Bench, source: LockedSource) -> None:
         fetch_files(
             source.files,
             title=f"source {source.name} {source.version}",
@@ -100,6 +98,10 @@ class DebBuild:
             progress=bench.progress,
             limits=bench.limits,
         )
+
+    def _unpacked(self, bench: Bench, source: LockedSource, folder: Path, *, name: str = "source") -> Path:
+        """The source, unpacked below `folder` and changed by the overlays. The index vouches for every file."""
+        self.fetch(bench, source)
         tree = folder / name
         unpack_deb_source(source, tree, store=bench.store, sandbox=bench.sandbox)
         if bench.component.overlays:

@@ -128,7 +128,11 @@ def _client(scheduler: str | None, *, at_once: int, progress: Progress) -> Itera
         workers = max(1, min(at_once, os.cpu_count() or 1))
         with (
             LocalCluster(
-                n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=50,
             ) as cluster,
             Client(cluster) as client,
         ):

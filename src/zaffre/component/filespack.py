@@ -25,6 +25,9 @@ class FilesPack:
             gives=tuple(sorted(package.name for package in bench.component.packages)),
         )
 
+    def fetch(self, bench: Bench, source: LockedSource) -> None:
+        """The definition itself is the source."""
+
     def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
         source = order.locked.source
         origin = Origin(

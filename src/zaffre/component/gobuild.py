@@ -76,6 +76,9 @@ class GoBuild:
             build=SetRequest(f"{BUILD_PREFIX}{bench.component.name}", (_TOOLCHAIN,), bench.architecture),
         )
 
+    def fetch(self, bench: Bench, source: LockedSource) -> None:  # noqa: ARG002 - what it needs, its go.sum says
+        self.files(bench, Modules(bench.store, limits=bench.limits))
+
     def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
         locked = order.locked.source
         if order.installed is None or locked.epoch is None:

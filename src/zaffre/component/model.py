@@ -15,7 +15,7 @@ from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
 from zaffre.upstream.family import Repositories
-from zaffre.upstream.lock import LockedComponent, LockedSet
+from zaffre.upstream.lock import LockedComponent, LockedSet, LockedSource
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.world import Chosen
 
@@ -68,6 +68,10 @@ class Maker(Protocol):
 
     def choose(self, bench: Bench, choice: Choice) -> Chosen:
         """The newest source that the definition allows, and what it is built with."""
+        ...
+
+    def fetch(self, bench: Bench, source: LockedSource) -> None:
+        """Bring a locked source into the store. Raises SourceGoneError when no mirror has it any more."""
         ...
 
     def make(self, bench: Bench, order: Order, scratch: Path) -> Made:

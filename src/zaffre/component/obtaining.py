@@ -65,7 +65,8 @@ def _failure(file: LockedFile, error: UnobtainableError, title: str) -> WorldErr
             f"{title} is at no mirror",
             where=file.path,
             details=str(error),
-            resolution="run `zaffre lock` to lock what the mirrors have now, or add a snapshot service to mirrors.toml",
+            resolution="run `zaffre lock --dropped` to lock what the mirrors have now, or add a snapshot service to "
+            "mirrors.toml",
         )
     return WorldError(
         f"{title} cannot be fetched",

@@ -69,8 +69,7 @@ class Repack:
             )
         return found
 
-    def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
-        source = order.locked.source
+    def fetch(self, bench: Bench, source: LockedSource) -> None:
         fetch_files(
             source.files,
             title=f"packages of {bench.component.name}",
@@ -79,6 +78,10 @@ class Repack:
             progress=bench.progress,
             limits=bench.limits,
         )
+
+    def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
+        source = order.locked.source
+        self.fetch(bench, source)
         work, target = scratch / "work", scratch / "packages"
         work.mkdir()
         target.mkdir()
