@@ -49,6 +49,7 @@ def figures(root: Path, log: Path) -> list[Figure]:
         Figure(
             f"{title}, wall time", Unit.SECONDS, tuple(one.wall for one in costs), limit=Limit(value=3, strict=True)
         ),
+        Figure(f"{title}, CPU time", Unit.SECONDS, tuple(one.cpu for one in costs)),
         Figure(
             f"{title}, memory",
             Unit.BYTES,

@@ -61,8 +61,12 @@ END
         *(f"%dir /{name}" for name in ("media", "mnt", "opt", "srv", "usr/local", "usr/local/bin")),
         *(f"%dir /usr/local/{name}" for name in ("lib", "sbin", "share")),
     ),
-    # The installed system's own, as a package that knows where it is may find it: rpm's Lua needs no shell yet.
-    scriptlets='%posttrans {name} -p <lua>\nposix.chmod("/root", "rwx------")\n',
+    # In rpm's own Lua, as of packages that are there before any shell.
+    scriptlets="""%posttrans {name} -p <lua>
+local source, target = assert(io.open("/usr/share/base-files/motd")), assert(io.open("/etc/motd", "w"))
+target:write(source:read("a"))
+target:close()
+""",
 )
 
 _BASE_PASSWD = Adaptation(

@@ -79,11 +79,12 @@ def test_the_roots_own_macros_say_where_it_belongs(tmp_path: Path, files: dict[s
     settle(tmp_path)
     assert (tmp_path / place / FILE).is_file()
     assert path.exists() == (place == PLACE)
+    assert [one.name for one in rpm_packages(tmp_path)] == ["containerd"]
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("%_db_backend ndb\n", "in the format ndb"), ("%_dbpath %{getconfdir}/db\n", "which Zaffre cannot read")],
+    [("%_db_backend ndb\n", "in the format ndb"), ("%_dbpath %{getconfdir}/db\n", "a macro that Zaffre does not know")],
 )
 def test_what_cannot_be_written_is_said(tmp_path: Path, text: str, why: str) -> None:
     write_text(tmp_path, "usr/lib/rpm/macros", text)

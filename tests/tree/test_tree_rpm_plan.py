@@ -4,14 +4,22 @@
 from __future__ import annotations
 
 import stat
+from pathlib import Path
 
 import pytest
 from rpm_headers import file, folder, header, header_bytes, link, locked
 
+from support.repository import keyring, signing_key
+from zaffre.definition import RpmUpstream
 from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.progress import SILENT
+from zaffre.sandbox import Sandbox, ToolsTree
+from zaffre.store import Store
+from zaffre.tree import configured_root
 from zaffre.tree.policy import SetuidPolicy
 from zaffre.tree.rpm.plan import check_privileges, checked_paths, shipped
 from zaffre.tree.rpm.transaction import relation
+from zaffre.upstream import Users
 from zaffre.upstream.rpm.header import stored_header
 
 
@@ -81,6 +89,35 @@ def test_arrays_that_do_not_fit_together_are_refused() -> None:
 def test_a_header_that_ends_early_is_none(cut: int) -> None:
     with pytest.raises(ValueError, match=r"header|ends|outside|end"):
         checked_paths(locked("x"), stored_header(header_bytes("x", [file("/a")])[:cut]))
+
+
+def test_a_file_that_is_no_package_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "key.asc").write_bytes(keyring(signing_key()))
+    package = locked("x").model_copy(update={"sha256": store.add_bytes(b"not a package")})
+    upstream = RpmUpstream.model_validate(
+        {
+            "name": "test",
+            "family": "rpm",
+            "keyring": "key.asc",
+            "keyring_file": tmp_path / "key.asc",
+            "architectures": ["amd64"],
+            "repositories": [{"archive": "test", "path": "repo", "verify": "signature"}],
+        }
+    )
+    with pytest.raises(IntegrityError, match="x is malformed: it is not an RPM package"):
+        configured_root(
+            [package],
+            upstream=upstream,
+            provides=(),
+            users=Users(),
+            setuid=SetuidPolicy(),
+            epoch=0,
+            architecture="amd64",
+            store=store,
+            sandbox=Sandbox(ToolsTree(tmp_path / "nowhere", "tools")),
+            progress=SILENT,
+        )
 
 
 def test_what_others_make_may_be_anything() -> None:

@@ -173,6 +173,7 @@ def test_every_packaged_file_is_as_in_the_debian_root(bench: Bench) -> None:
 
 def test_scriptlets_have_done_their_work(bench: Bench) -> None:
     with bench.roots(HOST) as (root,):
+        assert "Debian" in (root / "etc/motd").read_text()
         assert "messagebus:x:" in (root / "etc/passwd").read_text()
         assert (root / "var/lib/messages").stat().st_gid == _gid(root, "messagebus")
         assert len([*(root / "etc/ssl/certs").iterdir()]) > 100

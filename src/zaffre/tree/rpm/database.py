@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -39,9 +39,7 @@ def target_place(root: Path) -> str:
 
     Raises DefinitionError for a database of another format.
     """
-    found = {
-        match["name"]: match["value"] for path in _macro_files(root) for match in _MACRO.finditer(read_text(root, path))
-    }
+    found = _macros(root)
     backend = found.get("_db_backend", "sqlite")
     if backend != "sqlite":
         raise DefinitionError(
@@ -49,12 +47,26 @@ def target_place(root: Path) -> str:
             where="packages",
             resolution="use a distribution whose rpm says `%_db_backend sqlite`",
         )
-    place = found.get("_dbpath", f"/{PLACE}")
-    for macro, value in _EXPANDED.items():
-        place = place.replace(macro, value)
+    place = found["_dbpath"]
     if "%" in place or not place.startswith("/"):
-        raise DefinitionError(f"the distribution's rpm keeps its database in {place}, which Zaffre cannot read")
+        raise DefinitionError(
+            f"the distribution's rpm keeps its database in {place}, a macro that Zaffre does not know",
+            where="packages",
+            resolution="please report it, with the version of the distribution",
+        )
     return place.strip("/")
+
+
+def _macros(root: Path) -> Mapping[str, str]:
+    """What the root's macro files say of the database, as far as it can be expanded here."""
+    found = {"_dbpath": f"/{PLACE}"}
+    for path in _macro_files(root):
+        for match in _MACRO.finditer(read_text(root, path)):
+            value = match["value"]
+            for macro, path_of_it in _EXPANDED.items():
+                value = value.replace(macro, path_of_it)
+            found[match["name"]] = value
+    return found
 
 
 def _macro_files(root: Path) -> Iterator[str]:
@@ -101,7 +113,9 @@ def rpm_packages(root: Path) -> Iterator[InstalledPackage]:
 
 
 def find_database(root: Path) -> Path | None:
-    places = (inside(root, f"{folder}/{FILE}") for folder in (PLACE, OLD_PLACE))
+    """Where the root's own rpm looks, or a place of custom: an image's rpm may be pruned, or its database moved."""
+    folders = (_macros(root)["_dbpath"], PLACE, OLD_PLACE)
+    places = (inside(root, f"{folder}/{FILE}") for folder in folders)
     return next((place for place in places if place.is_file()), None)
 
 
