@@ -15,7 +15,8 @@ setup: ## the host's packages and .venv, with a working .venv/bin/zaffre
 demo: setup ## build Zaffre Linux's container host, boot it, prove what it promises
 	@scripts/demo
 
-test: setup ## every test: pure ones, those with real tools, those that boot a machine
+test: ## every test: pure ones, those with real tools, those that boot a machine
+	@scripts/setup tests
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
 
 check: setup ## lint, format, types, import contracts

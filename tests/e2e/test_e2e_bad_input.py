@@ -77,7 +77,7 @@ def test_names_on_the_command_line(own: Place, tmp_path: Path) -> None:
     assert "there is no zaffre.toml here" in said
     assert "zaffre init" in said
     said = refused(place, "lock", "--update", "sysstemd")
-    assert "the lock has no package and no source 'sysstemd'" in said
+    assert "the lock has no package, no source and no component 'sysstemd'" in said
     assert "did you mean 'systemd'" in said
     said = refused(place, "verify", str(tmp_path))
     assert "this is not a build" in said
@@ -254,7 +254,7 @@ def test_what_is_asked_for_in_vain(place: Place, case: tuple[str, str, str, str,
 def test_a_file_that_a_package_does_not_have(place: Place) -> None:
     edit(place.distro / "images/check.toml", '"/usr/bin/ctr"', '"/usr/bin/ctrr"')
     said = build_refused(place, image="check")
-    assert "error: the package containerd has no file /usr/bin/ctrr\n" in said
+    assert "error: the package containerd-client has no file /usr/bin/ctrr\n" in said
     assert "  where: images/check.toml: extract[0].paths[0]\n" in said
     assert "/usr/bin/ctr" in said.partition("what next:")[2]
 

@@ -13,6 +13,7 @@ import pytest
 
 from support.own import copy_result, locked, packages, recorded, seed
 from support.program import Done, Place, leftovers
+from zaffre.manifest import MANIFEST_NAME, Manifest
 from zaffre.store import Store
 
 IMAGE = "container-host"
@@ -47,6 +48,11 @@ def disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Disk]:
     subprocess.run(["umount", "--lazy", made.path], check=True)
 
 
+def step_bytes(built: Path, name: str) -> int:
+    manifest = Manifest.model_validate_json((built / MANIFEST_NAME).read_bytes())
+    return next(step.bytes for step in manifest.build.steps if step.name == name)
+
+
 def refused(place: Place, disk: Disk, *, step: str) -> Done:
     done = place.run("build", IMAGE, "--out", str(place.out), "--json", code=3)
     assert f"- {step}  failed" in done.err
@@ -68,7 +74,13 @@ def test_the_store_fills_up_in_each_step(own: Place, disk: Disk, tmp_path: Path)
     refused(place, disk, step=f"unpack {len(packages(own, IMAGE))} packages")
     disk.leave(1000 * MB)
     copy_configured(own.store, place)
-    for free, step in ((uki // 2, "initrd"), (uki + root // 2, "root"), (root + uki // 2, "kernel image")):
+    pruned = step_bytes(built, "pruned root")
+    for free, step in (
+        (uki // 2, "initrd"),
+        (uki + pruned // 2, "pruned root"),
+        (pruned + root // 2, "root"),
+        (root + uki // 2, "kernel image"),
+    ):
         disk.leave(free)
         refused(place, disk, step=step)
     disk.leave(200 * MB)

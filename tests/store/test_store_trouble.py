@@ -70,10 +70,10 @@ def test_the_waiting_process_goes_on_when_the_working_one_is_killed(
 
 def test_kill_9_while_files_are_added(store: Store, other: Callable[[str], OtherProcess]) -> None:
     rng = random.Random(1)
-    for _ in range(8):
+    for number in range(1, 9):
         process = other(ADDING)
         process.line()
-        time.sleep(rng.uniform(0.0, 0.12))
+        time.sleep(rng.uniform(0.0, 0.05 * number))
         process.kill()
     assert list((store.root / "blobs").glob("*/*")), "something was added before the kills"
     assert unsound(store) == []

@@ -61,7 +61,7 @@ base = "{HOST}"
 trees = ["files/check"]
 
 [[extract]]
-package = "containerd"
+package = "containerd-client"
 paths = ["/usr/bin/ctr"]
 
 [[oci]]

@@ -71,7 +71,11 @@ def test_what_createrepo_itself_makes(rpm_place: RpmShop, tmp_path: Path) -> Non
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
     program = Path(sys.executable).with_name("createrepo_c")
-    subprocess.run([program, "--quiet", place], check=True, capture_output=True)
+    subprocess.run(
+        [program, "--quiet", f"--revision={NOW.timestamp():.0f}", "--set-timestamp-to-revision", place],
+        check=True,
+        capture_output=True,
+    )
     for path in (place / "repodata").iterdir():
         archive.files[f"{PLACE}/repodata/{path.name}"] = path.read_bytes()
     rpm_place.repository.sign((place / "repodata/repomd.xml").read_bytes(), [rpm_place.key])
