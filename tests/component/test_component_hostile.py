@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages whose names and links lead out of them: nothing of the host is read or written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.repository import Deb
+from zaffre.component.debfile import unpack_packages
+from zaffre.component.halves import NewHalf, split
+from zaffre.errors import IntegrityError
+from zaffre.sandbox import Sandbox, ToolsTree
+from zaffre.store import Store
+from zaffre.tree.rootfs import is_plain
+from zaffre.upstream.lock import LockedFile, LockedSource
+
+pytestmark = [
+    pytest.mark.tools,
+    pytest.mark.skipif(
+        "CI" not in os.environ and not all(map(shutil.which, ("dpkg-deb", "bwrap"))), reason="needs dpkg and bubblewrap"
+    ),
+    pytest.mark.skipif(os.geteuid() != 0, reason="packages have owners"),
+]
+
+
+def unpacked(tmp_path: Path, *debs: Deb, names: tuple[str, ...] = ("daemon",)) -> dict[str, Path]:
+    store = Store(tmp_path / "store")
+    files = []
+    for number, deb in enumerate(debs):
+        data = deb.build()
+        files.append(
+            LockedFile(path=f"pool/{number}.deb", sha256=store.add_bytes(data), size=len(data), archive="debian")
+        )
+    source = LockedSource(name="daemon", version="1.0", files=tuple(files))
+    target = tmp_path / "work"
+    target.mkdir(exist_ok=True)
+    return unpack_packages(source, target, names=names, store=store, sandbox=Sandbox(ToolsTree(Path("/"), "host")))
+
+
+def test_packages_are_unpacked_by_their_names(tmp_path: Path) -> None:
+    found = unpacked(tmp_path, Deb("daemon"), Deb("client"), names=("daemon", "client"))
+    assert found == {name: tmp_path / "work" / name for name in ("daemon", "client")}
+
+
+@pytest.mark.parametrize(
+    ("debs", "words"),
+    [
+        ([Deb("other")], "calls itself 'other'"),
+        ([Deb("daemon"), Deb("daemon")], "calls itself 'daemon'"),
+        ([Deb("daemon", fields={"Package": "../../escaped"})], "calls itself"),
+        ([Deb("daemon", scripts={"postinst": "->/etc/passwd"})], "control files that are no plain files"),
+        ([Deb("daemon", scripts={"md5sums": "->../../x"})], "control files that are no plain files"),
+    ],
+)
+def test_what_a_package_may_not_be(tmp_path: Path, debs: list[Deb], words: str) -> None:
+    with pytest.raises(IntegrityError, match=words):
+        unpacked(tmp_path, *debs, names=("daemon", "client"))
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_a_name_of_another_form_is_refused_though_it_is_asked_for(tmp_path: Path) -> None:
+    name = "../escaped"
+    with pytest.raises(IntegrityError, match="calls itself"):
+        unpacked(tmp_path, Deb("daemon", fields={"Package": name}), names=(name,))
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_the_copyright_of_the_host_is_neither_read_nor_written(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    (host / "copyright").write_text("the host's")
+    half = NewHalf("client", ("usr/bin/client", "usr/share/doc/client"), "its client")
+    files = {"usr/bin/daemon": "d", "usr/bin/client": "c"}
+    read = {**files, "usr/share/doc/daemon": f"->{host}", "usr/share/doc/client": "x"}
+    folder = unpacked(tmp_path, Deb("daemon", files=read))["daemon"]
+    split(folder, tmp_path / "first", half, where="here")
+    assert not any("copyright" in name for _, _, names in os.walk(tmp_path / "first") for name in names)
+    shutil.rmtree(tmp_path / "work")
+    written = {**files, "usr/share/doc/daemon/copyright": "free", "usr/share/doc/client": f"->{host}"}
+    folder = unpacked(tmp_path, Deb("daemon", files=written))["daemon"]
+    split(folder, tmp_path / "second", half, where="here")
+    assert (host / "copyright").read_text() == "the host's"
+    assert [*host.iterdir()] == [host / "copyright"]
+
+
+def test_only_plain_files_inside_are_plain(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/file").write_text("x")
+    (tmp_path / "a/link").symlink_to("b")
+    (tmp_path / "a/b/other").symlink_to("file")
+    assert is_plain(tmp_path, "a/b/file")
+    for path in ("a/link/file", "a/b/other", "a/b", "a/b/none", "a/none/file", "a/b/../b/file"):
+        assert not is_plain(tmp_path, path)
