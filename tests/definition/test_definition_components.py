@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from workshop import Workshop
+from workshop import MAIN, Workshop
 
 from zaffre.definition import Category, DebSource, UpstreamStatus, component_digest
 from zaffre.definition.operations import SOURCES, PatchAdd
@@ -358,6 +358,8 @@ class TestDigest:
             ("component.toml", EXPAT.replace('"expat"', '"expat2"')),
             ("patches/limit.patch", "another"),
             ("overlays/0001-limit.toml", HEAD.replace("memory", "time") + PATCH),
+            ("overlays/0001-limit.toml", changed("links", '["CVE-2026-99999"]')),
+            ("overlays/0001-limit.toml", changed("since", "2026-01-03")),
             ("overlays/0001-limit.toml", HEAD + PATCH + '[[operations]]\nop = "build-profile"\nprofile = "nodoc"\n'),
         ],
     )
@@ -366,13 +368,36 @@ class TestDigest:
         expat.write(f"components/expat/{file}", text)
         assert self.digest(expat) != before
 
+    def test_another_maintainer_of_what_differs(self, expat: Workshop) -> None:
+        expat.write("components/zlib/component.toml", EXPAT.replace("expat", "zlib"))
+
+        def both() -> tuple[str, str]:
+            distribution = expat.load()
+            expats, zlibs = (component_digest(distribution, distribution.component(one)) for one in ("expat", "zlib"))
+            return expats, zlibs
+
+        before = both()
+        expat.write("zaffre.toml", MAIN.replace("Acme Linux", "Apex Linux"))
+        after = both()
+        assert after[0] != before[0]
+        assert after[1] == before[1], "the upstream's source, unchanged, is the upstream's"
+
+    def test_a_go_module_has_no_changelog_that_a_day_could_be_in(self, workshop: Workshop) -> None:
+        workshop.write("components/kubelet/component.toml", KUBELET)
+        file = "components/kubelet/overlays/0001-x.toml"
+        found = set()
+        for head in (HEAD, HEAD.replace("2026-01-02", "2026-01-03")):
+            workshop.write(file, head + '[[operations]]\nop = "tests-skip"\nreason = "no network"\n')
+            distribution = workshop.load()
+            found.add(component_digest(distribution, distribution.component("kubelet")))
+        assert len(found) == 1
+
     @pytest.mark.parametrize(
         ("file", "text"),
         [
             ("component.toml", EXPAT.replace("XML parser", "Parser of XML")),
             ("component.toml", EXPAT + "[build]\ntime_limit_minutes = 5\n"),
             ("overlays/0001-limit.toml", changed("until", "2027-01-01")),
-            ("overlays/0001-limit.toml", changed("links", '["CVE-2026-99999"]')),
             ("patches/unused.patch", "nobody names it"),
         ],
     )

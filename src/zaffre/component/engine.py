@@ -145,7 +145,7 @@ def build_action(
         kind="component",
         label=f"component {locked.name} {locked.architecture}",
         inputs={
-            "code": source_digest("component", "sandbox", "tree"),
+            "code": source_digest("component", "definition", "sandbox", "tree", "upstream"),
             "definition": definition,
             "source": locked.source.model_dump(mode="json", exclude_none=True),
             "packages": {one.name: f"{one.version} {one.sha256}" for one in installed.packages} if installed else {},
