@@ -19,7 +19,7 @@ from zaffre.component.debfile import pack_deb
 from zaffre.component.halves import CONTROL, write_control
 from zaffre.component.model import Bench
 from zaffre.component.overlay import maintainer_of
-from zaffre.definition.component import OwnPackage, is_program
+from zaffre.definition.component import GoModule, OwnPackage, is_program
 from zaffre.errors import DefinitionError
 from zaffre.tree.rootfs import walk
 
@@ -53,11 +53,11 @@ def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> P
     root = scratch / "own" / package.name
     root.mkdir(parents=True)
     for path, destination in package.install.items():
-        if is_program(path):
-            source = origin.programs.get(path.removeprefix("bin/"), Path(path))
-        else:
-            source = origin.folder / path
-        _copy(source, root / destination.lstrip("/"), where=f"{bench.component.file}: packages.{package.name}.install")
+        where = f"{bench.component.file}: packages.{package.name}.install"
+        source = origin.folder / path
+        if isinstance(bench.component.source, GoModule) and is_program(path):
+            source = _program(path, origin, where=where)
+        _copy(source, root / destination.lstrip("/"), where=where)
     for unit in package.units:
         where = f"{bench.component.file}: packages.{package.name}.units"
         _copy(origin.folder / unit, root / _UNITS / Path(unit).name, where=where)
@@ -71,6 +71,17 @@ def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> P
         os.utime(place, (origin.epoch, origin.epoch), follow_symlinks=False)
     _control(bench, origin, package, root)
     return root
+
+
+def _program(path: str, origin: Origin, *, where: str) -> Path:
+    program = origin.programs.get(path.removeprefix("bin/"))
+    if program is None:
+        raise DefinitionError(
+            f"the build gave no program '{path}'",
+            where=where,
+            resolution=f"it gave {', '.join(f'bin/{name}' for name in sorted(origin.programs)) or 'none'}",
+        )
+    return program
 
 
 def _copy(source: Path, target: Path, *, where: str) -> None:
