@@ -9,8 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from zaffre.component.gosum import GoFile, h1, parse_go_sum, sum_of_mod, sum_of_zip, unpack_zip
+from zaffre.definition.values import GoModulePath
 from zaffre.errors import IntegrityError
 
 PROBE = GoFile("example.org/Probe", "v1.2.3")
@@ -126,6 +128,22 @@ def test_go_sum_is_malformed(line: str) -> None:
     with pytest.raises(IntegrityError) as caught:
         parse_go_sum(f"a.b/c v1.0.0 {SUM}\n{line}\n", where="go.sum")
     assert caught.value.where == "go.sum:2"
+
+
+@pytest.mark.parametrize(
+    "module", ["/etc", "../a", "a/../../b", "a/./b", "a//b", "a/", "a.b/.c", "a.b/c.", "a\\b", "é.b"]
+)
+def test_a_module_that_lies_outside_of_the_proxy(module: str) -> None:
+    with pytest.raises(IntegrityError, match="malformed"):
+        parse_go_sum(f"{module} v1.0.0 {SUM}\n", where="go.sum")
+    with pytest.raises(ValidationError):
+        TypeAdapter(GoModulePath).validate_python(module)
+
+
+def test_paths_that_modules_have() -> None:
+    for module in ("go.example/tool", "gopkg.in/yaml.v3", "example.org/Probe/v2", "a.b/~c/d_e-f"):
+        assert TypeAdapter(GoModulePath).validate_python(module) == module
+        assert parse_go_sum(f"{module} v1.0.0+incompatible {SUM}\n", where="go.sum")
 
 
 def test_go_sum_contradicts_itself() -> None:

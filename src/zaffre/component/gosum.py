@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.definition.values import is_module_path
 from zaffre.errors import IntegrityError
 
 MAX_ZIP_BYTES = 500 << 20
@@ -26,7 +27,9 @@ _PUNCTUATION = frozenset("!#$%&()+,-.=@[]^_{}~ ")
 _DEVICES = frozenset(
     ("con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10)))
 )
-_LINE = re.compile(r"(?P<module>\S+) (?P<version>v[^\s/]+)(?P<mod>/go\.mod)? (?P<sum>h1:[A-Za-z0-9+/]{43}=)\Z")
+_LINE = re.compile(
+    r"(?P<module>\S+) (?P<version>v[0-9A-Za-z][0-9A-Za-z.+-]*)(?P<mod>/go\.mod)? (?P<sum>h1:[A-Za-z0-9+/]{43}=)\Z"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +61,7 @@ def parse_go_sum(text: str, *, where: str) -> dict[GoFile, str]:
         if not line.strip():
             continue
         match = _LINE.match(line.strip())
-        if match is None:
+        if match is None or not is_module_path(match["module"]):
             raise IntegrityError("a line of go.sum is malformed", where=f"{where}:{number}", details=line[:200])
         file = GoFile(match["module"], match["version"], bool(match["mod"]))
         if found.setdefault(file, match["sum"]) != match["sum"]:
