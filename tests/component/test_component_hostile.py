@@ -15,7 +15,7 @@ from zaffre.component.halves import NewHalf, split
 from zaffre.errors import IntegrityError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
-from zaffre.tree.rootfs import is_plain
+from zaffre.tree.rootfs import is_plain, plain_files
 from zaffre.upstream.lock import LockedFile, LockedSource
 
 pytestmark = [
@@ -95,3 +95,18 @@ def test_only_plain_files_inside_are_plain(tmp_path: Path) -> None:
     assert is_plain(tmp_path, "a/b/file")
     for path in ("a/link/file", "a/b/other", "a/b", "a/b/none", "a/none/file", "a/b/../b/file"):
         assert not is_plain(tmp_path, path)
+
+
+def test_what_a_build_left_is_looked_for_inside_its_root(tmp_path: Path) -> None:
+    root, host = tmp_path / "root", tmp_path / "host"
+    for folder in (root / "build/out", root / "real", host):
+        folder.mkdir(parents=True)
+    (host / "secret.deb").write_text("the host's")
+    (root / "build/out/bin").symlink_to(host)
+    assert plain_files(root, "/build/out/bin") == ()
+    (root / "build/out/bin").unlink()
+    (root / "build/out/bin").symlink_to("/real")
+    (root / "real/tool").write_text("x")
+    (root / "real/link").symlink_to(host / "secret.deb")
+    (root / "real/folder").mkdir()
+    assert plain_files(root, "/build/out/bin") == (root / "real/tool",)

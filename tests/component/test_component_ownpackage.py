@@ -88,3 +88,31 @@ def test_a_program_is_what_the_build_gave_or_an_error(
         packed(tmp_path, GO, {"bin/tool": "/usr/bin/tool"}, {"other": tmp_path / "bin/tool"})
     assert "the build gave no program 'bin/tool'" in said(caught.value)
     assert "it gave bin/other" in said(caught.value)
+
+
+def test_a_link_that_is_installed_leads_nothing_out_of_the_package(tree: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tree / "etc").mkdir()
+    (tree / "etc/site").symlink_to(outside)
+    (tree / "more/sub").mkdir(parents=True)
+    (tree / "more/sub/file").write_text("x")
+    (tree / "file").write_text("x")
+    install = {"etc": "/etc", "file": "/etc/site/file", "more": "/etc/site"}
+    found = packed(tmp_path, FILES, install)
+    assert not [*outside.iterdir()]
+    assert (found / "etc/site").readlink() == outside
+    inner = found / str(outside).lstrip("/")
+    assert [path.name for path in sorted(inner.iterdir())] == ["file", "sub"]
+
+
+def test_folders_are_laid_over_one_another_and_files_are_not(tree: Path, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tree / folder / "d").mkdir(parents=True)
+        (tree / folder / "d" / folder).write_text(folder)
+    found = packed(tmp_path, FILES, {"one": "/usr/share/x", "two/d": "/usr/share/x/d"})
+    assert sorted(path.name for path in (found / "usr/share/x/d").iterdir()) == ["one", "two"]
+    (tree / "two/d/one").write_text("again")
+    shutil.rmtree(tmp_path / "scratch")
+    with pytest.raises(DefinitionError, match="two files are installed as /one"):
+        packed(tmp_path, FILES, {"one": "/usr/share/x", "two/d": "/usr/share/x/d"})

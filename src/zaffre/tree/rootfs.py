@@ -57,6 +57,14 @@ def is_plain(root: Path, path: str) -> bool:
         return False
 
 
+def plain_files(root: Path, folder: str) -> tuple[Path, ...]:
+    """The regular files that lie in a folder of the tree, by name; none when it is not there."""
+    place = inside(root, folder)
+    if not place.is_dir():
+        return ()
+    return tuple(sorted(path for path in place.iterdir() if stat.S_ISREG(path.lstat().st_mode)))
+
+
 def read_text(root: Path, path: str) -> str:
     """The file's text, "" when there is none. Bytes that are not UTF-8 survive a `write_text`."""
     try:
