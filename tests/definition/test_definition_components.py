@@ -257,6 +257,17 @@ def test_a_wrong_component(broken: Broken, text: str, said: str) -> None:
     assert problem.startswith(f"components/own/component.toml: {said}")
 
 
+def test_a_split_into_a_package_that_is_there(workshop: Workshop) -> None:
+    workshop.write(
+        "components/expat/component.toml",
+        'description = "x"\n[source]\nkind = "deb-binary"\npackages = ["expat", "libexpat1"]\n',
+    )
+    split = 'op = "package-split"\npackage = "expat"\nname = "libexpat1"\ndescription = "x"\npaths = ["usr/lib/**"]'
+    workshop.write(AT + "0001-x.toml", overlay(split))
+    (problem,) = workshop.problems()
+    assert problem.startswith(f"{AT}0001-x.toml: operations[0].name: the upstream has a package 'libexpat1' already")
+
+
 REPLACE = 'op = "file-replace"\npath = "lib/a.c"\nfile = "patches/limit.patch"'
 REMOVE = 'op = "file-remove"\npath = "lib/a.c"'
 EDIT = 'op = "search-replace"\npath = "lib/a.c"\nsearch = "a"\nreplace = "b"'

@@ -159,6 +159,12 @@ def apply_operation(operation: Operation, folders: dict[str, Path], work: Path, 
         case PackageSplit():
             other = work / f"split-{len(folders)}"
             half = NewHalf(operation.name, operation.paths, operation.description, operation.depends)
+            if operation.name in folders:
+                raise DefinitionError(
+                    f"there is a package '{operation.name}' already",
+                    where=where,
+                    resolution="give what is split off another name",
+                )
             split(_folder(folders, operation.package, where), other, half, where=where)
             folders[operation.name] = other
         case PackageDrop():
