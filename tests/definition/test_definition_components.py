@@ -192,6 +192,13 @@ OF_AN_OVERLAY = [
         ),
     ),
     (
+        overlay('op = "build-option"\noption = "nocheck"\nenabled = false'),
+        (
+            "operations[0].enabled: DEB_BUILD_OPTIONS holds what is switched on, and nothing can be switched off there",
+            "(name the option that does it, or leave it out)",
+        ),
+    ),
+    (
         overlay('op = "define"\nname = "with_gui"\nvalue = "0"'),
         (
             "operations[0].op: 'define' can not be done to a 'deb-source'",

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from zaffre.definition.claims import claims_of, together
 from zaffre.definition.component import Component, DebBinary, FilesSource, GoModule, RpmSource, Source, is_program
-from zaffre.definition.operations import SOURCES, Brings, PackageSplit
+from zaffre.definition.operations import SOURCES, Brings, BuildOptionChange, PackageSplit
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, dotted, is_file_link
@@ -103,6 +103,15 @@ def _operations(component: Component) -> Iterator[Problem]:
             if isinstance(operation, PackageSplit) and operation.name in _upstreams(component.source):
                 message = f"the upstream has a package {operation.name!r} already"
                 yield Problem(place.file, (*place.key, "name"), message, "give what is split off another name")
+            if (
+                isinstance(operation, BuildOptionChange)
+                and not operation.enabled
+                and component.source.kind == "deb-source"
+            ):
+                message = "DEB_BUILD_OPTIONS holds what is switched on, and nothing can be switched off there"
+                yield Problem(
+                    place.file, (*place.key, "enabled"), message, "name the option that does it, or leave it out"
+                )
             for claim in claims_of(operation):
                 earlier = seen.setdefault(claim.subject, [])
                 for how, other in earlier:
