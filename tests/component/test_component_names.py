@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from definition.test_definition_components import AT, EXPAT, overlay
 from definition.workshop import Workshop
 from support.upstreams import said
 from zaffre.component.names import names_given
@@ -16,6 +15,17 @@ from zaffre.upstream.lock import COMPONENTS, BuiltPackage, LockedComponent, Lock
 from zaffre.upstream.shelf import require_ours
 from zaffre.upstream.solving import SetRequest
 
+EXPAT = 'description = "x"\n[source]\nkind = "deb-source"\npackage = "expat"\n'
+HEAD = """\
+category = "security"
+reason = "the parser must not be driven out of memory"
+upstream_status = "submitted"
+links = ["CVE-2026-1234"]
+since = 2026-01-02
+until = "2.7.2"
+[[operations]]
+"""
+AT = "components/expat/overlays/"
 SPLIT = 'op = "package-split"\npackage = "expat"\nname = "expat-tools"\ndescription = "x"\npaths = ["usr/bin/*"]'
 
 
@@ -23,7 +33,7 @@ SPLIT = 'op = "package-split"\npackage = "expat"\nname = "expat-tools"\ndescript
 def workshop(tmp_path: Path) -> Workshop:
     made = Workshop(tmp_path)
     made.write("components/expat/component.toml", EXPAT)
-    made.write(AT + "0001-x.toml", overlay(SPLIT))
+    made.write(AT + "0001-x.toml", HEAD + SPLIT)
     return made
 
 
