@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of tasks on a farm: a scheduler that has the result of a name gives it, so another task has another name."""
+"""What names a build: a store or a scheduler that has the result of a name gives it, so another build has another."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import zaffre
+from zaffre.component.engine import CODE, build_action
 from zaffre.component.farm import Farm, task_key
-from zaffre.sandbox import ToolsTree
+from zaffre.digest import source_digest
+from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.upstream.lock import LockedComponent, LockedSet, LockedSource, Outcome
 from zaffre.upstream.mirrors import Mirrors, Source
 
@@ -31,6 +35,20 @@ LOCKED = LockedComponent(
     source=LockedSource(name="probe", version="1.0"),
 )
 INSTALLED = LockedSet(name="component:probe", architecture="amd64", upstream="debian", request="0" * 64, packages=())
+
+
+def test_all_code_that_makes_a_package_is_in_the_key_of_its_build() -> None:
+    """Packages of ours that those who build import from. The store keeps what they make."""
+    root = Path(zaffre.__file__).parent
+    imported = {
+        match[1]
+        for path in (root / "component").glob("*.py")
+        for match in re.finditer(r"^\s*from zaffre\.(\w+)", path.read_text(), re.MULTILINE)
+    }
+    packages = {name for name in imported if (root / name).is_dir()}
+    assert packages - {"store"} == set(CODE)
+    action = build_action(LOCKED, None, Sandbox(FARM.tools), {})
+    assert action.inputs["code"] == source_digest(*CODE)
 
 
 def test_the_same_task_has_the_same_name() -> None:

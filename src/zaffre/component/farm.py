@@ -17,7 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from zaffre.component.engine import Built, ComponentEngine
+from zaffre.component.engine import CODE, Built, ComponentEngine
 from zaffre.component.graph import Identity, build_order
 from zaffre.definition import load_distribution
 from zaffre.digest import JSON, sha256_json, source_digest
@@ -73,7 +73,7 @@ def task_key(farm: Farm, locked: LockedComponent, installed: LockedSet | None) -
         "created": farm.created.isoformat(),
         "locked": locked.model_dump(mode="json"),
         "installed": installed.model_dump(mode="json") if installed else None,
-        "code": source_digest("component", "definition", "sandbox", "store", "tree", "upstream"),
+        "code": source_digest(*CODE),
         "alone": None if farm.use_cache else token_hex(),
     }
     return f"{locked.name}-{locked.architecture}-{sha256_json(given)}"
