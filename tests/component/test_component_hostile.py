@@ -3,20 +3,26 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from definition.workshop import Workshop
 from support.repository import Deb
 from zaffre.component.debfile import unpack_packages
+from zaffre.component.engine import ComponentEngine
 from zaffre.component.halves import NewHalf, split
 from zaffre.errors import IntegrityError
+from zaffre.progress import SILENT
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.tree.rootfs import is_plain, plain_files
-from zaffre.upstream.lock import LockedFile, LockedSource
+from zaffre.upstream.lock import LockedComponent, LockedFile, LockedSource, Outcome
+from zaffre.upstream.mirrors import Mirrors
 
 pytestmark = [
     pytest.mark.tools,
@@ -25,6 +31,22 @@ pytestmark = [
     ),
     pytest.mark.skipif(os.geteuid() != 0, reason="packages have owners"),
 ]
+
+
+COMPONENT = 'description = "x"\n[source]\nkind = "deb-binary"\npackages = ["daemon"]\n'
+OVERLAY = """\
+category = "size"
+reason = "it runs nothing"
+upstream_status = "pending"
+links = ["https://daemon.example/"]
+since = 2026-01-01
+until = 2030-01-01
+[[operations]]
+op = "depends-add"
+package = "daemon"
+field = "recommends"
+relation = "runner"
+"""
 
 
 def unpacked(tmp_path: Path, *debs: Deb, names: tuple[str, ...] = ("daemon",)) -> dict[str, Path]:
@@ -85,6 +107,34 @@ def test_the_copyright_of_the_host_is_neither_read_nor_written(tmp_path: Path) -
     split(folder, tmp_path / "second", half, where="here")
     assert (host / "copyright").read_text() == "the host's"
     assert [*host.iterdir()] == [host / "copyright"]
+
+
+def test_the_changelog_of_the_host_is_not_written(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    host.mkdir()
+    changelog = gzip.compress(b"the host's")
+    (host / "changelog.Debian.gz").write_bytes(changelog)
+    workshop = Workshop(tmp_path / "distro")
+    workshop.write("components/daemon/component.toml", COMPONENT)
+    workshop.write("components/daemon/overlays/0001-x.toml", OVERLAY)
+    distribution = workshop.load()
+    store, sandbox = Store(tmp_path / "store"), Sandbox(ToolsTree(Path("/"), "host"))
+    deb = Deb("daemon", "1.0-1", "amd64", files={"usr/bin/daemon": "d", "usr/share/doc/daemon": f"->{host}"})
+    data = deb.build()
+    file = LockedFile(path=deb.path, sha256=store.add_bytes(data), size=len(data), archive="debian")
+    locked = LockedComponent(
+        name="daemon",
+        architecture="amd64",
+        upstream="debian",
+        key="0" * 64,
+        outcome=Outcome.LOCKED,
+        gives=("daemon",),
+        source=LockedSource(name="daemon", version="1.0-1", files=(file,)),
+    )
+    engine = ComponentEngine(distribution, store, Mirrors(()), SILENT)
+    (built,) = engine.build(locked, None, sandbox, created=datetime(2026, 1, 1, tzinfo=UTC))
+    assert built.package.version == "1.0-1+z1"
+    assert (host / "changelog.Debian.gz").read_bytes() == changelog
 
 
 def test_only_plain_files_inside_are_plain(tmp_path: Path) -> None:
