@@ -12,6 +12,7 @@ import pytest
 
 from support.shell import Shell
 from support.sources import LIMIT, UPSTREAM_PATCH, deb_source, write
+from zaffre.component.drift import unapplied
 from zaffre.component.pristine import pristine_key
 from zaffre.definition import init_distribution, load_distribution
 from zaffre.digest import sha256_bytes
@@ -25,6 +26,7 @@ from zaffre.upstream.lock import (
     LockedSet,
     LockedSource,
     Outcome,
+    load_lock,
     save_lock,
 )
 
@@ -73,7 +75,8 @@ class Site:
                 lines.append(f"{key} = {changes[key]}")
         write(self.folder, {"overlays/0001-limit.toml": "\n".join(lines)})
 
-    def lock(self) -> None:
+    def lock(self, **component: object) -> None:
+        """A lock with one set and the component; what is given of that is changed."""
         package = LockedPackage(
             name="libexpat1",
             version="2.7.1-2",
@@ -87,7 +90,7 @@ class Site:
             source_version="2.7.1-2",
         )
         locked = LockedSet(name="tools", architecture="amd64", upstream="debian", request=DIGEST, packages=(package,))
-        component = LockedComponent(
+        expat = LockedComponent(
             name="expat",
             architecture="amd64",
             upstream="debian",
@@ -95,9 +98,9 @@ class Site:
             outcome=Outcome.LOCKED,
             gives=("libexpat1",),
             source=SOURCE,
-        )
+        ).model_copy(update=component)
         now = datetime(2026, 11, 25, tzinfo=UTC)
-        lock = Lock(distribution="acme", created=now, serial=1, suites=(), sets=(locked,), components=(component,))
+        lock = Lock(distribution="acme", created=now, serial=1, suites=(), sets=(locked,), components=(expat,))
         save_lock(lock, self.root / "zaffre.lock")
 
     def unpack(self) -> None:
@@ -176,6 +179,26 @@ def test_without_the_source_nothing_is_claimed(zaffre: Shell, site: Site) -> Non
     (site.root / "zaffre.lock").unlink()
     (one,) = zaffre.json("drift")["deviations"]
     assert one["because"] == "the lock does not have it ('zaffre lock')"
+
+
+def test_overlays_that_are_in_nothing(zaffre: Shell, site: Site) -> None:
+    """The upstream's binary was taken, as its source could not be had: no overlay of the component is anywhere."""
+    site.lock(outcome=Outcome.UPSTREAM_BINARY, source=LockedSource(name="expat", version="2.7.1-2"), note="it is gone")
+    assert zaffre("drift") == ExitCode.FINDING
+    assert "unapplied: it is gone" in zaffre.out
+    (one,) = zaffre.json("drift", code=ExitCode.FINDING)["deviations"]
+    assert (one["state"], one["because"]) == ("unapplied", "it is gone")
+
+
+def test_an_image_that_takes_what_overlays_are_not_in(site: Site) -> None:
+    distribution = load_distribution(site.root)
+    for outcome, count in ((Outcome.LOCKED, 0), (Outcome.UPSTREAM_BINARY, 1)):
+        site.lock(outcome=outcome)
+        lock = load_lock(distribution.lock_file)
+        assert lock is not None
+        installed = lock.set("tools", "amd64")
+        assert len(unapplied(distribution, lock, installed)) == count
+        assert not unapplied(distribution, lock, installed.model_copy(update={"packages": ()}))
 
 
 def test_a_component_that_is_not_there(zaffre: Shell) -> None:

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from zaffre.component.gosum import GoFile, parse_go_sum, sum_of_mod, sum_of_zip, unpack_zip
+from zaffre.component.gosum import GoFile, h1, parse_go_sum, sum_of_mod, sum_of_zip, unpack_zip
+from zaffre.definition.values import GoModulePath
 from zaffre.errors import IntegrityError
 
 PROBE = GoFile("example.org/Probe", "v1.2.3")
@@ -50,6 +53,13 @@ def test_capitals_are_escaped_in_paths() -> None:
         "/etc/passwd",
         "example.org/Probe@v1.2.3//a.go",
         "example.org/Probe@v1.2.3/./a.go",
+        "example.org/Probe@v1.2.3/a\nb.go",
+        "example.org/Probe@v1.2.3/a\x7f.go",
+        "example.org/Probe@v1.2.3/a\\..\\b.go",
+        "example.org/Probe@v1.2.3/c:a.go",
+        "example.org/Probe@v1.2.3/a./b.go",
+        "example.org/Probe@v1.2.3/sub/NUL.go",
+        "example.org/Probe@v1.2.3/folder/",
     ],
 )
 def test_a_zip_with_paths_of_no_module(tmp_path: Path, name: str) -> None:
@@ -61,6 +71,32 @@ def test_a_zip_with_paths_of_no_module(tmp_path: Path, name: str) -> None:
     with pytest.raises(IntegrityError):
         unpack_zip(tmp_path / "zip", PROBE, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_two_files_are_not_told_as_one() -> None:
+    """A name with the line of another file in it would have the checksum of both files."""
+    one, other = (hashlib.sha256(content).digest() for content in (b"package a", b"package b"))
+    merged = f"m@v1/a.go\n{other.hex()}  m@v1/b.go"
+    with pytest.raises(IntegrityError, match="control characters"):
+        h1({merged: one})
+    assert h1({"m@v1/a.go": one, "m@v1/b.go": other}) == h1([("m@v1/b.go", other), ("m@v1/a.go", one)])
+
+
+def test_a_name_that_ends_at_a_nul_is_not_cut_off() -> None:
+    content = zipped({"example.org/Probe@v1.2.3/a.go#b.go": "x"}).replace(b"a.go#b.go", b"a.go\0b.go")
+    with pytest.raises(IntegrityError, match="a path that no module has"):
+        sum_of_zip(content, PROBE)
+
+
+def test_names_that_some_file_systems_do_not_tell_apart() -> None:
+    content = zipped({"example.org/Probe@v1.2.3/a.go": "x", "example.org/Probe@v1.2.3/A.go": "y"})
+    with pytest.raises(IntegrityError, match="twice"):
+        sum_of_zip(content, PROBE)
+
+
+def test_names_that_a_module_may_have() -> None:
+    names = ("LICENSE", ".github/x.yml", "a b/é+(1)~[x]{y}.go", "testdata/con2.go")
+    assert sum_of_zip(zipped({f"example.org/Probe@v1.2.3/{name}": "x" for name in names}), PROBE)
 
 
 def test_a_damaged_zip() -> None:
@@ -92,6 +128,22 @@ def test_go_sum_is_malformed(line: str) -> None:
     with pytest.raises(IntegrityError) as caught:
         parse_go_sum(f"a.b/c v1.0.0 {SUM}\n{line}\n", where="go.sum")
     assert caught.value.where == "go.sum:2"
+
+
+@pytest.mark.parametrize(
+    "module", ["/etc", "../a", "a/../../b", "a/./b", "a//b", "a/", "a.b/.c", "a.b/c.", "a\\b", "é.b"]
+)
+def test_a_module_that_lies_outside_of_the_proxy(module: str) -> None:
+    with pytest.raises(IntegrityError, match="malformed"):
+        parse_go_sum(f"{module} v1.0.0 {SUM}\n", where="go.sum")
+    with pytest.raises(ValidationError):
+        TypeAdapter(GoModulePath).validate_python(module)
+
+
+def test_paths_that_modules_have() -> None:
+    for module in ("go.example/tool", "gopkg.in/yaml.v3", "example.org/Probe/v2", "a.b/~c/d_e-f"):
+        assert TypeAdapter(GoModulePath).validate_python(module) == module
+        assert parse_go_sum(f"{module} v1.0.0+incompatible {SUM}\n", where="go.sum")
 
 
 def test_go_sum_contradicts_itself() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from support.upstreams import said
 from zaffre.component.halves import NewHalf, installed_size, read_control, split, write_control
+from zaffre.component.repack import apply_operation
+from zaffre.definition.operations import PackageSplit
 from zaffre.errors import DefinitionError
 from zaffre.tree.rootfs import walk
 from zaffre.upstream.deb.control import parse_stanza
@@ -145,3 +147,15 @@ def test_halves_that_cannot_be(package: Path, tmp_path: Path, paths: tuple[str, 
     assert caught.value.where == "0001-x.toml: operations[0]"
     assert content(package) == before
     assert not (tmp_path / "other").exists()
+
+
+def test_a_split_does_not_overwrite_a_package(package: Path, tmp_path: Path) -> None:
+    operation = PackageSplit(
+        op="package-split", package="daemon", name="client", description="x", paths=("usr/bin/client",)
+    )
+    folders = {"daemon": package, "client": tmp_path / "the upstream's"}
+    before = content(package)
+    with pytest.raises(DefinitionError, match="there is a package 'client' already"):
+        apply_operation(operation, folders, tmp_path, where="here")
+    assert folders["client"] == tmp_path / "the upstream's"
+    assert content(package) == before

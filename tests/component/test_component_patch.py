@@ -46,6 +46,19 @@ def test_the_description_and_the_mail_around_it_do_not_count() -> None:
     assert apply(parse(text), {"f": OLD}) == {"f": NEW}
 
 
+def test_what_git_and_others_write_between_files_does_not_count() -> None:
+    head = b"diff --git a/f b/f\nindex 0123abc..4567def 100755\n"
+    other = b"diff --git a/g b/g\nnew file mode 100644\nindex 000..456\n--- /dev/null\n+++ b/g\n@@ -0,0 +1 @@\n+a\n"
+    for between in (
+        b"",
+        b"\n",
+        b"\nIndex: g\n=====\n",
+        b"-- \n2.40\n\nFrom 0123 Mon\nSubject: g\n\n- said\n g | 1 +\n",
+    ):
+        patch = parse(head + diff(OLD, NEW) + between + other)
+        assert apply(patch, {"f": OLD}) == {"f": NEW, "g": b"a\n"}
+
+
 def test_files_are_made_and_deleted() -> None:
     made = b"--- /dev/null\n+++ b/d/new\n@@ -0,0 +1,2 @@\n+a\n+b\n"
     gone = b"--- a/d/new\n+++ /dev/null\n@@ -1,2 +0,0 @@\n-a\n-b\n"
@@ -102,6 +115,15 @@ def test_all_that_does_not_fit_is_told_and_nothing_is_done() -> None:
         (b"diff --git a/x b/y\nrename from x\nrename to y\n", "line 2", "the patch renames a file"),
         (b"GIT binary patch\nliteral 1\n", "line 1", "the patch is binary"),
         (b'--- "a/\\303"\n+++ "b/\\303"\n@@ -1 +1 @@\n-a\n+b\n', "line 1", "is quoted"),
+        (b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n+c\n", "line 6", "more lines than its head promises"),
+        (b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n c\n", "line 6", "more lines than its head promises"),
+        (b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n\n-c\n", "line 7", "more lines than its head promises"),
+        (b"--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n--- c\n", "line 6", "more lines than its head promises"),
+        (b"diff --git a/f b/f\nold mode 100644\nnew mode 100755\n", "line 2", "changes what a file is"),
+        (b"diff --git a/f b/f\nnew file mode 100755\n--- /dev/null\n", "line 2", "a program or a link"),
+        (b"diff --git a/f b/f\nnew file mode 120000\n--- /dev/null\n", "line 2", "a program or a link"),
+        (b"diff --git a/f b/f\ndeleted file mode 120000\n--- a/f\n", "line 2", "a program or a link"),
+        (b"diff --git a/f b/f\nindex 0123..4567 120000\n--- a/f\n", "line 2", "a program or a link"),
         (b"--- a/f\n+++ /dev/null\n@@ -1,2 +1 @@\n a\n-b\n", "line 6", "deletes a file and keeps"),
     ],
 )

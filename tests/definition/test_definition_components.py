@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from workshop import Workshop
+from workshop import MAIN, Workshop
 
 from zaffre.definition import Category, DebSource, UpstreamStatus, component_digest
 from zaffre.definition.operations import SOURCES, PatchAdd
@@ -192,6 +192,13 @@ OF_AN_OVERLAY = [
         ),
     ),
     (
+        overlay('op = "build-option"\noption = "nocheck"\nenabled = false'),
+        (
+            "operations[0].enabled: DEB_BUILD_OPTIONS holds what is switched on, and nothing can be switched off there",
+            "(name the option that does it, or leave it out)",
+        ),
+    ),
+    (
         overlay('op = "define"\nname = "with_gui"\nvalue = "0"'),
         (
             "operations[0].op: 'define' can not be done to a 'deb-source'",
@@ -255,6 +262,17 @@ OF_A_COMPONENT = [
 def test_a_wrong_component(broken: Broken, text: str, said: str) -> None:
     (problem,) = broken({"components/own/component.toml": f'description = "x"\n{text}'})
     assert problem.startswith(f"components/own/component.toml: {said}")
+
+
+def test_a_split_into_a_package_that_is_there(workshop: Workshop) -> None:
+    workshop.write(
+        "components/expat/component.toml",
+        'description = "x"\n[source]\nkind = "deb-binary"\npackages = ["expat", "libexpat1"]\n',
+    )
+    split = 'op = "package-split"\npackage = "expat"\nname = "libexpat1"\ndescription = "x"\npaths = ["usr/lib/**"]'
+    workshop.write(AT + "0001-x.toml", overlay(split))
+    (problem,) = workshop.problems()
+    assert problem.startswith(f"{AT}0001-x.toml: operations[0].name: the upstream has a package 'libexpat1' already")
 
 
 REPLACE = 'op = "file-replace"\npath = "lib/a.c"\nfile = "patches/limit.patch"'
@@ -358,6 +376,8 @@ class TestDigest:
             ("component.toml", EXPAT.replace('"expat"', '"expat2"')),
             ("patches/limit.patch", "another"),
             ("overlays/0001-limit.toml", HEAD.replace("memory", "time") + PATCH),
+            ("overlays/0001-limit.toml", changed("links", '["CVE-2026-99999"]')),
+            ("overlays/0001-limit.toml", changed("since", "2026-01-03")),
             ("overlays/0001-limit.toml", HEAD + PATCH + '[[operations]]\nop = "build-profile"\nprofile = "nodoc"\n'),
         ],
     )
@@ -366,13 +386,36 @@ class TestDigest:
         expat.write(f"components/expat/{file}", text)
         assert self.digest(expat) != before
 
+    def test_another_maintainer_of_what_differs(self, expat: Workshop) -> None:
+        expat.write("components/zlib/component.toml", EXPAT.replace("expat", "zlib"))
+
+        def both() -> tuple[str, str]:
+            distribution = expat.load()
+            expats, zlibs = (component_digest(distribution, distribution.component(one)) for one in ("expat", "zlib"))
+            return expats, zlibs
+
+        before = both()
+        expat.write("zaffre.toml", MAIN.replace("Acme Linux", "Apex Linux"))
+        after = both()
+        assert after[0] != before[0]
+        assert after[1] == before[1], "the upstream's source, unchanged, is the upstream's"
+
+    def test_a_go_module_has_no_changelog_that_a_day_could_be_in(self, workshop: Workshop) -> None:
+        workshop.write("components/kubelet/component.toml", KUBELET)
+        file = "components/kubelet/overlays/0001-x.toml"
+        found = set()
+        for head in (HEAD, HEAD.replace("2026-01-02", "2026-01-03")):
+            workshop.write(file, head + '[[operations]]\nop = "tests-skip"\nreason = "no network"\n')
+            distribution = workshop.load()
+            found.add(component_digest(distribution, distribution.component("kubelet")))
+        assert len(found) == 1
+
     @pytest.mark.parametrize(
         ("file", "text"),
         [
             ("component.toml", EXPAT.replace("XML parser", "Parser of XML")),
             ("component.toml", EXPAT + "[build]\ntime_limit_minutes = 5\n"),
             ("overlays/0001-limit.toml", changed("until", "2027-01-01")),
-            ("overlays/0001-limit.toml", changed("links", '["CVE-2026-99999"]')),
             ("patches/unused.patch", "nobody names it"),
         ],
     )

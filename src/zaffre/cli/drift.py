@@ -65,12 +65,17 @@ def _examined(work: Workspace, lock: Lock | None, component: Component) -> Exami
     from zaffre.component.drift import Examined
     from zaffre.component.examine import examine
     from zaffre.component.pristine import can_be_examined
+    from zaffre.upstream.lock import Outcome
 
+    mine = [one for one in lock.components if one.name == component.name] if lock else []
+    for one in mine:
+        if one.outcome is Outcome.UPSTREAM_BINARY:
+            return Examined(unapplied=one.note or "the upstream's binary is taken")
     if not can_be_examined(component):
         return Examined(unknown=f"the source of a {component.source.kind} is looked at by its build alone")
-    locked = next((one for one in lock.components if one.name == component.name), None) if lock else None
-    if lock is None or locked is None:
+    if lock is None or not mine:
         return Examined(unknown="the lock does not have it ('zaffre lock')")
+    locked = mine[0]
     if not locked.source.files:
         return Examined(unknown=locked.note or "its source can not be had")
     tree = _unpacked(work, lock, component, locked.source)

@@ -205,11 +205,16 @@ class Making:
         )
 
     def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:
+        from zaffre.component.drift import unapplied
         from zaffre.image import Order
 
+        machine = str(self.work.distribution.architecture(architecture))
+        name = self.work.distribution.image(image).name
+        for one in unapplied(self.work.distribution, self.lock, self.lock.set(name, machine)):
+            self.work.progress.note(f"{one.name}: {one.note}")
         order: Order = Order(
             image=image,
-            architecture=str(self.work.distribution.architecture(architecture)),
+            architecture=machine,
             profile=profile,
             out=out,
             use_cache=use_cache,

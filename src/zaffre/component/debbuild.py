@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from zaffre.component.buildroot import build_root
+from zaffre.component.buildroot import PLACE, build_root
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given
 from zaffre.component.obtaining import SourceGoneError, fetch_files
@@ -17,6 +17,7 @@ from zaffre.component.settings import settings_of
 from zaffre.definition.component import DebSource
 from zaffre.errors import DefinitionError
 from zaffre.store import remove_tree
+from zaffre.tree.rootfs import plain_files
 from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.lock import BUILD_PREFIX, LockedSource, Outcome
 from zaffre.upstream.solving import SetRequest
@@ -83,9 +84,7 @@ class DebBuild:
             }
             log = root.run(["dpkg-buildpackage", "-b", "-us", "-uc"], env=environment, scratch=scratch)
             found = [
-                path
-                for path in sorted(root.folder.parent.glob("*.deb"))
-                if path.is_file() and not path.is_symlink() and _DEBUG not in path.name
+                path for path in plain_files(root.root, PLACE) if path.suffix == ".deb" and _DEBUG not in path.name
             ]
             return Made(tuple(Path(shutil.copy2(path, scratch / path.name)) for path in found), log)
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from zaffre.component.outcome import Fit, Outcome
-from zaffre.definition import Category, Component, Overlay, UpstreamStatus
+from zaffre.definition import Category, Component, Distribution, Overlay, UpstreamStatus
+from zaffre.upstream.lock import Lock, LockedComponent, LockedSet
+from zaffre.upstream.lock import Outcome as Built
 
 
 class State(StrEnum):
@@ -24,19 +26,24 @@ class State(StrEnum):
     EXPIRED = "expired"
     OBSOLETE = "obsolete"
     CONFLICTING = "conflicting"
+    UNAPPLIED = "unapplied"
 
     @property
     def finding(self) -> bool:
         """Whether somebody has to do something about it."""
-        return self in {State.EXPIRED, State.OBSOLETE, State.CONFLICTING}
+        return self in {State.EXPIRED, State.OBSOLETE, State.CONFLICTING, State.UNAPPLIED}
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What trying the overlays on the upstream's source gave; without outcomes, `unknown` says why."""
+    """What trying the overlays on the upstream's source gave; without outcomes, `unknown` says why.
+
+    `unapplied` says why the lock has the upstream's own packages, in which no overlay is.
+    """
 
     outcomes: tuple[Outcome, ...] = ()
     unknown: str = ""
+    unapplied: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,19 @@ class Drift:
         return tuple(one for one in self.deviations if one.state.finding)
 
 
+def unapplied(distribution: Distribution, lock: Lock, installed: LockedSet) -> tuple[LockedComponent, ...]:
+    """Components whose packages an image takes from the upstream, without what our overlays would have changed."""
+    names = {package.name for package in installed.packages}
+    return tuple(
+        one
+        for one in lock.components
+        if one.outcome is Built.UPSTREAM_BINARY
+        and (one.upstream, one.architecture) == (installed.upstream, installed.architecture)
+        and distribution.component(one.name).overlays
+        and not names.isdisjoint(one.gives)
+    )
+
+
 def drift(
     components: Iterable[Component],
     *,
@@ -89,7 +109,7 @@ def drift(
         if component.overlays:
             seen = examined(component)
             outcomes = {one.overlay.file: one for one in seen.outcomes}
-            facts = _Facts(component, today, versions.get(component.name), outcomes, seen.unknown)
+            facts = _Facts(component, today, versions.get(component.name), outcomes, seen)
             deviations += map(facts.judged, component.overlays)
     return Drift(total, inherited, own, tuple(deviations))
 
@@ -102,7 +122,7 @@ class _Facts:
     today: dt.date
     version: str | None
     outcomes: Mapping[str, Outcome]
-    unknown: str
+    seen: Examined
 
     def judged(self, overlay: Overlay) -> Deviation:
         state, because = self._state(overlay)
@@ -123,6 +143,8 @@ class _Facts:
 
     def _state(self, overlay: Overlay) -> tuple[State, str]:
         """The gravest state, and what speaks for it."""
+        if self.seen.unapplied:
+            return State.UNAPPLIED, self.seen.unapplied
         outcome = self.outcomes.get(overlay.file)
         if outcome and outcome.fit is Fit.CONFLICT:
             return State.CONFLICTING, ": ".join(one for one in (outcome.where, outcome.why, outcome.details) if one)
@@ -131,7 +153,7 @@ class _Facts:
         expired, doubt = self._expired(overlay)
         if expired:
             return State.EXPIRED, expired
-        doubts = [doubt, self.unknown or (outcome.unsure if outcome else "")]
+        doubts = [doubt, self.seen.unknown or (outcome.unsure if outcome else "")]
         said = "; ".join(one for one in doubts if one)
         return (State.UNKNOWN, said) if said else (State.CURRENT, "")
 

@@ -115,6 +115,8 @@ class ComponentEngine:
 
 
 _PACKAGES = TypeAdapter(tuple[BuiltPackage, ...])
+CODE = ("component", "definition", "sandbox", "tree", "upstream")
+"""Our own packages whose code decides what a build gives. (The store keeps bytes and makes none.)"""
 LOG = "build.log"
 """Name of the output that is the log of a build."""
 
@@ -145,7 +147,7 @@ def build_action(
         kind="component",
         label=f"component {locked.name} {locked.architecture}",
         inputs={
-            "code": source_digest("component", "sandbox", "tree"),
+            "code": source_digest(*CODE),
             "definition": definition,
             "source": locked.source.model_dump(mode="json", exclude_none=True),
             "packages": {one.name: f"{one.version} {one.sha256}" for one in installed.packages} if installed else {},

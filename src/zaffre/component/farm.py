@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from zaffre.component.engine import Built, ComponentEngine
+from zaffre.component.engine import CODE, Built, ComponentEngine
 from zaffre.component.graph import Identity, build_order
 from zaffre.definition import load_distribution
+from zaffre.digest import JSON, sha256_json, source_digest
 from zaffre.errors import WorldError, ZaffreError
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox, ToolsTree
@@ -58,6 +60,25 @@ def build_one(farm: Farm, locked: LockedComponent, installed: LockedSet | None, 
     return engine.built(locked, installed, sandbox, created=farm.created, use_cache=farm.use_cache)
 
 
+def task_key(farm: Farm, locked: LockedComponent, installed: LockedSet | None) -> str:
+    """The name of a task: a scheduler gives the result of one that it knows to whoever asks for the same name.
+
+    So all that `build_one` is given is in it, our own code too, and a build without the cache is a task of its own.
+    """
+    given: dict[str, JSON] = {
+        "distribution": str(farm.distribution),
+        "store": str(farm.store),
+        "tools": farm.tools.key,
+        "mirrors": [repr(one) for one in farm.mirrors.entries],
+        "created": farm.created.isoformat(),
+        "locked": locked.model_dump(mode="json"),
+        "installed": installed.model_dump(mode="json") if installed else None,
+        "code": source_digest(*CODE),
+        "alone": None if farm.use_cache else token_hex(),
+    }
+    return f"{locked.name}-{locked.architecture}-{sha256_json(given)}"
+
+
 def build_all(
     farm: Farm, lock: Lock, wanted: Sequence[LockedComponent], *, scheduler: str | None, progress: Progress
 ) -> Mapping[Identity, Built]:
@@ -70,13 +91,14 @@ def build_all(
         futures: dict[Identity, Future[Built]] = {}
         for identity, needs in order.items():
             locked = by_identity[identity]
+            installed = lock.find(locked.build_set, locked.architecture)
             futures[identity] = client.submit(
                 build_one,
                 farm,
                 locked,
-                lock.find(locked.build_set, locked.architecture),
+                installed,
                 *(futures[one] for one in needs),
-                key=f"{locked.name}-{locked.architecture}-{locked.key}",
+                key=task_key(farm, locked, installed),
                 retries=0,
             )
         names = {future.key: identity for identity, future in futures.items()}

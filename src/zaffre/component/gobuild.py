@@ -25,6 +25,7 @@ from zaffre.definition.component import GoModule
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.sandbox import Mount
+from zaffre.tree.rootfs import inside, is_plain, plain_files
 from zaffre.upstream.lock import BUILD_PREFIX, LockedSource
 from zaffre.upstream.solving import SetRequest
 from zaffre.upstream.world import Chosen
@@ -106,14 +107,14 @@ class GoBuild:
                 mounts=[Mount(proxy, _MODULES)],
                 scratch=scratch,
             )
-            licence = tree / "LICENSE"
+            licence = f"{root.place}/LICENSE"
             origin = Origin(
                 folder=bench.folder,
                 source=bench.component.name,
                 version=self._version(bench),
                 epoch=locked.epoch,
-                programs={path.name: path for path in sorted((out / "bin").iterdir())},
-                licence=licence if licence.is_file() else None,
+                programs={path.name: path for path in plain_files(root.root, f"{_OUT}/bin")},
+                licence=inside(root.root, licence) if is_plain(root.root, licence) else None,
             )
             return Made(pack_own(bench, origin, scratch), log)
 

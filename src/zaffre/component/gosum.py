@@ -16,13 +16,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.definition.values import is_module_path
 from zaffre.errors import IntegrityError
 
 MAX_ZIP_BYTES = 500 << 20
 """Go's own limit of a module's zip, and of its files together (golang.org/x/mod/zip)."""
 MAX_MOD_BYTES = 16 << 20
 _MAX_FILES = 100_000
-_LINE = re.compile(r"(?P<module>\S+) (?P<version>v[^\s/]+)(?P<mod>/go\.mod)? (?P<sum>h1:[A-Za-z0-9+/]{43}=)\Z")
+_PUNCTUATION = frozenset("!#$%&()+,-.=@[]^_{}~ ")
+_DEVICES = frozenset(
+    ("con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(1, 10)))
+)
+_LINE = re.compile(
+    r"(?P<module>\S+) (?P<version>v[0-9A-Za-z][0-9A-Za-z.+-]*)(?P<mod>/go\.mod)? (?P<sum>h1:[A-Za-z0-9+/]{43}=)\Z"
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -54,7 +61,7 @@ def parse_go_sum(text: str, *, where: str) -> dict[GoFile, str]:
         if not line.strip():
             continue
         match = _LINE.match(line.strip())
-        if match is None:
+        if match is None or not is_module_path(match["module"]):
             raise IntegrityError("a line of go.sum is malformed", where=f"{where}:{number}", details=line[:200])
         file = GoFile(match["module"], match["version"], bool(match["mod"]))
         if found.setdefault(file, match["sum"]) != match["sum"]:
@@ -63,9 +70,16 @@ def parse_go_sum(text: str, *, where: str) -> dict[GoFile, str]:
 
 
 def h1(files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> str:
-    """The hash of (name, SHA-256 of the content) pairs."""
-    pairs = files.items() if isinstance(files, Mapping) else files
-    lines = "".join(f"{digest.hex()}  {name}\n" for name, digest in sorted(pairs))
+    """The hash of (name, SHA-256 of the content) pairs.
+
+    Raises IntegrityError for a name with control characters: with a line's end in it, one file would have the sum of
+    two.
+    """
+    pairs = sorted(files.items() if isinstance(files, Mapping) else files)
+    for name, _ in pairs:
+        if any(one < " " or one == "\x7f" for one in name):
+            raise IntegrityError("a file's name holds control characters", details=repr(name[:200]))
+    lines = "".join(f"{digest.hex()}  {name}\n" for name, digest in pairs)
     return "h1:" + base64.b64encode(hashlib.sha256(lines.encode()).digest()).decode()
 
 
@@ -104,13 +118,30 @@ def _entries(archive: zipfile.ZipFile, file: GoFile) -> list[zipfile.ZipInfo]:
     if len(infos) > _MAX_FILES or sum(info.file_size for info in infos) > MAX_ZIP_BYTES:
         raise IntegrityError(f"the zip of {file} holds more than a module may", where=str(file))
     prefix = _prefix(file)
+    seen: set[str] = set()
     for info in infos:
-        parts = info.filename.removeprefix(prefix).split("/")
-        if not info.filename.startswith(prefix) or any(part in {"", ".", ".."} for part in parts):
+        # zipfile cuts a name off at a NUL; the whole one is kept beside it.
+        name = info.orig_filename
+        if not name.startswith(prefix) or not all(map(_may_be, name.removeprefix(prefix).split("/"))):
             raise IntegrityError(
-                f"the zip of {file} holds a path that no module has", where=str(file), details=info.filename[:200]
+                f"the zip of {file} holds a path that no module has", where=str(file), details=repr(name[:200])
             )
+        if name.lower() in seen:
+            raise IntegrityError(
+                f"the zip of {file} holds a path twice, but for capitals", where=str(file), details=name[:200]
+            )
+        seen.add(name.lower())
     return infos
+
+
+def _may_be(part: str) -> bool:
+    """Whether it may be a part of a path in a module, by the rules of golang.org/x/mod/module (CheckFilePath)."""
+    return (
+        bool(part)
+        and not part.endswith(".")
+        and part.partition(".")[0].lower() not in _DEVICES
+        and all(one in _PUNCTUATION or (one.isalnum() if one.isascii() else one.isalpha()) for one in part)
+    )
 
 
 def _digest(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

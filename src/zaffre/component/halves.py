@@ -18,7 +18,7 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.tree.globs import matcher
-from zaffre.tree.rootfs import walk
+from zaffre.tree.rootfs import is_plain, walk
 from zaffre.upstream.deb.control import parse_stanza, source_of
 
 CONTROL = "DEBIAN"
@@ -158,9 +158,10 @@ def _like(place: Path, status: os.stat_result) -> None:
 def _copy_copyright(folder: Path, other: Path, old: str, new: str) -> None:
     """Every package says whose it is (policy 12.5); the time is that of the original."""
     source = folder / "usr/share/doc" / old / "copyright"
-    if not source.is_file():
-        return
     target = other / "usr/share/doc" / new / "copyright"
+    taken = os.path.lexists(target) or target.parent.is_symlink() or target.parent.is_file()
+    if taken or not is_plain(folder, f"usr/share/doc/{old}/copyright"):
+        return
     _make_parents(folder, other, f"usr/share/doc/{old}/copyright")
     if (other / "usr/share/doc" / old).is_dir() and not any((other / "usr/share/doc" / old).iterdir()):
         (other / "usr/share/doc" / old).rmdir()

@@ -25,7 +25,7 @@ def place_of_operation(overlay: Overlay, index: int) -> str:
 def names_given(component: Component, upstream: Iterable[str]) -> tuple[str, ...]:
     """Names of the packages that come of the upstream's, after splits and drops. Sorted.
 
-    Raises DefinitionError for a split or a drop of a package that is not there.
+    Raises DefinitionError for a split or a drop of a package that is not there, and for a split into one that is.
     """
     names = set(upstream)
     for overlay, index, operation in operations_of(component):
@@ -38,6 +38,12 @@ def names_given(component: Component, upstream: Iterable[str]) -> tuple[str, ...
                 resolution=f"it gives {', '.join(sorted(names))}",
             )
         if isinstance(operation, PackageSplit):
+            if operation.name in names:
+                raise DefinitionError(
+                    f"'{component.name}' gives a package '{operation.name}' already",
+                    where=place_of_operation(overlay, index),
+                    resolution="give what is split off another name",
+                )
             names.add(operation.name)
         else:
             names.remove(operation.package)

@@ -19,9 +19,9 @@ from zaffre.component.debfile import pack_deb
 from zaffre.component.halves import CONTROL, write_control
 from zaffre.component.model import Bench
 from zaffre.component.overlay import maintainer_of
-from zaffre.definition.component import OwnPackage, is_program
+from zaffre.definition.component import GoModule, OwnPackage, is_program
 from zaffre.errors import DefinitionError
-from zaffre.tree.rootfs import walk
+from zaffre.tree.rootfs import inside, make_folder, walk
 
 _UNITS = "usr/lib/systemd/system"
 _RELATIONS = ("depends", "recommends", "conflicts", "replaces", "provides")
@@ -53,16 +53,16 @@ def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> P
     root = scratch / "own" / package.name
     root.mkdir(parents=True)
     for path, destination in package.install.items():
-        if is_program(path):
-            source = origin.programs.get(path.removeprefix("bin/"), Path(path))
-        else:
-            source = origin.folder / path
-        _copy(source, root / destination.lstrip("/"), where=f"{bench.component.file}: packages.{package.name}.install")
+        where = f"{bench.component.file}: packages.{package.name}.install"
+        source = origin.folder / path
+        if isinstance(bench.component.source, GoModule) and is_program(path):
+            source = _program(path, origin, where=where)
+        _copy(source, root, destination, where=where)
     for unit in package.units:
         where = f"{bench.component.file}: packages.{package.name}.units"
-        _copy(origin.folder / unit, root / _UNITS / Path(unit).name, where=where)
+        _copy(origin.folder / unit, root, f"{_UNITS}/{Path(unit).name}", where=where)
     if origin.licence is not None:
-        _copy(origin.licence, root / "usr/share/doc" / package.name / "copyright", where=bench.component.file)
+        _copy(origin.licence, root, f"usr/share/doc/{package.name}/copyright", where=bench.component.file)
     for name, status in (*walk(root), ("", root.lstat())):
         place = root / name
         os.chown(place, 0, 0, follow_symlinks=False)
@@ -73,16 +73,39 @@ def _laid(bench: Bench, origin: Origin, package: OwnPackage, scratch: Path) -> P
     return root
 
 
-def _copy(source: Path, target: Path, *, where: str) -> None:
+def _program(path: str, origin: Origin, *, where: str) -> Path:
+    program = origin.programs.get(path.removeprefix("bin/"))
+    if program is None:
+        raise DefinitionError(
+            f"the build gave no program '{path}'",
+            where=where,
+            resolution=f"it gave {', '.join(f'bin/{name}' for name in sorted(origin.programs)) or 'none'}",
+        )
+    return program
+
+
+def _copy(source: Path, root: Path, destination: str, *, where: str) -> None:
+    """Lay a file, or all that is in a folder, into the package. Links that are in it lead into it alone."""
     if not source.exists() and not source.is_symlink():
         raise DefinitionError(f"there is nothing at {source.name} to install", where=where)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
-    elif os.path.lexists(target):
-        raise DefinitionError(f"two files are installed as /{target.name}", where=where)
-    else:
-        shutil.copy2(source, target, follow_symlinks=False)
+    if not source.is_dir() or source.is_symlink():
+        _copy_file(source, root, destination, where=where)
+        return
+    make_folder(root, destination)
+    for path, status in walk(source):
+        if stat.S_ISDIR(status.st_mode):
+            make_folder(root, f"{destination}/{path}")
+        else:
+            _copy_file(source / path, root, f"{destination}/{path}", where=where)
+
+
+def _copy_file(source: Path, root: Path, destination: str, *, where: str) -> None:
+    folder, _, name = destination.rpartition("/")
+    make_folder(root, folder)
+    target = inside(root, destination, follow=False)
+    if os.path.lexists(target):
+        raise DefinitionError(f"two files are installed as /{name}", where=where)
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _control(bench: Bench, origin: Origin, package: OwnPackage, root: Path) -> None:

@@ -21,12 +21,17 @@ from zaffre.errors import ZaffreError
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
 _NULL = "/dev/null"
 _NO_NEWLINE = b"\\ No newline"
+_MODE = "changes what a file is; only its lines can be patched: replace the file by one that is a program"
 _UNSUPPORTED = {
     b"rename from ": "renames a file; make the patch with --no-renames",
     b"copy from ": "copies a file; make the patch without -C",
     b"GIT binary patch": "is binary; add or replace the file instead",
     b"Binary files ": "holds no content for a binary file; add or replace the file instead",
+    b"old mode ": _MODE,
+    b"new mode ": _MODE,
 }
+_PLAIN_MODE = re.compile(rb"(?:new file mode 100644|deleted file mode 100(?:644|755)|index \S+ 100(?:644|755))\s*\Z")
+_HAS_MODE = re.compile(rb"(?:new file mode|deleted file mode|index [0-9a-f]+\.\.[0-9a-f]+) \d+\s*\Z")
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,8 @@ class _Parser:
             for start, why in _UNSUPPORTED.items():
                 if line.startswith(start):
                     raise self._error(f"the patch {why}")
+            if _HAS_MODE.match(line) and not _PLAIN_MODE.match(line):
+                raise self._error("the patch makes or changes a program or a link; add or replace the file instead")
             if line.startswith(b"--- ") and self._peek(1).startswith(b"+++ "):
                 found.append(self._file())
             elif line.startswith(b"@@ -"):
@@ -275,6 +282,7 @@ class _Parser:
         hunks: list[Hunk] = []
         while self._peek(0).startswith(b"@@"):
             hunks.append(self._hunk())
+            self._refuse_more()
         if not hunks:
             raise self._error("a file without a hunk (@@)")
         only_old = all(sign == "-" for hunk in hunks for sign, _ in hunk.lines)
@@ -327,6 +335,16 @@ class _Parser:
         if self._at >= len(self._lines) and lines and lines[-1][1] == b"\n":
             raise self._error("the patch ends within a hunk")
         return Hunk(start, new_start, tuple(lines))
+
+    def _refuse_more(self) -> None:
+        """Lines of a change behind the end that the head promised would be lost. (A mail ends with "-- " and more.)"""
+        ahead = next((n for n in range(len(self._lines) - self._at) if self._peek(n).strip()), 0)
+        line = self._peek(ahead)
+        names = line.startswith(b"--- ") and self._peek(ahead + 1).startswith(b"+++ ")
+        more = line[:1] in {b"+", b"-"} and not names and line.rstrip() != b"--"
+        if more or (line[:1] == b" " and not ahead):
+            self._at += ahead
+            raise self._error("the hunk has more lines than its head promises")
 
     def _error(self, message: str) -> PatchError:
         return PatchError(message, where=f"line {self._at + 1}")

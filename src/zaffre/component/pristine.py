@@ -10,8 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from zaffre.component.debfile import unpack_deb
-from zaffre.component.halves import read_control
+from zaffre.component.debfile import unpack_packages
 from zaffre.definition import Component, DebBinary, DebSource
 from zaffre.digest import sha256_json
 from zaffre.errors import IntegrityError, ToolError
@@ -53,8 +52,8 @@ def pristine(
                 whole.rename(root.with_name("unpacked"))
                 remove_tree(root)  # dpkg-source lays the original archives beside what it unpacks
                 root.with_name("unpacked").rename(root)
-            case DebBinary():
-                _unpack_packages(source, root, store=store, sandbox=sandbox)
+            case DebBinary(packages=names):
+                unpack_packages(source, root, names=names, store=store, sandbox=sandbox)
             case _:
                 message = f"a {component.source.kind} has no source of the upstream's to unpack"
                 raise AssertionError(message)
@@ -102,10 +101,3 @@ def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandb
             details=error.details,
             resolution="what dpkg-source says of it is above; the file is the one that the upstream signed",
         ) from error
-
-
-def _unpack_packages(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:
-    for number, file in enumerate(source.files):
-        folder = target / f"package-{number}"
-        unpack_deb(store.path(file.digest), folder, sandbox=sandbox)
-        folder.rename(target / read_control(folder)["Package"])

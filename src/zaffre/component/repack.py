@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-from zaffre.component.debfile import pack_deb, unpack_deb
+from zaffre.component.debfile import pack_deb, unpack_packages
 from zaffre.component.halves import CONTROL, NewHalf, read_control, split, write_control
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given, operations_of, place_of_operation
@@ -33,7 +33,7 @@ from zaffre.definition.operations import (
     PackageSplit,
 )
 from zaffre.errors import DefinitionError
-from zaffre.tree.rootfs import walk
+from zaffre.tree.rootfs import is_plain, walk
 from zaffre.upstream.deb.control import source_of
 from zaffre.upstream.lock import LockedFile, LockedPackage, LockedSource
 from zaffre.upstream.world import Chosen
@@ -83,13 +83,12 @@ class Repack:
         source = order.locked.source
         self.fetch(bench, source)
         work, target = scratch / "work", scratch / "packages"
-        work.mkdir()
-        target.mkdir()
-        folders: dict[str, Path] = {}
-        for number, file in enumerate(source.files):
-            folder = work / f"upstream-{number}"
-            unpack_deb(bench.store.path(file.digest), folder, sandbox=bench.sandbox)
-            folders[read_control(folder)["Package"]] = folder
+        upstreams = scratch / "upstream"
+        for folder in (work, target, upstreams):
+            folder.mkdir()
+        folders = unpack_packages(
+            source, upstreams, names=self._source.packages, store=bench.store, sandbox=bench.sandbox
+        )
         epoch = max(_newest_time(folder) for folder in folders.values())
         for name, folder in folders.items():
             _mark(folder, name, bench, epoch)
@@ -124,9 +123,9 @@ def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
         fields["Depends"] = _same_version(fields["Depends"], fields["Version"].removesuffix(suffix), suffix, bench)
     write_control(folder, {"Package": fields.pop("Package"), **fields})
     path = f"usr/share/doc/{name}/changelog.Debian.gz"
-    changelog = folder / path
-    if not changelog.is_file() or changelog.is_symlink():
+    if not is_plain(folder, path):
         return
+    changelog = folder / path
     entry = (
         f"{source} ({fields['Version']}) {bench.distribution.identity.id}; urgency=medium\n\n"
         + "".join(f"  * {line}\n" for line in said(overlays))
@@ -160,6 +159,12 @@ def apply_operation(operation: Operation, folders: dict[str, Path], work: Path, 
         case PackageSplit():
             other = work / f"split-{len(folders)}"
             half = NewHalf(operation.name, operation.paths, operation.description, operation.depends)
+            if operation.name in folders:
+                raise DefinitionError(
+                    f"there is a package '{operation.name}' already",
+                    where=where,
+                    resolution="give what is split off another name",
+                )
             split(_folder(folders, operation.package, where), other, half, where=where)
             folders[operation.name] = other
         case PackageDrop():

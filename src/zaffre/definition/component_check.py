@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from zaffre.definition.claims import claims_of, together
-from zaffre.definition.component import Component, FilesSource, GoModule, RpmSource, is_program
-from zaffre.definition.operations import SOURCES, Brings
+from zaffre.definition.component import Component, DebBinary, FilesSource, GoModule, RpmSource, Source, is_program
+from zaffre.definition.operations import SOURCES, Brings, BuildOptionChange, PackageSplit
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, dotted, is_file_link
@@ -100,6 +100,18 @@ def _operations(component: Component) -> Iterator[Problem]:
                 can = f"it can take {', '.join(sorted(taken))}" if taken else "it is ours already: change it in place"
                 yield Problem(place.file, (*place.key, "op"), message, can)
                 continue
+            if isinstance(operation, PackageSplit) and operation.name in _upstreams(component.source):
+                message = f"the upstream has a package {operation.name!r} already"
+                yield Problem(place.file, (*place.key, "name"), message, "give what is split off another name")
+            if (
+                isinstance(operation, BuildOptionChange)
+                and not operation.enabled
+                and component.source.kind == "deb-source"
+            ):
+                message = "DEB_BUILD_OPTIONS holds what is switched on, and nothing can be switched off there"
+                yield Problem(
+                    place.file, (*place.key, "enabled"), message, "name the option that does it, or leave it out"
+                )
             for claim in claims_of(operation):
                 earlier = seen.setdefault(claim.subject, [])
                 for how, other in earlier:
@@ -108,6 +120,11 @@ def _operations(component: Component) -> Iterator[Problem]:
                         yield Problem(place.file, place.key, message, "leave one of them")
                         break
                 earlier.append((claim.how, place))
+
+
+def _upstreams(source: Source) -> tuple[str, ...]:
+    """Names of the packages that are the upstream's, where the definition tells them."""
+    return source.packages if isinstance(source, DebBinary) else ()
 
 
 def check_component_files(component: Component, root: Path) -> Iterator[Problem]:

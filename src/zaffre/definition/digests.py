@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from zaffre.definition.component import Component
+from zaffre.definition.component import Component, GoModule
 from zaffre.definition.distribution import Distribution
 from zaffre.definition.image import Image
 from zaffre.definition.upstream import DebUpstream, Upstream
@@ -78,18 +78,20 @@ def component_digest(distribution: Distribution, component: Component) -> Sha256
 def component_inputs(distribution: Distribution, component: Component) -> dict[str, JSON]:
     """All that a component's result depends on, as far as the definition says it, so that a change can be named.
 
-    Left out: the description, an overlay's category, status, links and days, and time limits. They are for
-    people: a day that moves on is no reason to build anew. An overlay's reason counts, as the changelog says it.
+    Left out: the description, an overlay's category, status and `until`, and time limits. They are for people: an
+    end that moves on is no reason to build anew. What a changelog says counts: an overlay's reason, `since` and links,
+    and who maintains what is no upstream's any more. (The packages of a Go module have no changelog.)
     """
     folder = distribution.path(component.folder)
+    told = {"reason", "operations"} | (set() if isinstance(component.source, GoModule) else {"since", "links"})
+    identity = distribution.identity
     return {
+        "maintainer": None if component.inherited else {"id": identity.id, "name": identity.name},
         "component": component.model_dump(
             mode="json", exclude={"description": True, "overlays": True, "build": {"time_limit_minutes"}}
         ),
         "upstream": component.upstream or distribution.defaults.upstream,
-        "overlays": [
-            overlay.model_dump(mode="json", include={"reason", "operations"}) for overlay in component.overlays
-        ],
+        "overlays": [overlay.model_dump(mode="json", include=told) for overlay in component.overlays],
         "files": {name: _file_digest(folder / name) for name in component.named_files()},
     }
 

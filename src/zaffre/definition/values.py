@@ -129,7 +129,9 @@ _installed = _form(
 PathPattern = Annotated[str, *_installed]
 _version = _form(_VERSION, 'a version, such as "2.1.12-8"')
 VersionString = Annotated[str, *_version]
-_module_path = _form(r"[A-Za-z0-9.~_-]+(?:/[A-Za-z0-9.~_-]+)*", 'the path of a Go module, such as "go.example/tool"')
+# golang.org/x/mod/module (CheckPath): no part of it is empty, or begins or ends with a dot.
+_MODULE_PART = r"[A-Za-z0-9~_-](?:[A-Za-z0-9.~_-]*[A-Za-z0-9~_-])?"
+_module_path = _form(rf"{_MODULE_PART}(?:/{_MODULE_PART})*", 'the path of a Go module, such as "go.example/tool"')
 GoModulePath = Annotated[str, *_module_path]
 _module_version = _form(
     r"v[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+incompatible)?", 'the version of a Go module, such as "v1.34.2"'
@@ -147,6 +149,11 @@ _link = _form(
     'a URL, a known hole or bug such as "CVE-2026-1234" or "debian#1012345", or a file of the component',
 )
 Link = Annotated[str, *_link]
+
+
+def is_module_path(text: str) -> bool:
+    """Whether it can be a `GoModulePath`: one that leads nowhere but down."""
+    return re.fullmatch(rf"{_MODULE_PART}(?:/{_MODULE_PART})*", text) is not None
 
 
 def is_file_link(link: str) -> bool:

@@ -43,6 +43,28 @@ def inside(root: Path, path: str, *, follow: bool = True) -> Path:
     return root.joinpath(*done)
 
 
+def is_plain(root: Path, path: str) -> bool:
+    """Whether it is a regular file of the tree that no link leads to."""
+    here = root
+    *folders, name = [part for part in path.split("/") if part not in {"", "."}]
+    for part in folders:
+        here /= part
+        if part == ".." or here.is_symlink() or not here.is_dir():
+            return False
+    try:
+        return stat.S_ISREG((here / name).lstat().st_mode)
+    except OSError:
+        return False
+
+
+def plain_files(root: Path, folder: str) -> tuple[Path, ...]:
+    """The regular files that lie in a folder of the tree, by name; none when it is not there."""
+    place = inside(root, folder)
+    if not place.is_dir():
+        return ()
+    return tuple(sorted(path for path in place.iterdir() if stat.S_ISREG(path.lstat().st_mode)))
+
+
 def read_text(root: Path, path: str) -> str:
     """The file's text, "" when there is none. Bytes that are not UTF-8 survive a `write_text`."""
     try:

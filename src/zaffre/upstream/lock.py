@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -41,13 +42,19 @@ def _below(path: str) -> str:
     return path
 
 
+def is_package_name(text: str) -> bool:
+    """Whether it has the form that the lock knows: no part of a path but a name."""
+    return re.fullmatch(_NAME, text) is not None
+
+
 UtcTime = Annotated[
     datetime,
     AfterValidator(_in_utc),
     PlainSerializer(lambda value: value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), return_type=str),
 ]
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._-]*$")]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9+._-]*"
+_Name = Annotated[str, Field(pattern=f"^{_NAME}$")]
 _Version = Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+:~^_-]*$")]
 _RelativePath = Annotated[str, Field(pattern=r"^[!-~]+$"), AfterValidator(_below)]
 

@@ -23,7 +23,7 @@ from zaffre.upstream.learning import with_users
 from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
 from zaffre.upstream.plan import Plan, may_give, plan_components
 from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
-from zaffre.upstream.shelf import Shelf
+from zaffre.upstream.shelf import Shelf, require_ours
 from zaffre.upstream.world import World
 
 
@@ -111,6 +111,8 @@ def lock_distribution(
             with world.progress.step(f"solve {one.request.name} for {one.request.architecture}") as remark:
                 solution = shelf.solve(one.upstream.name, one.request, keep=keep)
                 packages = solution.packages
+                if one.kind is not None:
+                    require_ours(shelf.components.values(), one.upstream.name, one.request, packages)
                 if below is not None:
                     packages = _additions(one, packages, below)
                 remark(f"{len(packages)} packages, {sum(package.size for package in packages) / 1e6:.1f} MB")

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from zaffre.definition import Component, Distribution, component_digest
-from zaffre.upstream.lock import Lock, LockedComponent, LockedSet
+from zaffre.upstream.lock import COMPONENTS, Lock, LockedComponent, LockedSet
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ def plan_components(
 ) -> Plan:
     """Pure and offline. `named` are locked though they are the upstream's own; `freed` says which are chosen anew.
 
-    What is not `concerned` stays as it is, in the lock or out of it. `anew`: see `Plan`.
+    What is not `concerned` stays as it is, in the lock or out of it, unless what it is built with does not. `anew`:
+    see `Plan`.
     """
     fresh: list[tuple[Component, str]] = []
     kept: list[LockedComponent] = []
@@ -65,6 +66,9 @@ def plan_components(
         for one in (old.components if old else ())
         if one.name in names and one.architecture not in architectures and one not in kept
     ]
+    while old and (lost := [one for one in kept if one.architecture in architectures and lost_needs(old, one, kept)]):
+        kept = [one for one in kept if one not in lost]
+        fresh += [(distribution.component(one.name), one.architecture) for one in lost]
     upstreams: dict[str, set[str]] = {}
     for component, architecture in fresh:
         upstreams.setdefault(distribution.upstream_of_component(component).name, set()).add(architecture)
@@ -110,3 +114,17 @@ def component_stale(distribution: Distribution, component: Component, locked: Lo
     if locked.key != component_digest(distribution, component):
         return "its definition, an overlay or a file of it has changed since it was locked"
     return None
+
+
+def lost_needs(lock: Lock, locked: LockedComponent, staying: Iterable[LockedComponent]) -> str | None:
+    """Why the packages that a component is built with are not to be had as they are locked; None if they are.
+
+    What was built here is built again from the lock alone, so it must be of a component that is `staying` there.
+    """
+    installed = lock.find(locked.build_set, locked.architecture)
+    ours = [one for one in installed.packages if one.archive == COMPONENTS] if installed else []
+    if not ours:
+        return None
+    given = {built.package.digest for one in staying for built in one.packages}
+    lost = [one.name for one in ours if one.digest not in given]
+    return f"is built with {', '.join(lost)}, and no component gives that as it is locked" if lost else None

@@ -11,7 +11,7 @@ from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream,
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
 from zaffre.upstream.lock import BUILD_PREFIX, Lock, LockedSet
-from zaffre.upstream.plan import component_stale, plan_components
+from zaffre.upstream.plan import component_stale, lost_needs, plan_components
 from zaffre.upstream.solving import SetRequest
 
 TOOLS = "tools"
@@ -186,10 +186,13 @@ def _stale_components(distribution: Distribution, lock: Lock) -> Iterator[Stale]
         distribution, lock, {one.architecture for one in lock.sets if one.name in distribution.images}
     )
     for component, architecture in plan.fresh:
-        reason = component_stale(distribution, component, lock.component(component.name, architecture))
+        locked = lock.component(component.name, architecture)
+        reason = component_stale(distribution, component, locked)
+        if reason is None and locked is not None:
+            reason = lost_needs(lock, locked, plan.kept)
         yield Stale(f"component {component.name}", architecture, reason or "is to be chosen anew")
-    for locked in plan.gone:
-        yield Stale(f"component {locked.name}", locked.architecture, "is in the lock, but not in the definition")
+    for gone in plan.gone:
+        yield Stale(f"component {gone.name}", gone.architecture, "is in the lock, but not in the definition")
 
 
 def base_moved(locked: LockedSet, lock: Lock, base: str) -> str | None:

@@ -224,6 +224,33 @@ class Shelf:
         return self._solvers[key]
 
 
+def require_ours(
+    components: Iterable[LockedComponent], upstream: str, request: SetRequest, packages: Iterable[LockedPackage]
+) -> None:
+    """Refuse a set that takes from the upstream what a component of ours gives: it would lack what our overlays did.
+
+    Raises DefinitionError that names both.
+    """
+    owners = {
+        name: one
+        for one in components
+        if one.outcome == Outcome.BUILT and (one.upstream, one.architecture) == (upstream, request.architecture)
+        for name in one.gives
+    }
+    for package in packages:
+        owner = owners.get(package.name)
+        if owner is not None and package.archive != COMPONENTS:
+            had = [built.package.version for built in owner.packages if built.package.name == package.name]
+            raise DefinitionError(
+                f"'{request.name}' takes '{package.name}' {package.version} of the upstream's, and the component "
+                f"'{owner.name}' gives it",
+                where=f"components/{owner.name} ({owner.architecture})",
+                details=f"built here: {had[0] if had else 'none of that name'}",
+                resolution=f"`zaffre lock --update {owner.name}` if the upstream has a newer one that others need; "
+                "drop the package from the component if it is not to give it",
+            )
+
+
 def _circle(names: Sequence[str]) -> DefinitionError:
     return DefinitionError(
         f"the components {' and '.join(dict.fromkeys(names))} need each other to be built",
