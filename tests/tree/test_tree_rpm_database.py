@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from rpm_headers import file, folder, header_bytes
 
-from zaffre.errors import DefinitionError, WorldError
+from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.tree.inventory import inventory_of
 from zaffre.tree.rootfs import make_link, write_text
 from zaffre.tree.rpm.database import FILE, OLD_PLACE, PLACE, rpm_packages, settle, target_place
@@ -56,6 +57,24 @@ def test_something_else_is_no_database(tmp_path: Path) -> None:
     database(tmp_path, []).write_bytes(b"Berkeley")
     with pytest.raises(WorldError, match="no database"):
         settle(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "nothing"])
+def test_what_a_scriptlet_put_in_the_place_of_the_database_is_not_written(tmp_path: Path, kind: str) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    path = database(root, [CONTAINERD])
+    path.rename(other)
+    before = other.read_bytes()
+    match kind:
+        case "link":
+            path.symlink_to(other)
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+    with pytest.raises(IntegrityError, match=r"database|else|opened"):
+        settle(root)
+    assert other.read_bytes() == before
 
 
 @pytest.mark.parametrize(

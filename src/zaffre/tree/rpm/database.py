@@ -12,10 +12,11 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
-from zaffre.errors import DefinitionError, WorldError
+from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.tree.installed import InstalledPackage
-from zaffre.tree.rootfs import inside, make_folder, read_text, remove
+from zaffre.tree.rootfs import inside, make_folder, open_regular, read_text, remove
 from zaffre.tree.rpm.plan import packaged_paths
 from zaffre.upstream.rpm.header import Header, Tag, stored_header
 from zaffre.upstream.rpm.package import identity
@@ -83,7 +84,8 @@ def settle(root: Path) -> None:
     """Bring the database, which rpm has just closed, to its place, and let it be read where nothing can be written.
 
     SQLite opens a database in WAL mode only where it can write beside it. Nothing is in the log of a database
-    that was closed, so the mode is two bytes. rpm itself goes back to WAL when it next writes.
+    that was closed, so the mode is two bytes. rpm itself goes back to WAL when it next writes. Scriptlets have run
+    in the root: raises IntegrityError for anything but a file in its place, a link out of the root among them.
     """
     folder = inside(root, PLACE)
     log = folder / f"{FILE}-wal"
@@ -91,7 +93,7 @@ def settle(root: Path) -> None:
         raise WorldError("rpm did not close its database", where=f"/{PLACE}")
     for name in _LEFT_BY_RPM:
         remove(folder / name)
-    with (folder / FILE).open("r+b") as file:
+    with _opened(root, f"{PLACE}/{FILE}") as file:
         if file.read(len(_SQLITE)) != _SQLITE:
             raise WorldError("rpm left no database of SQLite", where=f"/{PLACE}/{FILE}")
         file.seek(_VERSIONS)
@@ -102,6 +104,15 @@ def settle(root: Path) -> None:
         for path in list(folder.iterdir()):
             path.rename(target / path.name)
         folder.rmdir()
+
+
+def _opened(root: Path, path: str) -> BinaryIO:
+    if inside(root, path, follow=False).is_symlink():
+        raise IntegrityError("a link is where rpm's database should be", where=f"/{path}")
+    try:
+        return open_regular(root, path, writable=True)
+    except FileNotFoundError as error:
+        raise IntegrityError("rpm left no database", where=f"/{path}") from error
 
 
 def rpm_packages(root: Path) -> Iterator[InstalledPackage]:
