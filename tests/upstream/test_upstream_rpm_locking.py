@@ -231,6 +231,18 @@ def test_fetching_checks_the_signature_of_each_package_once(shop: Workshop) -> N
     assert shop.rpms.mirror.requests == []
 
 
+def test_a_verdict_is_of_its_time_and_of_what_gave_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = shop.lock().lock.set("host", "amd64")
+    shop.fetch(host)
+    later = Acceptance(load_distribution(shop.root), shop.rpms.store, now=NOW + timedelta(days=1))
+    assert set(later.pending(host.packages)) == set(host.packages), "keys may have expired by then"
+    monkeypatch.setattr("zaffre.upstream.acceptance.version", lambda _: "0.2")
+    assert set(shop.acceptance().pending(host.packages)) == set(host.packages), "another OpenPGP may say otherwise"
+    monkeypatch.undo()
+    monkeypatch.setattr("zaffre.upstream.acceptance.source_digest", lambda package: f"{package} changed")
+    assert set(shop.acceptance().pending(host.packages)) == set(host.packages)
+
+
 @pytest.mark.parametrize("unsigned", [True, False])
 def test_a_package_that_its_repository_lists_but_nobody_signed(shop: Workshop, *, unsigned: bool) -> None:
     built = shop.rpms.built["app-1.1-1"]

@@ -3,7 +3,7 @@
 
 The digest in the lock comes from verified metadata, and holds for every family. Where packages carry signatures
 of their own, each file is held against the keyring once, when it has come; that it was accepted by that keyring
-is kept in the store. Keys are judged at the time of the lock, as old locks outlive keys.
+is kept in the store, for that time and this code. Keys are judged at the time of the lock, as old locks outlive keys.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ class Acceptance:
             package
             for package in packages
             if (signers := self._of(package))
-            and not any(self._store.lookup(_action(package, one).key) for one in signers)
+            and not any(self._store.lookup(self._action(package, one).key) for one in signers)
         )
 
     def accept(self, package: LockedPackage, path: Path) -> None:
@@ -54,7 +55,7 @@ class Acceptance:
 
         refused: IntegrityError | None = None
         for signers in self._of(package):
-            action = _action(package, signers)
+            action = self._action(package, signers)
             if self._store.lookup(action.key) is not None:
                 return
             try:
@@ -72,19 +73,20 @@ class Acceptance:
         suites = self._signers.get(package.archive, {})
         return suites.get(package.suite) or [one for signers in suites.values() for one in signers]
 
-
-def _action(package: LockedPackage, signers: _Signers) -> Action:
-    return Action(
-        kind="accept-package",
-        label=f"accept {package.name}",
-        inputs={
-            "package": package.sha256,
-            "name": [package.name, package.version, package.architecture],
-            "keyring": signers.digest,
-            "code": source_digest("upstream/rpm"),
-        },
-        reason="a package must be signed by a key of its upstream's keyring",
-    )
+    def _action(self, package: LockedPackage, signers: _Signers) -> Action:
+        return Action(
+            kind="accept-package",
+            label=f"accept {package.name}",
+            inputs={
+                "package": package.sha256,
+                "name": [package.name, package.version, package.architecture],
+                "keyring": signers.digest,
+                "time": self._now.isoformat(),
+                "code": source_digest("upstream"),
+                "pysequoia": version("pysequoia"),
+            },
+            reason="a package must be signed by a key of its upstream's keyring",
+        )
 
 
 class _Signers:
