@@ -66,6 +66,7 @@ architectures = ["amd64"]
 archive = "rpms"
 path = "main/{basearch}"
 verify = "signature"
+max_age_days = 30
 [archives.rpms]
 path = "rpms"
 urls = ["https://project.example/rpms"]
