@@ -274,6 +274,23 @@ def test_single_files_are_those_of_the_package(bench: Bench, tmp_path: Path) -> 
     assert (tmp_path / "crun").stat().st_mode & 0o777 == 0o755
 
 
+def test_single_files_may_have_several_names(bench: Bench, tmp_path: Path) -> None:
+    data = signed(build_rpms([_LINKED], sandbox=bench.sandbox, store=bench.store)[_LINKED.key], signing_key())
+    files = package_files(
+        [_locked(bench, _LINKED, data)],
+        upstream=bench.upstream,
+        store=bench.store,
+        sandbox=bench.sandbox,
+        progress=SILENT,
+    )["linked"]
+    for name in ("first", "second"):
+        files.take(f"/usr/share/linked/{name}", tmp_path / name, key="extract[0].paths[0]")
+        assert (tmp_path / name).read_text() == "both"
+
+
+_LINKED = Rpm(
+    "linked", files={"/usr/share/linked/first": "both"}, links={"/usr/share/linked/second": "/usr/share/linked/first"}
+)
 _HELLO = Rpm("hello", files={"/usr/share/hello": "hello"})
 _BROKEN = Rpm("broken", scriptlets='%post -p <lua>\nerror("the disk is a lie")')
 _NEEDY = Rpm("needy", requires=("unobtainium >= 3",), files={"/usr/share/needy": "x"})
