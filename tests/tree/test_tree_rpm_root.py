@@ -38,6 +38,7 @@ from zaffre.tree import (
     unexplained,
 )
 from zaffre.tree.installed import installed_packages, owners
+from zaffre.tree.rpm.configure import index_modules
 from zaffre.upstream import Lock, LockedPackage, Users
 
 pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("rpm")]
@@ -286,6 +287,12 @@ def test_single_files_may_have_several_names(bench: Bench, tmp_path: Path) -> No
     for name in ("first", "second"):
         files.take(f"/usr/share/linked/{name}", tmp_path / name, key="extract[0].paths[0]")
         assert (tmp_path / name).read_text() == "both"
+
+
+def test_a_folder_of_modules_is_no_option_of_depmod(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/modules/-n").mkdir(parents=True)
+    with pytest.raises(ToolError):
+        index_modules(tmp_path, sandbox=bench.sandbox)
 
 
 _LINKED = Rpm(

@@ -190,7 +190,7 @@ def index_modules(root: Path, *, sandbox: Sandbox) -> None:
     folder = inside(root, _MODULES)
     for version in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ():
         sandbox.run(
-            ["depmod", "--basedir", TARGET, version],
+            ["depmod", "--basedir", TARGET, "--", version],
             mounts=[Mount(root, TARGET, writable=True)],
             timeout=_SECONDS,
         )
