@@ -153,6 +153,19 @@ def test_files_that_give_rights_have_to_be_declared() -> None:
     check_privileges([("x", found)], SetuidPolicy(allow=("/usr/bin/ping",), strip=("/usr/bin/su",)))
 
 
+@pytest.mark.parametrize(("target", "place"), [("bin", "usr/bin"), ("../lib", "usr/sbin"), (None, "usr/sbin")])
+def test_sbin_is_bin_where_a_package_makes_it_so(target: str | None, place: str) -> None:
+    filesystem = [folder("/usr/bin"), link("/usr/sbin", target) if target else folder("/usr/sbin")]
+    packages = [
+        (name, checked_paths(locked(name), header(name, paths)))
+        for name, paths in (("app", [file("/usr/sbin/app", 0o4755), file("/sbin/old")]), ("filesystem", filesystem))
+    ]
+    assert {f"{place}/app", f"{place}/old"} <= set(shipped([paths for _, paths in packages]))
+    check_privileges(packages, SetuidPolicy(allow=(f"/{place}/app",)))
+    with pytest.raises(DefinitionError):
+        check_privileges(packages, SetuidPolicy(allow=("/sbin/app",)))
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

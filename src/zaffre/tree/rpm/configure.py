@@ -109,7 +109,7 @@ class RpmFamily:
     ) -> RpmPackages:
         ordered = tuple(sorted(packages, key=lambda one: one.key))
         paths = tuple(self._paths(one, store) for one in ordered)
-        check_privileges(((one.name, mine) for one, mine in zip(ordered, paths, strict=True)), settings.setuid)
+        check_privileges([(one.name, mine) for one, mine in zip(ordered, paths, strict=True)], settings.setuid)
         return RpmPackages(ordered, paths, self.upstream, store)
 
     def _paths(self, package: LockedPackage, store: Store) -> tuple[PackagedPath, ...]:
