@@ -230,6 +230,14 @@ def test_a_fault_of_an_image(broken: Broken, workshop: Workshop, text: str, mess
         ),
         (
             "upstreams/r.toml",
+            RPMS.replace("max_age_days = 30\n", ""),
+            (
+                'upstreams/r.toml: repositories[0].max_age_days: is required with verify = "signature":'
+                " an old signature is good for ever"
+            ),
+        ),
+        (
+            "upstreams/r.toml",
             RPMS.replace('"signature"', '"metalink"'),
             'upstreams/r.toml: repositories[0].metalink: is required with verify = "metalink"',
         ),

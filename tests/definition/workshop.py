@@ -37,6 +37,7 @@ architectures = ["amd64"]
 archive = "rpms"
 path = "main/{basearch}"
 verify = "signature"
+max_age_days = 30
 """
 KEYRING = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nnot looked into here\n-----END PGP PUBLIC KEY BLOCK-----\n"
 HOST = """

@@ -38,6 +38,7 @@ architectures = ["amd64", "arm64"]
 archive = "{UPSTREAM}"
 path = "{REPOSITORY}"
 verify = "signature"
+max_age_days = 3650
 """,
     f"images/{HOST}.toml": f"""\
 kind = "host"

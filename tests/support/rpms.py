@@ -50,7 +50,10 @@ _EPOCH = "1700000000"
 
 @dataclass(frozen=True)
 class Rpm:
-    """A package. `files` maps paths to contents; `requires` and the others are written as in a spec."""
+    """A package. `files` maps paths to contents; `requires` and the others are written as in a spec.
+
+    `links` maps further names to files that they are hard links to.
+    """
 
     name: str
     version: str = "1.0"
@@ -65,6 +68,7 @@ class Rpm:
     recommends: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
     scriptlets: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -96,7 +100,8 @@ class Rpm:
         body += ["mkdir -p %{buildroot}"]
         for path, content in self.files.items():
             body.append(f"mkdir -p %{{buildroot}}{Path(path).parent} && printf %s '{content}' > %{{buildroot}}{path}")
-        return "\n".join([*body, "", self.scriptlets, "", f"%files{option}", *self.files, ""])
+        body += [f"ln %{{buildroot}}{target} %{{buildroot}}{path}" for path, target in self.links.items()]
+        return "\n".join([*body, "", self.scriptlets, "", f"%files{option}", *self.files, *self.links, ""])
 
 
 def build_rpms(packages: Sequence[Rpm], *, sandbox: Sandbox, store: Store) -> dict[str, bytes]:

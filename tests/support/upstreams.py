@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from zaffre.definition import DebUpstream
 from zaffre.errors import ZaffreError
+from zaffre.store import Store
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.download import Limits
 from zaffre.upstream.mirrors import Mirrors, find_mirrors
@@ -41,6 +44,11 @@ def make_upstream(folder: Path, certificates: bytes, **suite: object) -> DebUpst
 def mirrors(*urls: str, folder: Path = Path("/nonexistent")) -> Mirrors:
     """Only these; neither the environment nor the host counts."""
     return find_mirrors({"debian": "debian"}, explicit=urls, environ={}, config_home=folder, apt=folder)
+
+
+def no_signatures(store: Store) -> Acceptance:
+    """What is required of the packages of a Debian archive: only their digests."""
+    return Acceptance([make_upstream(store.root, b"")], store, now=datetime.now(UTC))
 
 
 Refresh = Callable[..., Indexes]

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.rpm.header import Header, Tag, stored_header
 
-_FORMATS = {"h": (3, ">H"), "i": (4, ">I")}
+_FORMATS = {"h": (3, ">H"), "i": (4, ">I"), "l": (5, ">Q")}
 GHOST = 1 << 6
 
 Path = tuple[str, int, str]
@@ -30,7 +30,7 @@ def link(path: str, target: str) -> Path:
 
 
 def stored(entries: Sequence[tuple[Tag, str, object]]) -> bytes:
-    """A header as rpm's database has it. Kinds: "s" text, "t" texts, "h" and "i" numbers of 16 and 32 bits."""
+    """A header as rpm's database has it. Kinds: "s" text, "t" texts, "h", "i" and "l" numbers of 16, 32 and 64 bits."""
     index, store = b"", b""
     for tag, kind, value in sorted(entries, key=lambda entry: entry[0]):
         if kind == "s":
@@ -56,8 +56,9 @@ def header_bytes(
     ghosts: Sequence[str] = (),
     version: str = "1.0",
     sizes: Sequence[int] | None = None,
+    kinds: Mapping[Tag, str] | None = None,
 ) -> bytes:
-    """A package of these paths; their order is theirs."""
+    """A package of these paths; their order is theirs. `kinds` writes tags in another type than theirs."""
     folders = list(dict.fromkeys(path.rpartition("/")[0] + "/" for path, _, _ in paths))
     entries: list[tuple[Tag, str, object]] = [
         (Tag.NAME, "s", name),
@@ -78,7 +79,7 @@ def header_bytes(
         ]
     if capabilities:
         entries.append((Tag.FILE_CAPS, "t", [capabilities.get(path, "") for path, _, _ in paths]))
-    return stored(entries)
+    return stored([(tag, (kinds or {}).get(tag, kind), value) for tag, kind, value in entries])
 
 
 def header(name: str, paths: Sequence[Path] = (), **settings: object) -> Header:

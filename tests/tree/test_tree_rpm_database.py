@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from rpm_headers import file, folder, header_bytes
 
-from zaffre.errors import DefinitionError, WorldError
+from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.tree.inventory import inventory_of
 from zaffre.tree.rootfs import make_link, write_text
 from zaffre.tree.rpm.database import FILE, OLD_PLACE, PLACE, rpm_packages, settle, target_place
@@ -56,6 +57,24 @@ def test_something_else_is_no_database(tmp_path: Path) -> None:
     database(tmp_path, []).write_bytes(b"Berkeley")
     with pytest.raises(WorldError, match="no database"):
         settle(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "nothing"])
+def test_what_a_scriptlet_put_in_the_place_of_the_database_is_not_written(tmp_path: Path, kind: str) -> None:
+    root, other = tmp_path / "root", tmp_path / "other"
+    path = database(root, [CONTAINERD])
+    path.rename(other)
+    before = other.read_bytes()
+    match kind:
+        case "link":
+            path.symlink_to(other)
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+    with pytest.raises(IntegrityError, match=r"database|else|opened"):
+        settle(root)
+    assert other.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -112,3 +131,67 @@ def test_the_inventory_knows_whose_the_files_are(tmp_path: Path) -> None:
 
 def test_a_root_without_a_database_has_no_packages(tmp_path: Path) -> None:
     assert list(rpm_packages(tmp_path)) == []
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS hnum, x'00' AS blob FROM n"
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        "CREATE TABLE Other (x)",
+        f"CREATE VIEW Packages AS {ENDLESS} WHERE i < 0",
+        "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, other BLOB)",
+        "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob); INSERT INTO Packages (blob) VALUES (5)",
+        "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob); INSERT INTO Packages (blob) VALUES ('text')",
+        "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob); INSERT INTO Packages (blob) VALUES (x'0000')",
+        "CREATE TABLE Packages (hnum INTEGER, blob AS (zeroblob(900000000))); INSERT INTO Packages (hnum) VALUES (1)",
+    ],
+)
+def test_a_database_that_rpm_did_not_write_is_refused(tmp_path: Path, schema: str) -> None:
+    (tmp_path / PLACE).mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / PLACE / FILE)) as connection:
+        connection.executescript(schema)
+    with pytest.raises(IntegrityError, match="malformed, or hostile"):
+        list(rpm_packages(tmp_path))
+
+
+def test_a_database_that_takes_more_work_than_any_of_rpms_is_refused(tmp_path: Path) -> None:
+    """Without a key, all of its rows have to be sorted before there is a first one."""
+    (tmp_path / PLACE).mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / PLACE / FILE)) as connection:
+        connection.execute("CREATE TABLE Packages (hnum INTEGER, blob)")
+        connection.execute(f"INSERT INTO Packages SELECT * FROM ({ENDLESS} LIMIT 600000)")
+        connection.commit()
+    with pytest.raises(IntegrityError) as caught:
+        list(rpm_packages(tmp_path))
+    assert "interrupted" in (caught.value.details or "")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / PLACE).mkdir(parents=True)
+    (tmp_path / PLACE / FILE).write_bytes(b"Berkeley" * 1000)
+    with pytest.raises(IntegrityError, match="malformed, or hostile"):
+        list(rpm_packages(tmp_path))
+
+
+def test_a_header_that_does_not_fit_together_is_refused(tmp_path: Path) -> None:
+    database(tmp_path, [header_bytes("bad", [file("/usr/bin/x")], sizes=[1, 2])])
+    settle(tmp_path)
+    with pytest.raises(IntegrityError, match="malformed, or hostile"):
+        list(rpm_packages(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "large"])
+def test_macros_that_are_no_plain_small_file_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "usr/lib/rpm/macros.d/macros.bad"
+    path.parent.mkdir(parents=True)
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "large":
+            path.write_bytes(b"#" * ((1 << 20) + 1))
+    with pytest.raises(IntegrityError, match=r"a file should be|more than 1048576 bytes"):
+        target_place(tmp_path)

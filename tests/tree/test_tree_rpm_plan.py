@@ -20,7 +20,7 @@ from zaffre.tree.policy import SetuidPolicy
 from zaffre.tree.rpm.plan import check_privileges, checked_paths, shipped
 from zaffre.tree.rpm.transaction import relation
 from zaffre.upstream import Users
-from zaffre.upstream.rpm.header import stored_header
+from zaffre.upstream.rpm.header import Tag, stored_header
 
 
 def test_what_a_sound_package_lists() -> None:
@@ -68,6 +68,23 @@ def test_what_no_sound_package_lists_is_refused(path: tuple[str, int, str], why:
         checked_paths(locked("bad"), header("bad", [file("/usr/bin/good"), path]))
     assert why in str(caught.value)
     assert "bad-1.0-1.amd64.rpm" in (caught.value.where or "")
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        (Tag.FILE_MODES, "i"),
+        (Tag.FILE_MODES, "l"),
+        (Tag.FILE_SIZES, "l"),
+        (Tag.FILE_MTIMES, "l"),
+        (Tag.FILE_FLAGS, "h"),
+        (Tag.DIRINDEXES, "h"),
+    ],
+)
+def test_numbers_of_another_width_than_rpm_reads_are_refused(tag: Tag, kind: str) -> None:
+    """rpm would pass over them, or read others than those that were judged."""
+    with pytest.raises(IntegrityError, match=f"tag {tag.name} is not numbers of the width"):
+        checked_paths(locked("bad"), header("bad", [file("/usr/bin/x")], kinds={tag: kind}))
 
 
 def test_a_path_listed_twice_is_refused() -> None:
@@ -134,6 +151,19 @@ def test_files_that_give_rights_have_to_be_declared() -> None:
         check_privileges([("x", found)], SetuidPolicy())
     assert caught.value.details == "/usr/bin/ping (x)\n/usr/bin/su (x)"
     check_privileges([("x", found)], SetuidPolicy(allow=("/usr/bin/ping",), strip=("/usr/bin/su",)))
+
+
+@pytest.mark.parametrize(("target", "place"), [("bin", "usr/bin"), ("../lib", "usr/sbin"), (None, "usr/sbin")])
+def test_sbin_is_bin_where_a_package_makes_it_so(target: str | None, place: str) -> None:
+    filesystem = [folder("/usr/bin"), link("/usr/sbin", target) if target else folder("/usr/sbin")]
+    packages = [
+        (name, checked_paths(locked(name), header(name, paths)))
+        for name, paths in (("app", [file("/usr/sbin/app", 0o4755), file("/sbin/old")]), ("filesystem", filesystem))
+    ]
+    assert {f"{place}/app", f"{place}/old"} <= set(shipped([paths for _, paths in packages]))
+    check_privileges(packages, SetuidPolicy(allow=(f"/{place}/app",)))
+    with pytest.raises(DefinitionError):
+        check_privileges(packages, SetuidPolicy(allow=("/sbin/app",)))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from zaffre.tree import (
     unexplained,
 )
 from zaffre.tree.installed import installed_packages, owners
+from zaffre.tree.rpm.configure import index_modules
 from zaffre.upstream import Lock, LockedPackage, Users
 
 pytestmark = [pytest.mark.tools, pytest.mark.xdist_group("rpm")]
@@ -274,6 +275,29 @@ def test_single_files_are_those_of_the_package(bench: Bench, tmp_path: Path) -> 
     assert (tmp_path / "crun").stat().st_mode & 0o777 == 0o755
 
 
+def test_single_files_may_have_several_names(bench: Bench, tmp_path: Path) -> None:
+    data = signed(build_rpms([_LINKED], sandbox=bench.sandbox, store=bench.store)[_LINKED.key], signing_key())
+    files = package_files(
+        [_locked(bench, _LINKED, data)],
+        upstream=bench.upstream,
+        store=bench.store,
+        sandbox=bench.sandbox,
+        progress=SILENT,
+    )["linked"]
+    for name in ("first", "second"):
+        files.take(f"/usr/share/linked/{name}", tmp_path / name, key="extract[0].paths[0]")
+        assert (tmp_path / name).read_text() == "both"
+
+
+def test_a_folder_of_modules_is_no_option_of_depmod(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "usr/lib/modules/-n").mkdir(parents=True)
+    with pytest.raises(ToolError):
+        index_modules(tmp_path, sandbox=bench.sandbox)
+
+
+_LINKED = Rpm(
+    "linked", files={"/usr/share/linked/first": "both"}, links={"/usr/share/linked/second": "/usr/share/linked/first"}
+)
 _HELLO = Rpm("hello", files={"/usr/share/hello": "hello"})
 _BROKEN = Rpm("broken", scriptlets='%post -p <lua>\nerror("the disk is a lie")')
 _NEEDY = Rpm("needy", requires=("unobtainium >= 3",), files={"/usr/share/needy": "x"})

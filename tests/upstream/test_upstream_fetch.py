@@ -16,7 +16,8 @@ import pytest
 from pysequoia import Tsk
 
 from support.repository import Archive, Fault, Mirror
-from support.upstreams import QUICK, Refresh, mirrors, said
+from support.upstreams import QUICK, Refresh, mirrors, no_signatures, said
+from zaffre.digest import sha256_bytes
 from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.store import Store
 from zaffre.upstream.deb.bootstrap import bootstrap_resolve
@@ -65,18 +66,20 @@ def test_what_is_missing_is_fetched_and_only_that(
     packages: tuple[LockedPackage, ...], mirror: Mirror, store: Store
 ) -> None:
     meter = Meter()
-    fetch(packages, mirrors(mirror.url), store, meter, limits=QUICK)
+    fetch(packages, mirrors(mirror.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert not missing(packages, store)
     assert meter.done == meter.total == sum(package.size for package in packages)
     count = len(mirror.requests)
-    fetch(packages, mirrors(), store, meter, limits=QUICK)  # nothing to do: no mirror is needed
+    fetch(
+        packages, mirrors(), store, meter, limits=QUICK, acceptance=no_signatures(store)
+    )  # nothing to do: no mirror is needed
     assert len(mirror.requests) == count
 
 
 def test_a_cut_download_is_resumed(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(truncate=300, times=1))
     meter = Meter()
-    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert [request.range for request in mirror.served(f"debian/{large.path}")] == [None, "bytes=300-"]
     assert meter.done == large.size
     assert store.verified(large.digest)
@@ -87,7 +90,7 @@ def test_a_part_of_an_earlier_run_is_resumed(
 ) -> None:
     store.partial(large.digest).write_bytes(archive.files[large.path][:200])
     meter = Meter()
-    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert [request.range for request in mirror.served(f"debian/{large.path}")] == ["bytes=200-"]
     assert meter.done == large.size
 
@@ -98,7 +101,7 @@ def test_a_mirror_that_cannot_resume_begins_again(
     mirror.fault("debian/pool/*", Fault(no_range=True))
     store.partial(large.digest).write_bytes(archive.files[large.path][:200])
     meter = Meter()
-    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert store.verified(large.digest)
     assert meter.done == large.size
 
@@ -107,7 +110,7 @@ def test_a_mirror_that_cannot_resume_begins_again(
 def test_a_rotten_part_is_thrown_away(large: LockedPackage, mirror: Mirror, store: Store, length: int) -> None:
     store.partial(large.digest).write_bytes(b"\0" * length)
     meter = Meter()
-    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert store.verified(large.digest)
     assert meter.done == large.size
 
@@ -116,14 +119,14 @@ def test_a_whole_but_unadopted_part_needs_no_download(
     large: LockedPackage, mirror: Mirror, store: Store, archive: Archive
 ) -> None:
     store.partial(large.digest).write_bytes(archive.files[large.path])
-    fetch([large], mirrors(mirror.url), store, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert not mirror.served("debian/pool/*")
 
 
 def test_wrong_bytes(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(flip=True))
     with pytest.raises(IntegrityError) as caught:
-        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+        fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     text = said(caught.value)
     assert "libgreet 2.1-1: the package's file is not the one that is locked" in text
     assert "it does not have the SHA-256 that it must have" in text
@@ -134,7 +137,7 @@ def test_wrong_bytes(large: LockedPackage, mirror: Mirror, store: Store) -> None
 def test_endless_body(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(endless=True))
     with pytest.raises(IntegrityError) as caught:
-        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+        fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert f"it is larger than it may be (more than {large.size} bytes)" in said(caught.value)
 
 
@@ -142,7 +145,7 @@ def test_a_second_source_serves_what_the_first_garbles(large: LockedPackage, mir
     with Mirror(mirror.archives) as second:
         mirror.fault("debian/pool/*", Fault(flip=True))
         meter = Meter()
-        fetch([large], mirrors(mirror.url, second.url), store, meter, limits=QUICK)
+        fetch([large], mirrors(mirror.url, second.url), store, meter, limits=QUICK, acceptance=no_signatures(store))
     assert store.verified(large.digest)
     assert meter.done == large.size
 
@@ -150,7 +153,7 @@ def test_a_second_source_serves_what_the_first_garbles(large: LockedPackage, mir
 def test_always_cut(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(truncate=0))
     with pytest.raises(WorldError) as caught:
-        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+        fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     text = said(caught.value)
     assert "libgreet 2.1-1: the package cannot be fetched" in text
     assert "run the same command again (it goes on where it stopped)" in text
@@ -160,7 +163,7 @@ def test_slow(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(drip=1))
     began = time.monotonic()
     with pytest.raises(WorldError) as caught:
-        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+        fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert "it is too slow" in said(caught.value)
     assert time.monotonic() - began < 8
 
@@ -172,7 +175,13 @@ def test_dropped_everywhere_names_all_sources_and_the_way_out(
         archive.remove(name)
     other = Archive()
     with Mirror({"debian": other}) as second, pytest.raises(DroppedError) as caught:
-        fetch(packages, mirrors(mirror.url, f"http://me:secret@{second.url[7:]}"), store, limits=QUICK)
+        fetch(
+            packages,
+            mirrors(mirror.url, f"http://me:secret@{second.url[7:]}"),
+            store,
+            limits=QUICK,
+            acceptance=no_signatures(store),
+        )
     text = said(caught.value)
     assert "2 locked packages are no longer at any source" in text
     assert "hello 1:2.0-1 (all):" in text
@@ -197,13 +206,19 @@ def test_a_snapshot_service_has_what_the_mirror_dropped(
             f"debian/20261122T093000Z/{path}": data for path, data in kept.files.items()
         }
         both = mirrors(mirror.url, f"debian={service.url}/archive/debian/{{timestamp}}")
-        fetch(packages, both.at(when), store, limits=QUICK)
+        fetch(packages, both.at(when), store, limits=QUICK, acceptance=no_signatures(store))
     assert not missing(packages, store)
     assert service.served("archive/debian/20261122T093000Z/pool/main/h/hello/*")
 
 
 def test_userinfo_of_a_mirror_is_used_for_it(packages: tuple[LockedPackage, ...], mirror: Mirror, store: Store) -> None:
-    fetch(packages[:1], mirrors(f"http://me:secret@{mirror.url[7:]}"), store, limits=QUICK)
+    fetch(
+        packages[:1],
+        mirrors(f"http://me:secret@{mirror.url[7:]}"),
+        store,
+        limits=QUICK,
+        acceptance=no_signatures(store),
+    )
     assert mirror.served("debian/pool/*")[0].authorization == "Basic bWU6c2VjcmV0"
 
 
@@ -215,7 +230,13 @@ def test_two_fetches_at_once_download_each_file_once(
 
     def run() -> None:
         try:
-            fetch(packages, mirrors(mirror.url), Store(store.root), limits=QUICK)
+            fetch(
+                packages,
+                mirrors(mirror.url),
+                Store(store.root),
+                limits=QUICK,
+                acceptance=no_signatures(Store(store.root)),
+            )
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
@@ -230,7 +251,7 @@ def test_two_fetches_at_once_download_each_file_once(
 
 def test_no_mirror_says_how_to_set_one(packages: tuple[LockedPackage, ...], store: Store) -> None:
     with pytest.raises(WorldError) as caught:
-        fetch(packages, mirrors(), store)
+        fetch(packages, mirrors(), store, acceptance=no_signatures(store))
     text = said(caught.value)
     assert "no mirror is known for the archive 'debian'" in text
     for way in ("--mirror debian=URL", "ZAFFRE_MIRROR", "mirrors.toml", "/etc/apt/sources.list"):
@@ -240,7 +261,7 @@ def test_no_mirror_says_how_to_set_one(packages: tuple[LockedPackage, ...], stor
 def test_a_full_disk(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     store.partial(large.digest).symlink_to("/dev/full")
     with pytest.raises(DiskFullError) as caught:
-        fetch([large], mirrors(mirror.url), store, limits=QUICK)
+        fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert "no room left on the file system" in said(caught.value)
     assert not store.partial(large.digest).is_symlink()
 
@@ -249,12 +270,14 @@ INTERRUPTED = """
 import sys
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
-from support.upstreams import mirrors
+from support.upstreams import mirrors, no_signatures
 from zaffre.store import Store
 from zaffre.upstream import LockedPackage
 from zaffre.upstream.fetch import fetch
 package = LockedPackage.model_validate_json(sys.argv[1])
-fetch([package], mirrors(sys.argv[2].split()[0]), Store(Path(sys.argv[2].split()[1])))
+url, folder = sys.argv[2].split()
+store = Store(Path(folder))
+fetch([package], mirrors(url), store, acceptance=no_signatures(store))
 """
 
 
@@ -279,5 +302,16 @@ def test_interrupted_and_run_again(
     assert had > 0
     mirror.mend()
     mirror.requests.clear()
-    fetch([large], mirrors(mirror.url), store, limits=QUICK)
+    fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert [request.range for request in mirror.requests] == [f"bytes={had}-"]
+
+
+def test_a_package_of_an_archive_that_no_upstream_has(large: LockedPackage, store: Store) -> None:
+    """Nobody could say whether it had to be signed, so it is not even asked for."""
+    stray = large.model_copy(update={"archive": "elsewhere"})
+    for present in (False, True):
+        if present:
+            store.add_bytes(b"already here")
+            stray = stray.model_copy(update={"sha256": sha256_bytes(b"already here")})
+        with pytest.raises(IntegrityError, match="no upstream has the archive 'elsewhere'"):
+            fetch([stray], mirrors(), store, limits=QUICK, acceptance=no_signatures(store))

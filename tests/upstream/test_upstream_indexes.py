@@ -128,6 +128,26 @@ def test_truncated_compression(tmp_path: Path, suffix: str) -> None:
                 decompress(packed, suffix, tmp_path / "plain", limit=10_000_000)
 
 
+@pytest.mark.parametrize("suffix", [".xz", ".gz", ".zst"])
+def test_members_behind_each_other_are_one_content_and_nothing_else_may_follow(tmp_path: Path, suffix: str) -> None:
+    parts = [bytes(range(256)) * 4000, b"", b"the end"]
+    packed = tmp_path / "packed"
+    packed.write_bytes(b"".join(PACKERS[suffix](part) for part in parts))
+    digest = decompress(packed, suffix, tmp_path / "plain", limit=10_000_000)
+    assert (tmp_path / "plain").read_bytes() == b"".join(parts)
+    assert digest == sha256_bytes(b"".join(parts))
+    for behind in (b"\0" * 512, b"trailing words"):
+        packed.write_bytes(PACKERS[suffix](parts[0]) + behind)
+        with pytest.raises(ValueError, match="damaged"):
+            decompress(packed, suffix, tmp_path / "plain", limit=10_000_000)
+
+
+def test_members_without_end(tmp_path: Path) -> None:
+    (tmp_path / "packed").write_bytes(PACKERS[".gz"](b"") * 2000)
+    with pytest.raises(ValueError, match="more than 1000 members"):
+        decompress(tmp_path / "packed", ".gz", tmp_path / "plain", limit=10_000_000)
+
+
 def test_no_such_component(look: Refresh, key: Tsk, tmp_path: Path) -> None:
     upstream = make_upstream(tmp_path, keyring(key), components=["mian"])
     with pytest.raises(DefinitionError) as caught:

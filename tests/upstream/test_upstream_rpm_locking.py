@@ -66,6 +66,7 @@ architectures = ["amd64"]
 archive = "rpms"
 path = "main/{basearch}"
 verify = "signature"
+max_age_days = 30
 [archives.rpms]
 path = "rpms"
 urls = ["https://project.example/rpms"]
@@ -128,7 +129,9 @@ class Workshop:
         return lock_distribution(load_distribution(self.root), old, world, **more)  # type: ignore[arg-type]
 
     def acceptance(self) -> Acceptance:
-        return Acceptance(load_distribution(self.root), self.rpms.store, now=NOW + timedelta(minutes=1))
+        return Acceptance(
+            load_distribution(self.root).upstreams.values(), self.rpms.store, now=NOW + timedelta(minutes=1)
+        )
 
     def fetch(self, one: LockedSet) -> None:
         fetch(one.packages, self.mirrors, self.rpms.store, limits=QUICK, acceptance=self.acceptance())
@@ -229,6 +232,18 @@ def test_fetching_checks_the_signature_of_each_package_once(shop: Workshop) -> N
         shop.fetch(host)
     assert "signed only by keys that are not in the keyring" in said(caught.value)
     assert shop.rpms.mirror.requests == []
+
+
+def test_a_verdict_is_of_its_time_and_of_what_gave_it(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = shop.lock().lock.set("host", "amd64")
+    shop.fetch(host)
+    later = Acceptance(load_distribution(shop.root).upstreams.values(), shop.rpms.store, now=NOW + timedelta(days=1))
+    assert set(later.pending(host.packages)) == set(host.packages), "keys may have expired by then"
+    monkeypatch.setattr("zaffre.upstream.acceptance.version", lambda _: "0.2")
+    assert set(shop.acceptance().pending(host.packages)) == set(host.packages), "another OpenPGP may say otherwise"
+    monkeypatch.undo()
+    monkeypatch.setattr("zaffre.upstream.acceptance.source_digest", lambda package: f"{package} changed")
+    assert set(shop.acceptance().pending(host.packages)) == set(host.packages)
 
 
 @pytest.mark.parametrize("unsigned", [True, False])

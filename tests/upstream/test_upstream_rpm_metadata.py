@@ -346,6 +346,13 @@ def test_a_metalink_does_not_know_the_mirrors_file(rpm_place: RpmShop, project: 
     assert "repomd.xml is not one that the project's metalink vouches for" in message
 
 
+def test_what_a_metalink_does_not_know_is_not_even_parsed(rpm_place: RpmShop, project: Mirror) -> None:
+    rpm_place.repository.archive.files[f"{PLACE}/repodata/repomd.xml"] = BOMB.encode() + b"<repomd/>"
+    message = refused(rpm_place, **vouched(rpm_place, project))
+    assert "repomd.xml is not one that the project's metalink vouches for" in message
+    assert "hostile" not in message
+
+
 def test_a_metalink_that_is_none(rpm_place: RpmShop, project: Mirror) -> None:
     files = project.archives["metalink"].files
     files["x86_64"] = b"<metalink/>"

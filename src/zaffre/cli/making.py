@@ -86,7 +86,7 @@ class Making:
         from zaffre.upstream.fetch import fetch, missing
 
         store, created = self.work.store, self.lock.created
-        acceptance = Acceptance(self.work.distribution, store, now=created)
+        acceptance = Acceptance(self.work.distribution.upstreams.values(), store, now=created)
         wanted = missing(packages, store, acceptance)
         if ours := [one for one in wanted if one.archive == COMPONENTS]:
             from zaffre.component.engine import locked_packages

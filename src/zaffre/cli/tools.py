@@ -30,10 +30,12 @@ def locked_tools(work: Workspace, lock: Lock | None) -> LockedSet:
 def tools_sandbox(work: Workspace, lock: Lock | None) -> Sandbox:
     """A sandbox with the locked tools, fetched if they have to be, which stays in use until the command ends."""
     from zaffre.cli.making import Making
+    from zaffre.upstream.acceptance import Acceptance
     from zaffre.upstream.fetch import fetch, missing
 
     tools = locked_tools(work, lock)
     making = Making(work)
     if lock is not None and (wanted := missing(tools.packages, work.store)):
-        fetch(wanted, making.mirrors.at(lock.created), work.store, work.progress)
+        acceptance = Acceptance(work.distribution.upstreams.values(), work.store, now=lock.created)
+        fetch(wanted, making.mirrors.at(lock.created), work.store, work.progress, acceptance=acceptance)
     return work.cleanup.enter_context(making.tools_for(tools))

@@ -25,6 +25,7 @@ from zaffre.errors import WorldError, ZaffreError
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
+from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.fetch import fetch
 from zaffre.upstream.lock import COMPONENTS, Lock, LockedComponent, LockedSet
 from zaffre.upstream.mirrors import Mirrors
@@ -52,10 +53,12 @@ def build_one(farm: Farm, locked: LockedComponent, installed: LockedSet | None, 
     """The task. `needs` are results that it waits for: their packages are in the store then."""
     del needs
     store = Store(farm.store)
+    distribution = load_distribution(farm.distribution)
     if installed is not None:
         theirs = [one for one in installed.packages if one.archive != COMPONENTS]
-        fetch(theirs, farm.mirrors.at(farm.created), store)
-    engine = ComponentEngine(load_distribution(farm.distribution), store, farm.mirrors, SILENT)
+        acceptance = Acceptance(distribution.upstreams.values(), store, now=farm.created)
+        fetch(theirs, farm.mirrors.at(farm.created), store, acceptance=acceptance)
+    engine = ComponentEngine(distribution, store, farm.mirrors, SILENT)
     sandbox = Sandbox(farm.tools)
     return engine.built(locked, installed, sandbox, created=farm.created, use_cache=farm.use_cache)
 

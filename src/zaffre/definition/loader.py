@@ -201,6 +201,9 @@ class _Loader(Reader):
                     needed = "is required" if repository.metalink is None else "is not used"
                     said = f'{needed} with verify = "{repository.verify}"'
                     self._add(file, (key, index, "metalink"), said)
+                if repository.verify is Verification.SIGNATURE and repository.max_age_days is None:
+                    said = 'is required with verify = "signature": an old signature is good for ever'
+                    self._add(file, (key, index, "max_age_days"), said)
         archives = {archive for archive, _ in places}
         for archive in sorted(set(loaded.archives) - archives):
             self._add(file, ("archives", archive), f"no {what} is in archive {archive!r}", near(archive, archives))

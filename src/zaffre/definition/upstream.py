@@ -58,7 +58,7 @@ class Repository(Model):
     metalink: SecureUrlPattern | None = None
     """With verify = "metalink": where the project publishes the hash of repomd.xml; TLS is what vouches for it."""
     max_age_days: Annotated[int, Field(ge=1)] | None = None
-    """For a repository that is updated all the time: the age at which its metadata is refused."""
+    """The age at which its metadata is refused. Required with verify = "signature", which never expires."""
 
     def path_for(self, architecture: Architecture) -> str:
         return _filled(self.path, architecture)

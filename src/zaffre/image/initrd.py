@@ -99,7 +99,7 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
     the kernel has it unpacked in a third of the time, at every boot.
     """
     sandbox.run(
-        ["depmod", "-b", "/staging", kernel_version],
+        ["depmod", "-b", "/staging", "--", kernel_version],
         mounts=[Mount(staging, "/staging", writable=True)],
         timeout=_PACK_SECONDS,
     )

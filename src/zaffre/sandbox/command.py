@@ -20,9 +20,10 @@ NAMESPACE_PREFIX = ("unshare", "--user", "--map-root-user", "--map-auto", "--")
 _OWN = frozenset({"proc", "dev", "sys", "tmp", "run", "lost+found"})
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAKETIME = "/run/zaffre-faketime"
-# What it takes to give files their owners, to run maintainer scripts and to make users. Where we are the real root, all
-# others reach out of the sandbox: with SYS_ADMIN a script mounts the host's devices, with DAC_READ_SEARCH it opens any
-# file of a file system by its number (open_by_handle_at(2)).
+# What it takes to give files their owners, to run maintainer scripts and to make users. Others reach out of the
+# sandbox. Where we are the real root, SYS_ADMIN mounts the host's devices, and DAC_READ_SEARCH opens any file of a file
+# system by its number (open_by_handle_at(2)). In a user namespace, SYS_ADMIN is enough to make the tools tree writable,
+# as its mounts are that namespace's own (mount_namespaces(7)); a program in a chroot gets to them by /proc/1/root.
 _BUILDING = (
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
@@ -35,7 +36,7 @@ _BUILDING = (
     "CAP_SETUID",
     "CAP_SYS_CHROOT",
 )
-# Nor do programs that mount for themselves need these.
+# Nor do programs that mount for themselves need these. In a user namespace they count for nothing.
 _DROPPED = ("CAP_SYS_MODULE", "CAP_SYS_RAWIO", "CAP_SYS_BOOT", "CAP_SYS_TIME", "CAP_MKNOD")
 
 
@@ -47,22 +48,20 @@ class Privilege:
     namespaced: bool
 
     def arguments(self, *, confined: bool) -> list[str]:
-        if not self.root:
-            return ["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]
-        if self.namespaced:
-            return ["--cap-add", "ALL"]
+        words = [] if self.root else ["--unshare-user", "--uid", "0", "--gid", "0"]
         if confined:
-            return ["--cap-drop", "ALL", *(word for name in _BUILDING for word in ("--cap-add", name))]
-        return ["--cap-add", "ALL", *(word for name in _DROPPED for word in ("--cap-drop", name))]
+            return [*words, "--cap-drop", "ALL", *(word for name in _BUILDING for word in ("--cap-add", name))]
+        dropped = _DROPPED if self.root and not self.namespaced else ()
+        return [*words, "--cap-add", "ALL", *(word for name in dropped for word in ("--cap-drop", name))]
 
 
 @dataclass(frozen=True)
 class Request:
     """All that the line depends on. `/` is `root`, writable, when there is one, else the tools tree, read-only.
 
-    `confined`: of the real root's capabilities only those that our own steps need; else nearly all, for programs
-    that mount for themselves, as other image builders do. `chroot` is the target of a mount, a root tree that the
-    program enters by itself: it gets /proc, /dev, /tmp and /run of its own, whose mount points must be there.
+    `confined`: of root's capabilities only those that our own steps need, in a user namespace too; else nearly all,
+    for programs that mount for themselves, as other image builders do. `chroot` is the target of a mount, a root tree
+    that the program enters by itself: it gets /proc, /dev, /tmp and /run of its own, whose mount points must be there.
     """
 
     argv: Sequence[str]

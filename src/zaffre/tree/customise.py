@@ -148,7 +148,7 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
         if place.is_dir() and not place.is_symlink() and not any(place.iterdir()):
             place.rmdir()
     sandbox.run(
-        ["depmod", "--basedir", _TARGET, kernel.version],
+        ["depmod", "--basedir", _TARGET, "--", kernel.version],
         mounts=[Mount(root, _TARGET, writable=True)],
         timeout=_SECONDS,
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from zaffre.tree.ids import Renumbering
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
 from zaffre.tree.tarball import Node
 from zaffre.upstream.lock import LockedPackage, Users
+
+_CAPABILITY = "security.capability"
 
 
 @dataclass(frozen=True)
@@ -100,31 +103,39 @@ class RootFamily(Protocol):
 
 
 def apply_setuid(root: Path, nodes: Sequence[Node], policy: SetuidPolicy) -> list[Node]:
-    """The policy once more, on what scripts made of the tree (chmod, setcap, dpkg-statoverride)."""
-    out: list[Node] = []
+    """The policy once more, on what scripts made of the tree (chmod, setcap, dpkg-statoverride).
+
+    Hard links are names of one file: the strictest verdict on any of them is the file's.
+    """
+    strip: set[tuple[int, int]] = set()
     undeclared: list[tuple[str, str]] = []
     for node in nodes:
-        mode = node.status.st_mode
-        capability = dict(node.xattrs).get("security.capability", b"")
-        if not (stat.S_ISREG(mode) and is_privileged(mode, capability)):
-            out.append(node)
-            continue
-        match policy.verdict(node.path):
-            case Verdict.UNDECLARED:
-                undeclared.append((f"/{node.path}", "made so by a maintainer script"))
-            case Verdict.ALLOW:
-                out.append(node)
-            case Verdict.STRIP:
-                out.append(_stripped(root, node))
+        if _is_privileged(node):
+            match policy.verdict(node.path):
+                case Verdict.UNDECLARED:
+                    undeclared.append((f"/{node.path}", "made so by a maintainer script"))
+                case Verdict.STRIP:
+                    strip.add((node.status.st_dev, node.status.st_ino))
+                case Verdict.ALLOW:
+                    pass
     if undeclared:
         raise undeclared_error(undeclared)
-    return out
+    return [_stripped(root, node) if (node.status.st_dev, node.status.st_ino) in strip else node for node in nodes]
+
+
+def _is_privileged(node: Node) -> bool:
+    mode = node.status.st_mode
+    return stat.S_ISREG(mode) and is_privileged(mode, dict(node.xattrs).get(_CAPABILITY, b""))
 
 
 def _stripped(root: Path, node: Node) -> Node:
+    """The node as it is without its rights, which another name of the file may have lost it already."""
     path = root / node.path
-    if any(name == "security.capability" for name, _ in node.xattrs):
-        os.removexattr(path, "security.capability", follow_symlinks=False)
+    if any(name == _CAPABILITY for name, _ in node.xattrs):
+        try:
+            os.removexattr(path, _CAPABILITY, follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
     path.chmod(stat.S_IMODE(node.status.st_mode) & ~(stat.S_ISUID | stat.S_ISGID))
-    kept = tuple(one for one in node.xattrs if one[0] != "security.capability")
-    return Node(node.path, path.lstat(), kept, node.target)
+    return Node(node.path, path.lstat(), tuple(one for one in node.xattrs if one[0] != _CAPABILITY), node.target)

@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from zaffre.errors import IntegrityError
 
@@ -63,6 +64,26 @@ def plain_files(root: Path, folder: str) -> tuple[Path, ...]:
     if not place.is_dir():
         return ()
     return tuple(sorted(path for path in place.iterdir() if stat.S_ISREG(path.lstat().st_mode)))
+
+
+def open_regular(root: Path, path: str, *, writable: bool = False) -> BinaryIO:
+    """Open a file of the tree, without waiting for whatever might be at the other end of it.
+
+    Raises FileNotFoundError for one that is not there, IntegrityError for a folder, a pipe or a device.
+    """
+    kind = os.O_RDWR if writable else os.O_RDONLY
+    try:
+        fd = os.open(inside(root, path), kind | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise IntegrityError(
+            f"it cannot be opened as a file: {error.strerror}", where=f"/{path.lstrip('/')}"
+        ) from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise IntegrityError("something else is where a file should be", where=f"/{path.lstrip('/')}")
+    return os.fdopen(fd, "r+b" if writable else "rb")
 
 
 def read_text(root: Path, path: str) -> str:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whether a package file may be used, for families that sign packages and not only their lists.
 
-The digest in the lock comes from verified metadata, and holds for every family. Where packages carry signatures
+The digest in the lock comes from verified metadata, and holds for every family. The archive that a package is locked
+from says whose it is, and one of an archive that no upstream has is not used at all. Where packages carry signatures
 of their own, each file is held against the keyring once, when it has come; that it was accepted by that keyring
-is kept in the store. Keys are judged at the time of the lock, as old locks outlive keys.
+is kept in the store, for that time and this code. Keys are judged at the time of the lock, as old locks outlive keys.
 """
 
 from __future__ import annotations
@@ -11,27 +12,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zaffre.definition import Distribution, RpmUpstream
+from zaffre.definition import RpmUpstream, Upstream
 from zaffre.digest import Sha256, sha256_file, source_digest
 from zaffre.errors import IntegrityError
 from zaffre.store import Action, ActionResult, Store
-from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.lock import COMPONENTS, LockedPackage
 
 if TYPE_CHECKING:
     from zaffre.upstream.keyring import Keyring
 
 
 class Acceptance:
-    """The signatures that a distribution's packages must have. Safe to share between threads."""
+    """The signatures that packages of upstreams must have. Safe to share between threads."""
 
-    def __init__(self, distribution: Distribution, store: Store, *, now: datetime) -> None:
+    def __init__(self, upstreams: Iterable[Upstream], store: Store, *, now: datetime) -> None:
         self._store = store
         self._now = now
+        self._known: set[str] = set()
         self._signers: dict[str, dict[str, list[_Signers]]] = {}
-        for upstream in distribution.upstreams.values():
+        for upstream in upstreams:
+            self._known.update(upstream.used_archives)
             if isinstance(upstream, RpmUpstream):
                 signers = _Signers(upstream.keyring_file)
                 for repository in upstream.repositories:
@@ -40,12 +44,12 @@ class Acceptance:
                         suites.setdefault(repository.path_for(architecture), []).append(signers)
 
     def pending(self, packages: Iterable[LockedPackage]) -> tuple[LockedPackage, ...]:
-        """Those whose signature has to be checked still."""
+        """Those whose signature has to be checked still. Raises IntegrityError for an unknown archive's."""
         return tuple(
             package
             for package in packages
             if (signers := self._of(package))
-            and not any(self._store.lookup(_action(package, one).key) for one in signers)
+            and not any(self._store.lookup(self._action(package, one).key) for one in signers)
         )
 
     def accept(self, package: LockedPackage, path: Path) -> None:
@@ -54,7 +58,7 @@ class Acceptance:
 
         refused: IntegrityError | None = None
         for signers in self._of(package):
-            action = _action(package, signers)
+            action = self._action(package, signers)
             if self._store.lookup(action.key) is not None:
                 return
             try:
@@ -68,23 +72,33 @@ class Acceptance:
             raise refused
 
     def _of(self, package: LockedPackage) -> Sequence[_Signers]:
-        """Whose signatures count: of the upstreams with that repository; for one that none has, of its archive's."""
+        """Whose signatures count: of the upstreams with that repository; for one that none has, of its archive's.
+
+        None for packages that carry no signature, which are those of Debian archives and those that were built here.
+        """
+        if package.archive not in self._known and package.archive != COMPONENTS:
+            raise IntegrityError(
+                f"no upstream has the archive '{package.archive}', so nobody can vouch for the package",
+                where=f"{package.name} {package.version}",
+                resolution="run `zaffre lock`; if the lock is not your own, find out who made it",
+            )
         suites = self._signers.get(package.archive, {})
         return suites.get(package.suite) or [one for signers in suites.values() for one in signers]
 
-
-def _action(package: LockedPackage, signers: _Signers) -> Action:
-    return Action(
-        kind="accept-package",
-        label=f"accept {package.name}",
-        inputs={
-            "package": package.sha256,
-            "name": [package.name, package.version, package.architecture],
-            "keyring": signers.digest,
-            "code": source_digest("upstream/rpm"),
-        },
-        reason="a package must be signed by a key of its upstream's keyring",
-    )
+    def _action(self, package: LockedPackage, signers: _Signers) -> Action:
+        return Action(
+            kind="accept-package",
+            label=f"accept {package.name}",
+            inputs={
+                "package": package.sha256,
+                "name": [package.name, package.version, package.architecture],
+                "keyring": signers.digest,
+                "time": self._now.isoformat(),
+                "code": source_digest("upstream"),
+                "pysequoia": version("pysequoia"),
+            },
+            reason="a package must be signed by a key of its upstream's keyring",
+        )
 
 
 class _Signers:

@@ -52,22 +52,21 @@ def fetch(
     store: Store,
     progress: Progress = SILENT,
     *,
+    acceptance: Acceptance,
     limits: Limits | None = None,
-    acceptance: Acceptance | None = None,
 ) -> None:
     """After this, the store has the file of every package. Present ones cost nothing, and then no mirror is needed.
 
-    A file is used when it has the locked digest and, where packages are signed, `acceptance` has accepted it.
+    A file is used when it has the locked digest and `acceptance` has accepted it.
     `mirrors` should be turned to the time of the lock (`Mirrors.at`), so that snapshot services can serve.
     Raises DroppedError when files are gone everywhere, IntegrityError when a source serves others in their
     place, WorldError when no source answers. What has arrived stays in the store, and parts are resumed.
     """
     needed = missing(packages, store, acceptance)
     wanted = missing(needed, store)
-    if acceptance is not None:
-        for package in needed:
-            if package not in wanted:
-                acceptance.accept(package, store.path(package.digest))
+    for package in needed:
+        if package not in wanted:
+            acceptance.accept(package, store.path(package.digest))
     if not wanted:
         return
     sources = {archive: mirrors.sources(archive) for archive in {package.archive for package in wanted}}
@@ -85,8 +84,7 @@ def fetch(
             urls = urls_at(sources[package.archive], package.path)
             try:
                 path = obtain(package.digest, package.size, urls, downloader=downloader, store=store, advance=advance)
-                if acceptance is not None:
-                    acceptance.accept(package, path)
+                acceptance.accept(package, path)
             except UnobtainableError as error:
                 with mutex:
                     failures[package.digest] = package, error

@@ -83,7 +83,7 @@ class World:
             self.store,
             self.progress,
             limits=self.limits,
-            acceptance=Acceptance(distribution, self.store, now=created),
+            acceptance=Acceptance(distribution.upstreams.values(), self.store, now=created),
         )
 
     @contextmanager

@@ -33,6 +33,8 @@ _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp":
 
 _MODULES = "usr/lib/modules"
 _SECONDS = 300.0
+_MOST_SAID = 32 << 10
+"""Bytes around a file in an archive: its path and a link's target, each of 4096 bytes at most, and padding."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class RpmFamily:
     ) -> RpmPackages:
         ordered = tuple(sorted(packages, key=lambda one: one.key))
         paths = tuple(self._paths(one, store) for one in ordered)
-        check_privileges(((one.name, mine) for one, mine in zip(ordered, paths, strict=True)), settings.setuid)
+        check_privileges([(one.name, mine) for one, mine in zip(ordered, paths, strict=True)], settings.setuid)
         return RpmPackages(ordered, paths, self.upstream, store)
 
     def _paths(self, package: LockedPackage, store: Store) -> tuple[PackagedPath, ...]:
@@ -124,17 +126,17 @@ class RpmFamily:
         found: dict[str, PackageFiles] = {}
         with progress.step(f"unpack {len(packages)} packages"):
             for package in packages:
-                self._paths(package, store)
-                performed = store.perform(*_archive_action(package, store, sandbox))
+                limit = _most_unpacked(self._paths(package, store))
+                performed = store.perform(*_archive_action(package, store, sandbox, limit=limit))
                 archive = store.verified(performed.result.outputs["archive"])
-                found[package.name] = PackageFiles(package.name, archive, dict(_regular_files(archive)))
+                found[package.name] = PackageFiles(package.name, archive, _files_in(archive, package))
         return found
 
 
 def _archive_action(
-    package: LockedPackage, store: Store, sandbox: Sandbox
+    package: LockedPackage, store: Store, sandbox: Sandbox, *, limit: int
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    """The payload as an uncompressed archive, by rpm2archive(1)."""
+    """The payload as an uncompressed archive of at most `limit` bytes, by rpm2archive(1)."""
     action = Action(
         kind="rpm-archive",
         label=f"unpack {package.name}",
@@ -145,7 +147,7 @@ def _archive_action(
     def produce(scratch: Path) -> ActionResult:
         archive = scratch / "payload.tar"
         sandbox.run(
-            ["rpm2archive", "--nocompression", "--format=pax"],
+            ["prlimit", f"--fsize={limit}", "rpm2archive", "--nocompression", "--format=pax"],
             stdin=store.verified(package.digest),
             stdout=archive,
             timeout=_SECONDS,
@@ -155,12 +157,28 @@ def _archive_action(
     return action, produce
 
 
-def _regular_files(archive: Path) -> Iterator[tuple[str, PackagedFile]]:
+def _most_unpacked(paths: Sequence[PackagedPath]) -> int:
+    """Bytes of an archive of these paths, with room for what is said of each in it."""
+    contents = sum(one.size for one in paths if stat.S_ISREG(one.mode) and not one.ghost)
+    return contents + (len(paths) + 1) * _MOST_SAID
+
+
+def _files_in(archive: Path, package: LockedPackage) -> dict[str, PackagedFile]:
+    """The regular files by path. Those with several names are hard links to the first one in the archive."""
+    found: dict[str, PackagedFile] = {}
     with tarfile.open(archive, "r:") as members:
         for member in members:
+            name, target = (one.removeprefix("./").lstrip("/") for one in (member.name, member.linkname))
             if member.isreg():
-                name = member.name.removeprefix("./").lstrip("/")
-                yield name, PackagedFile(member.offset_data, member.size, member.mode)
+                found[name] = PackagedFile(member.offset_data, member.size, member.mode)
+            elif member.islnk():
+                if target not in found:
+                    raise IntegrityError(
+                        f"the package {package.name} has a hard link to /{target}, which is no file before it",
+                        where=f"{package.path}: /{name}",
+                    )
+                found[name] = found[target]
+    return found
 
 
 def index_modules(root: Path, *, sandbox: Sandbox) -> None:
@@ -172,7 +190,7 @@ def index_modules(root: Path, *, sandbox: Sandbox) -> None:
     folder = inside(root, _MODULES)
     for version in sorted(path.name for path in folder.iterdir()) if folder.is_dir() else ():
         sandbox.run(
-            ["depmod", "--basedir", TARGET, version],
+            ["depmod", "--basedir", TARGET, "--", version],
             mounts=[Mount(root, TARGET, writable=True)],
             timeout=_SECONDS,
         )

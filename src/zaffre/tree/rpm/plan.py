@@ -10,7 +10,7 @@ and are not declared. The payload needs no look of its own: rpm makes only what 
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from zaffre.errors import IntegrityError
@@ -28,6 +28,7 @@ _REFUSED = {
     stat.S_IFSOCK: "a socket",
 }
 _MERGED = frozenset({"bin", "lib", "lib64", "sbin"})
+_SBIN = "usr/sbin"
 
 
 class PackagedPath(NamedTuple):
@@ -131,29 +132,48 @@ def _is_text(text: str) -> bool:
     return all(c >= " " and c != "\x7f" for c in text)
 
 
-def check_privileges(packages: Iterable[tuple[str, Sequence[PackagedPath]]], policy: SetuidPolicy) -> None:
+def check_privileges(packages: Sequence[tuple[str, Sequence[PackagedPath]]], policy: SetuidPolicy) -> None:
     """Raise DefinitionError for files that give their caller rights and that the policy names nowhere."""
+    place = _places(paths for _, paths in packages)
     undeclared = [
         (f"/{path}", name)
         for name, paths in packages
         for one in paths
         if stat.S_ISREG(one.mode) and is_privileged(one.mode, one.capability)
-        if policy.verdict(path := _merged(one.path)) is Verdict.UNDECLARED
+        if policy.verdict(path := place(one.path)) is Verdict.UNDECLARED
     ]
     if undeclared:
         raise undeclared_error(undeclared)
 
 
-def shipped(packages: Iterable[Sequence[PackagedPath]]) -> Mapping[str, tuple[int, int | str]]:
+def shipped(packages: Sequence[Sequence[PackagedPath]]) -> Mapping[str, tuple[int, int | str]]:
     """What `Times` wants to know of each file and link that a package has."""
+    place = _places(packages)
     return {
-        _merged(one.path): (one.mtime, one.target if stat.S_ISLNK(one.mode) else one.size)
+        place(one.path): (one.mtime, one.target if stat.S_ISLNK(one.mode) else one.size)
         for paths in packages
         for one in paths
         if not one.ghost and not stat.S_ISDIR(one.mode)
     }
 
 
-def _merged(path: str) -> str:
-    """Where a path lies when /bin and its like are links into /usr, which every system is that systemd still runs."""
-    return f"usr/{path}" if path.partition("/")[0] in _MERGED and "/" in path else path
+def _places(packages: Iterable[Sequence[PackagedPath]]) -> Callable[[str], str]:
+    """Where a path lies when these packages are installed, by the folders that are links.
+
+    /bin and its like are links into /usr, which every system is that systemd still runs. /usr/sbin is one to /usr/bin
+    where a package has it so, as in newer Fedora.
+    """
+    one_bin = any(
+        one.path == _SBIN and stat.S_ISLNK(one.mode) and one.target in {"bin", "/usr/bin"}
+        for paths in packages
+        for one in paths
+    )
+
+    def place(path: str) -> str:
+        if path.partition("/")[0] in _MERGED and "/" in path:
+            path = f"usr/{path}"
+        if one_bin and path.startswith(f"{_SBIN}/"):
+            path = f"usr/bin/{path.removeprefix(f'{_SBIN}/')}"
+        return path
+
+    return place

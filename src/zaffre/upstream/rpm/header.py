@@ -66,6 +66,15 @@ class _Type(IntEnum):
 
 
 _NUMBERS = {_Type.INT16: ("H", 2), _Type.INT32: ("I", 4), _Type.INT64: ("Q", 8)}
+# rpm's rpmtag.h. rpm reads these tags in this type only, and takes one of another for absent or for other numbers.
+_ARRAYS = {
+    Tag.FILE_SIZES: _Type.INT32,
+    Tag.FILE_MODES: _Type.INT16,
+    Tag.FILE_MTIMES: _Type.INT32,
+    Tag.FILE_FLAGS: _Type.INT32,
+    Tag.DIRINDEXES: _Type.INT32,
+    Tag.LONG_FILE_SIZES: _Type.INT64,
+}
 
 
 @dataclass(frozen=True)
@@ -100,13 +109,13 @@ class Header:
         return int(struct.unpack_from(">I", self.raw, self._at(offset, 4))[0])
 
     def numbers(self, tag: Tag) -> tuple[int, ...]:
-        """All numbers of a tag, of whatever width; none when the tag is absent. ValueError for another type."""
+        """All numbers of one of the tags of files; none when it is absent. ValueError for another type or width."""
         entry = self._entries.get(tag)
         if entry is None:
             return ()
         kind, offset, count = entry
-        if kind not in _NUMBERS:
-            raise ValueError(f"tag {tag.name} is not numbers")
+        if kind != _ARRAYS[tag]:
+            raise ValueError(f"tag {tag.name} is not numbers of the width that it must have")
         letter, width = _NUMBERS[_Type(kind)]
         return struct.unpack_from(f">{count}{letter}", self.raw, self._at(offset, width * count))
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 from zaffre.definition import Architecture, Repository, RpmUpstream
+from zaffre.digest import sha256_bytes
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import Progress
 from zaffre.store import Store
@@ -115,14 +116,14 @@ class _Asking:
             if genuine is None:
                 signature = self._signature(source, f"{path}/{_REPOMD}.asc", where)
                 self._keyring.verify_detached(text, signature, now=self._now, where=where)
-            repomd = parse_repomd(text, where=where)
-            if genuine is not None and repomd.digest not in genuine:
+            elif (digest := sha256_bytes(text)) not in genuine:
                 raise IntegrityError(
                     "repomd.xml is not one that the project's metalink vouches for",
                     where=where,
-                    details=f"its SHA-256 is {repomd.digest}",
+                    details=f"its SHA-256 is {digest}",
                     resolution="the mirror lags behind, or somebody serves other files: use another mirror, or wait",
                 )
+            repomd = parse_repomd(text, where=where)
             not_before = self._not_before.get((repository.archive, path))
             check_age(repomd, now=self._now, not_before=not_before, max_age=max_age, where=where)
             return repomd

@@ -27,6 +27,8 @@ _CLOCK_TOLERANCE = timedelta(minutes=10)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIXES = {".gz", ".xz", ".zst"}
 _ZCHUNK = "_zck"
+# What libsolv reads: it comes from unpackers only as it was published.
+_READ = {"primary", "filelists"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ def _file(data: Element) -> MetadataFile | None:
         _digest(data, "open-checksum", kind) if data.first("open-checksum") is not None else None,
         int(opened) if opened else None,
     )
+    if kind in _READ and file.open_sha256 is None and PurePosixPath(href).suffix in _SUFFIXES:
+        raise ValueError(f"'{kind}' has no SHA-256 of what it unpacks to (open-checksum)")
     if not 0 <= file.size <= MAX_PACKED_BYTES or not 0 <= (file.open_size or 0) <= MAX_OPEN_BYTES:
         raise ValueError(f"'{kind}' is announced with a size that no metadata has ({file.size}, {file.open_size})")
     return file

@@ -17,7 +17,7 @@ from zaffre.upstream.rpm.package import architecture_of
 from zaffre.upstream.rpm.unpack import unpack
 from zaffre.upstream.rpm.xml import Element, elements
 
-_MAX_BYTES = 512 << 20
+_MAX_BYTES = 256 << 20
 _CVE = re.compile(r"CVE-\d{4}-\d{4,}")
 
 

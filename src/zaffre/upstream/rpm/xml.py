@@ -20,7 +20,11 @@ _HEAD = re.compile(rb"(?:\xef\xbb\xbf)?<(?:\?xml\s([^?<>]{0,200})\?>|[A-Za-z_!])
 _ENCODING = re.compile(rb"encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 _DEEPEST = 64
-_MOST_ELEMENTS = 20_000_000
+_MOST_ELEMENTS = 5_000_000
+_PIECE = 1 << 20  # expat begins a tag anew with each piece, as long as it has not ended
+_MOST_KEPT = 500_000
+_MOST_TEXT = 16 << 20
+"""Elements below one that is kept as a whole, and characters of their texts and attributes."""
 
 
 class HostileXmlError(ValueError):
@@ -57,25 +61,36 @@ def parse_xml(data: bytes, *, most_elements: int) -> Element:
 def elements(data: bytes, *, depth: int, most_elements: int = _MOST_ELEMENTS) -> Iterator[Element]:
     """Every element at `depth` below the root (0: the root itself) as it ends, so that a document need not be kept.
 
-    Raises HostileXmlError for what declares a document type or is too deep or too large, ValueError for what is
-    not well-formed.
+    Raises HostileXmlError for what declares a document type or is too deep or too large, all of it or one of these
+    elements; ValueError for what is not well-formed.
     """
     _refuse(data[:1024], data)
     parser = expat.ParserCreate("UTF-8", " ")
     stack: list[Element] = []
+    texts: list[list[str]] = []
     ready: list[Element] = []
-    count = 0
+    count = kept = said = 0
+
+    def weigh(characters: int) -> None:
+        nonlocal said
+        said += characters
+        if kept > _MOST_KEPT or said > _MOST_TEXT:
+            raise HostileXmlError(f"an element has more than {_MOST_KEPT} others, or {_MOST_TEXT} characters")
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal count
+        nonlocal count, kept, said
         count += 1
         if count > most_elements or len(stack) >= _DEEPEST:
             raise HostileXmlError(f"it has more than {most_elements} elements, or is nested deeper than {_DEEPEST}")
+        kept, said = (0, 0) if len(stack) <= depth else (kept + 1, said)
         plain = {key.rpartition(" ")[2]: value for key, value in attributes.items()}
+        weigh(sum(len(key) + len(value) for key, value in plain.items()))
         stack.append(Element(name.rpartition(" ")[2], plain))
+        texts.append([])
 
     def end(_: str) -> None:
         element = stack.pop()
+        element.text = "".join(texts.pop())
         if len(stack) == depth:
             ready.append(element)
         elif len(stack) > depth:
@@ -83,7 +98,8 @@ def elements(data: bytes, *, depth: int, most_elements: int = _MOST_ELEMENTS) ->
 
     def text(piece: str) -> None:
         if len(stack) > depth:
-            stack[-1].text += piece
+            weigh(len(piece))
+            texts[-1].append(piece)
 
     def doctype(*_: object) -> None:
         raise HostileXmlError("it declares a document type, in which entities could be")
@@ -93,10 +109,10 @@ def elements(data: bytes, *, depth: int, most_elements: int = _MOST_ELEMENTS) ->
     parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = doctype
     parser.buffer_text = True
-    for position in range(0, len(data) + 1, 1 << 16):
-        piece = data[position : position + (1 << 16)]
+    for position in range(0, len(data) + 1, _PIECE):
+        piece = data[position : position + _PIECE]
         try:
-            parser.Parse(piece, len(piece) < 1 << 16)
+            parser.Parse(piece, len(piece) < _PIECE)
         except expat.ExpatError as error:
             raise ValueError(f"it is not well-formed XML: {error}") from error
         yield from ready
