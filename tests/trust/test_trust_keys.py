@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from zaffre.errors import DefinitionError, ExitCode, IntegrityError, WorldError
-from zaffre.trust import Role, default_directory, init_keys, load_certificates, load_keys
+from zaffre.trust import Role, default_directory, load_certificates, load_keys
+from zaffre.trust.generate import init_keys
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 

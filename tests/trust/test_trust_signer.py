@@ -12,7 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from zaffre.errors import IntegrityError
-from zaffre.trust import FileSigner, Keys, Role, init_keys, signature_holds
+from zaffre.trust import FileSigner, Keys, Role, signature_holds
+from zaffre.trust.generate import init_keys
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact
 from zaffre.pe import text_sections
 from zaffre.sandbox import Sandbox
-from zaffre.trust import Keys, VerifyReport, init_keys, verify_build
+from zaffre.trust import Keys, VerifyReport, verify_build
+from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, SECTOR, read_partitions
 
 

@@ -14,7 +14,8 @@ from trust_builds import extension_build, host_build, sign, write_disk
 
 from zaffre.errors import ToolError
 from zaffre.sandbox import Mount, Sandbox, ToolsTree
-from zaffre.trust import Keys, VerifyReport, init_keys, verify_build
+from zaffre.trust import Keys, VerifyReport, verify_build
+from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
 
 pytestmark = pytest.mark.tools

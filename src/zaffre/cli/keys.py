@@ -37,7 +37,7 @@ def init(
 
     Examples: zaffre keys init; zaffre keys init --owner "Acme" --keys /secure/acme-keys
     """
-    from zaffre.trust import init_keys
+    from zaffre.trust.generate import init_keys
 
     work = workspace(context)
     place = work.find_distribution()

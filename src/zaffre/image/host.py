@@ -16,7 +16,6 @@ from pathlib import Path
 from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
-from zaffre.image.initrd import InitrdSpec, pack_initrd, stage_initrd, useless_for_initrd
 from zaffre.image.output import place
 from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.state import READAHEAD_PROGRAMS, state_files
@@ -155,6 +154,14 @@ def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
     )
 
     def produce(_: Path) -> ActionResult:
+        # It loads a reader of ELF files, which a build that has this step already does without.
+        from zaffre.image.initrd import (  # noqa: PLC0415
+            InitrdSpec,
+            pack_initrd,
+            stage_initrd,
+            useless_for_initrd,
+        )
+
         archive = shop.store.verified(plan.root)
         with scratch_for(shop.store, "initrd", expected=archive.stat().st_size) as scratch:
             root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"

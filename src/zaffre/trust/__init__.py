@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys, signers, and holding a build against what was signed."""
+"""Keys, signers, and holding a build against what was signed.
+
+Keys are made by `trust.generate`, which a build does without.
+"""
 
 from __future__ import annotations
 
-from zaffre.trust.generate import init_keys
 from zaffre.trust.keys import (
     EXPIRY_WARNING,
     Certificates,
@@ -28,7 +30,6 @@ __all__ = [
     "Signer",
     "VerifyReport",
     "default_directory",
-    "init_keys",
     "load_certificates",
     "load_keys",
     "signature_holds",
