@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from zaffre.errors import DefinitionError, ZaffreError
+from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.progress import Progress
 from zaffre.repository.channel import is_out_of_date
 from zaffre.repository.layout import snapshot_suite
@@ -83,7 +83,7 @@ def _suites(
             return
         try:
             suite = read_suite(target, name, keyring, now=now)
-        except ZaffreError as error:
+        except IntegrityError as error:
             bad.append(Check(name, ok=False, detail=_words(error)))
             return
         if suite is not None:
@@ -107,7 +107,7 @@ def _check_suite(
     source = next((one for one in suites if one.name == snapshot_suite(suite.snapshot)), None)
     try:
         files = {one.path: one for one in pool_files(target, suite)}
-    except ZaffreError as error:
+    except IntegrityError as error:
         return Check(suite.name, ok=False, detail=_words(error)), {}
     if source is None:
         return Check(suite.name, ok=False, detail=f"its snapshot {suite.snapshot} is not there"), files
@@ -154,5 +154,5 @@ def _fault(target: Readable, file: PoolFile, size: int | None, *, quick: bool) -
     return None if digest.hexdigest() == file.fact.sha256 else f"{file.name}: it has another content ({file.path})"
 
 
-def _words(error: ZaffreError) -> str:
+def _words(error: IntegrityError) -> str:
     return f"{error.brief}: {error.details}" if error.details else error.brief

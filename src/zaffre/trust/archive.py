@@ -164,16 +164,16 @@ def _armoured(certificate: bytes) -> str:
 
 def _certificate(path: Path) -> ArchiveCertificate:
     from pysequoia import Cert  # noqa: PLC0415 - likewise
-    from pysequoia.packet import PacketPile  # noqa: PLC0415
+    from pysequoia.packet import PacketPile, Tag  # noqa: PLC0415
 
     try:
         found = Cert.from_bytes(read_bounded(path))
-        primary = next(iter(PacketPile.from_bytes(bytes(found))))
-        created, point = primary.key_created, bytes(primary.body)[-32:]
-        # Ours are of one kind; the packet that we would write must be the one that is there.
-        known = (
-            created is not None and PublicKey(Ed25519PublicKey.from_public_bytes(point), created).body == primary.body
-        )
+        packets = list(PacketPile.from_bytes(bytes(found)))
+        created, point = packets[0].key_created, bytes(packets[0].body)[-32:]
+        public = PublicKey(Ed25519PublicKey.from_public_bytes(point), created)
+        # One key and no more: what it signs with is what machines trust.
+        kinds = [packet.tag for packet in packets]
+        known = kinds == [Tag.PublicKey, Tag.UserID, Tag.Signature] and public.body == packets[0].body
     except Exception as error:  # pysequoia raises whatever anyhow gives it
         raise IntegrityError(
             "the file is not an OpenPGP certificate", where=str(path), details=str(error).split("\n", 1)[0]
