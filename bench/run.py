@@ -28,9 +28,10 @@ from measure import BenchError
 from metadata import measure_metadata, metadata_figures
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
-from repository import make_repository
+from publishing import measure_publishing, publishing_figures
 from stock import make_stock_disk, stock_requests
 
+from repository import make_repository
 from zaffre.cli.failure import describe, show
 from zaffre.errors import ExitCode, ZaffreError
 from zaffre.sandbox import become_root_in_namespace
@@ -107,12 +108,13 @@ def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], fl
         repository = make_repository(place, "repository", place.same)
         say("making a large RPM repository")
         read = measure_metadata(place, rounds=builds, say=say)
+        published = measure_publishing(place, rounds=builds, say=say)
         measured, release = measure_builds(place, repository, rounds=builds, say=say)
         say("making a stock Debian")
         stock = make_stock_disk(place, make_repository(place, "stock-repository", place.stock))
         booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
-    figures = [*build_figures(measured), *boot_figures(booted), *metadata_figures(read)]
-    return figures, max((*measured.others, *booted.others, *read.others))
+    figures = [*build_figures(measured), *boot_figures(booted), *metadata_figures(read), *publishing_figures(published)]
+    return figures, max((*measured.others, *booted.others, *read.others, *published.others))
 
 
 def _for_peers(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:

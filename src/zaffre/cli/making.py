@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zaffre.component.engine import Built, ComponentEngine
     from zaffre.component.graph import Identity
     from zaffre.image import Build, Builder, Order, SigningKeys
+    from zaffre.repository.build import Workshop
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
     from zaffre.upstream import Lock, LockedComponent, LockedPackage, LockedSet, Users
@@ -46,6 +47,7 @@ class Making:
             environ=os.environ,
             config_home=user_config_path(),
             published=published_of(self.work.distribution),
+            own=self.work.distribution.repository.url if self.work.distribution.repository else None,
         )
 
     @cached_property
@@ -79,7 +81,8 @@ class Making:
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there.
 
-        What was built here and is not there is built again, from the lock, and must come out as it is locked.
+        What was built here and is not there comes from our own repository, or is built again, from the lock, and must
+        come out as it is locked.
         """
         from zaffre.upstream import COMPONENTS
         from zaffre.upstream.acceptance import Acceptance
@@ -91,10 +94,18 @@ class Making:
         if ours := [one for one in wanted if one.archive == COMPONENTS]:
             from zaffre.component.engine import locked_packages
 
-            for component in locked_packages(self.lock, ours).values():
+            for component in locked_packages(self.lock, self.fetch_own(ours)).values():
                 self.component(component)
         if theirs := [one for one in wanted if one.archive != COMPONENTS]:
             fetch(theirs, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
+
+    def fetch_own(self, ours: Iterable[LockedPackage]) -> tuple[LockedPackage, ...]:
+        """Bring what was built here into the store from our own repository; gives back what that has not."""
+        from zaffre.upstream.fetch import fetch_own, missing
+
+        wanted = tuple(ours)
+        fetch_own(wanted, self.mirrors, self.work.store, self.work.progress)
+        return missing(wanted, self.work.store)
 
     @cached_property
     def engine(self) -> ComponentEngine:
@@ -202,6 +213,20 @@ class Making:
             tools_key=tools_key(self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH),
             sandbox=lambda: self.sandbox,
             fetch=self.fetch,
+        )
+
+    @cached_property
+    def repository(self) -> Workshop:
+        """Who makes snapshots of the lock for the distribution's own repository."""
+        from zaffre.repository.build import Workshop
+
+        return Workshop(
+            distribution=self.work.distribution,
+            lock=self.lock,
+            store=self.work.store,
+            sandbox=self.sandbox,
+            fetch=self.fetch,
+            progress=self.work.progress,
         )
 
     def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:
