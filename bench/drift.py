@@ -54,8 +54,9 @@ def measure_drift(folder: Path, *, say: Callable[[str], None]) -> list[Cost]:
 def drift_figures(costs: list[Cost]) -> list[Figure]:
     """The lines of the table that are about large distributions."""
     title = f"drift of {COMPONENTS:,} inherited components"
-    wall, memory = (tuple(float(getattr(one, name)) for one in costs) for name in ("wall", "process_bytes"))
+    wall, cpu, memory = (tuple(float(getattr(one, name)) for one in costs) for name in ("wall", "cpu", "process_bytes"))
     return [
         Figure(f"{title}, wall time", Unit.SECONDS, wall, limit=Limit(value=3, strict=True)),
+        Figure(f"{title}, CPU time", Unit.SECONDS, cpu),
         Figure(f"{title}, memory", Unit.BYTES, memory, limit=Limit(value=500e6, strict=True)),
     ]

@@ -26,7 +26,7 @@ def test_a_rebuild_may_take_a_tenth_more_than_sbuild(wall: float, *, held: bool)
     [(2.9, 499_000_000, [True, True]), (3.0, 1, [False, True]), (1.0, 500_000_000, [True, False])],
 )
 def test_drift_of_many_components_has_limits_of_its_own(wall: float, memory: int, held: list[bool]) -> None:
-    assert [one.held for one in drift_figures([cost(wall, memory=memory)])] == held
+    assert [one.held for one in drift_figures([cost(wall, memory=memory)]) if one.limit] == held
 
 
 def test_the_table_has_one_order_whatever_was_measured_first() -> None:
