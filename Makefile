@@ -2,7 +2,7 @@
 # `make demo` and `make test` do all their own set-up, and can be run again cheaply.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format docs bench lock-python clean
+.PHONY: help setup demo test test-all check format docs bench lock-python clean
 
 BIN := .venv/bin
 
@@ -15,9 +15,13 @@ setup: ## the host's packages and .venv, with a working .venv/bin/zaffre
 demo: setup ## build Zaffre Linux's container host, boot it, prove what it promises
 	@scripts/demo
 
-test: ## every test: pure ones, those with real tools, those that boot a machine
+test: ## pure tests, those with real tools, those that boot a machine: all but the long ones
 	@scripts/setup tests
 	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+
+test-all: ## the long tests too, which build kubelet from nothing and boot a host with it
+	@scripts/setup tests
+	@$(BIN)/pytest -n 2 --dist loadgroup --long $(PYTEST_FLAGS)
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check

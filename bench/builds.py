@@ -23,14 +23,13 @@ _ARTIFACTS = ("root.erofs", "uki.efi")
 
 @dataclass
 class Builds:
-    """The costs of each round, in order; `sizes` in bytes by file name, in the release profile."""
+    """The costs of each round, in order."""
 
     mkosi: list[Cost] = field(default_factory=list)
     mmdebstrap: list[Cost] = field(default_factory=list)
     cold: list[Cost] = field(default_factory=list)
     changed: list[Cost] = field(default_factory=list)
     unchanged: list[Cost] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def others(self) -> list[float]:
@@ -39,8 +38,8 @@ class Builds:
         return [cost.others for cost in costs]
 
 
-def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> tuple[Builds, Path]:
-    """Everything measured, and the folder of our release build."""
+def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> Builds:
+    """Rounds of all builders. (What is released is built by `release_build`.)"""
     found = Builds()
     mkosi = Mkosi(lab, repository)
     out = lab.folder / "out"
@@ -67,16 +66,19 @@ def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> tupl
         found.changed.append(_typical(changed))
         found.unchanged.append(_typical(unchanged))
     shutil.rmtree(out)
+    return found
+
+
+def release_build(lab: Lab, *, say: Say) -> Path:
+    """The folder of our build in the release profile."""
     release = lab.folder / "release"
     _Announcer("", say)("Zaffre, the release profile, packages cached", lambda: _build(lab, release, profile="release"))
-    folder = next(release.iterdir())
-    found.sizes = {name: (folder / name).stat().st_size for name in _ARTIFACTS}
-    return found, folder
+    return next(release.iterdir())
 
 
-def build_figures(found: Builds) -> list[Figure]:
-    """The lines of the table that are about building."""
-    size = float(sum(found.sizes.values()))
+def build_figures(found: Builds, release: Path) -> list[Figure]:
+    """The lines of the table that are about building. `release`: the folder of our release build."""
+    size = float(sum((release / name).stat().st_size for name in _ARTIFACTS))
     unchanged = tuple(cost.wall for cost in found.unchanged)
     mkosi, alone = _Peer("mkosi", found.mkosi), _Peer("root alone, mmdebstrap", found.mmdebstrap)
     return [

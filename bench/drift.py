@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """`zaffre drift` on a distribution of 7,500 inherited components, generated here: time and memory of the whole program.
 
-Run by itself: `.venv/bin/python bench/drift.py`. The distribution has the upstream and images of the reference; its
-components are named as a list of real source packages would be, and none differs from the upstream.
+The distribution has the upstream and images of the reference; its components are named as a list of real source
+packages would be, and none differs from the upstream.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from figures import Figure, Limit, Unit, markdown, table
-from measure import measure
+from figures import Figure, Limit, Unit
+from measure import Cost, measure
+from noise import wait_for_calm
 
 from zaffre.definition import reference_root
 
@@ -40,33 +41,22 @@ def generate(root: Path, components: int) -> Path:
     return root
 
 
-def figures(root: Path, log: Path) -> list[Figure]:
-    """Median of several runs, each a program of its own that begins with nothing but the page cache."""
-    argv = [sys.executable, "-m", "zaffre", "--distro", str(root), "drift"]
-    costs = [measure(argv, log=log, timeout=60) for _ in range(ROUNDS)]
-    title = f"drift of {COMPONENTS} inherited components"
+def measure_drift(folder: Path, *, say: Callable[[str], None]) -> list[Cost]:
+    """Several runs, each a program of its own that begins with nothing but the page cache."""
+    root = generate(folder / "many-components", COMPONENTS)
+    argv = [sys.executable, "-m", "zaffre", "--distro", str(root), "--store", str(folder / "no-store"), "drift"]
+    wait_for_calm()
+    costs = [measure(argv, log=folder / "drift.log", timeout=60) for _ in range(ROUNDS)]
+    say(f"drift of {COMPONENTS:,} components: {', '.join(f'{one.wall:.2f}' for one in costs)} s")
+    return costs
+
+
+def drift_figures(costs: list[Cost]) -> list[Figure]:
+    """The lines of the table that are about large distributions."""
+    title = f"drift of {COMPONENTS:,} inherited components"
+    wall, cpu, memory = (tuple(float(getattr(one, name)) for one in costs) for name in ("wall", "cpu", "process_bytes"))
     return [
-        Figure(
-            f"{title}, wall time", Unit.SECONDS, tuple(one.wall for one in costs), limit=Limit(value=3, strict=True)
-        ),
-        Figure(f"{title}, CPU time", Unit.SECONDS, tuple(one.cpu for one in costs)),
-        Figure(
-            f"{title}, memory",
-            Unit.BYTES,
-            tuple(float(one.process_bytes) for one in costs),
-            limit=Limit(value=500e6, strict=True),
-        ),
+        Figure(f"{title}, wall time", Unit.SECONDS, wall, limit=Limit(value=3, strict=True)),
+        Figure(f"{title}, CPU time", Unit.SECONDS, cpu),
+        Figure(f"{title}, memory", Unit.BYTES, memory, limit=Limit(value=500e6, strict=True)),
     ]
-
-
-def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="zaffre-bench-") as scratch:
-        root = generate(Path(scratch, "distro"), COMPONENTS)
-        found = figures(root, Path(scratch, "log"))
-    print(table(found))
-    print(markdown(found), file=sys.stderr)
-    return 0 if all(one.held for one in found) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

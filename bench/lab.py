@@ -22,6 +22,7 @@ from measure import BenchError, tail
 from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
 from zaffre.definition import Architecture, Image
+from zaffre.digest import Sha256
 from zaffre.image import SigningKeys
 from zaffre.machine import Architecture as Processor
 from zaffre.machine import OwnerCertificates, architecture_named
@@ -30,7 +31,7 @@ from zaffre.sandbox.command import Request, bwrap_arguments
 from zaffre.sandbox.namespace import current_privilege
 from zaffre.store import ActionKey, Store
 from zaffre.trust import Role
-from zaffre.upstream import COMPONENTS, LockedPackage
+from zaffre.upstream import COMPONENTS, Lock, LockedComponent, LockedPackage
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.deb.refresh import refresh
 from zaffre.upstream.deb.solve import Solver
@@ -39,12 +40,25 @@ from zaffre.upstream.solving import SetRequest
 
 IMAGE = "container-host"
 PROFILE = "dev"
-EXTRA_TOOLS = ("apt-utils", "debian-archive-keyring", "libsolv-tools", "mkosi", "mmdebstrap")
-"""What the peers need besides our own tools; apt-utils makes the index of the local archive."""
+EXTRA_TOOLS = (
+    "apt-utils",
+    "debian-archive-keyring",
+    "iproute2",
+    "libsolv-tools",
+    "mkosi",
+    "mmdebstrap",
+    "sbuild",
+    "uidmap",
+)
+"""What the peers need besides our own tools; apt-utils makes the index of the local archive, iproute2 and uidmap are
+sbuild's."""
+COMPONENTS_BUILT = ("lz4",)
+"""Components that are built to be measured."""
 
 _ROOT = Path(__file__).resolve().parent.parent
 _TOOLS_TABLE = re.compile(r"^\[tools\]\s*\npackages = \[\s*\n", re.MULTILINE)
 _COMMAND_SECONDS = 1800.0
+_COMPONENTS = tuple(word for name in COMPONENTS_BUILT for word in ("--component", name))
 
 Say = Callable[[str], None]
 Extra = Callable[[Indexes, str, tuple[str, ...]], Iterable[SetRequest]]
@@ -72,6 +86,7 @@ class Lab:
     others: tuple[LockedPackage, ...]
     sets: Mapping[str, tuple[str, ...]]
     package_files: Store
+    lock: Lock
 
     def zaffre(self, *words: str) -> list[str]:
         """The command line of our own program, as a user would type it."""
@@ -101,6 +116,20 @@ class Lab:
         """The upstream's own packages only."""
         return (*(one for one in self.packages if one.archive != COMPONENTS), *self.others)
 
+    def component(self, name: str) -> LockedComponent:
+        """A component as it is locked."""
+        found = self.lock.component(name, self.architecture.name)
+        if found is None:
+            raise BenchError(f"the component {name} is not locked")
+        return found
+
+    def build_packages(self, name: str, request: str) -> tuple[LockedPackage, ...]:
+        """What a component is built with, and what the set of a request that was made besides has."""
+        built_with = self.lock.set(self.component(name).build_set, self.architecture.name).packages
+        have = {package.name for package in built_with}
+        wanted = set(self.sets[request]) - have
+        return (*built_with, *(one for one in (*self.packages, *self.others) if one.name in wanted))
+
     @property
     def asked(self) -> tuple[str, ...]:
         """The packages that the definition asks for, the kernel included."""
@@ -121,14 +150,14 @@ def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
     keys = folder / "keys"
     _run([_program(), "--keys", str(keys), "keys", "init", "--owner", "bench"], folder / "keys.log")
     say("locking the definition and the peers' programs")
-    _run([_program(), "--distro", str(definition), "lock"], folder / "lock.log")
+    _run([_program(), "--distro", str(definition), "lock", *_COMPONENTS], folder / "lock.log")
     try:
         with _made(folder, extra, say) as found:
             yield found
         return
     except _MovedOnError as reason:
         say(f"{reason}: locking anew, in the lab only")
-    _run([_program(), "--distro", str(definition), "lock", "--update"], folder / "lock.log")
+    _run([_program(), "--distro", str(definition), "lock", "--update", *_COMPONENTS], folder / "lock.log")
     with _made(folder, extra, say) as found:
         yield found
 
@@ -147,15 +176,19 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
         image = work.distribution.image(IMAGE)
         architecture = architecture_named(making.tools_architecture)
         locked = making.lock.set(image.name, architecture.name)
+        components = [making.lock.component(name, architecture.name) for name in COMPONENTS_BUILT]
         try:
             making.fetch(locked.packages)
+            for component in components:
+                if component is not None:
+                    making.fetch_component(component)
             sandbox = making.sandbox
             others, sets = _others(making, image, architecture, locked.packages, extra)
             making.fetch(others)
         except DroppedError as error:
             raise _MovedOnError(str(error)) from error
         say("filling the lab's own store")
-        store = _own_store(folder / "store", making, locked.packages)
+        store = _own_store(folder / "store", making, _needed(making, image.name, architecture.name))
         certificates = work.certificates
         upstream = work.distribution.upstream_of(image)
         yield Lab(
@@ -174,6 +207,7 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
             others=others,
             sets=sets,
             package_files=work.store,
+            lock=making.lock,
         )
 
 
@@ -209,14 +243,24 @@ def _others(
     return tuple(found[key] for key in sorted(found)), sets
 
 
-def _own_store(root: Path, making: Making, packages: Iterable[LockedPackage]) -> Path:
-    """A store with the packages and the tools tree, and nothing that was made of the image."""
+def _needed(making: Making, image: str, architecture: str) -> set[Sha256]:
+    """Packages of the image and of the tools, and all that the components are made of and with."""
+    lock = making.lock
+    found = {one.digest for packages in (lock.set(image, architecture), making.tools_set) for one in packages.packages}
+    for name in COMPONENTS_BUILT:
+        component = lock.component(name, architecture)
+        if component is not None:
+            found |= {file.digest for file in component.source.files}
+            found |= {one.digest for one in lock.set(component.build_set, architecture).packages}
+    return found
+
+
+def _own_store(root: Path, making: Making, blobs: Iterable[Sha256]) -> Path:
+    """A store with these files and the tools tree, and nothing that was made of the image."""
     theirs = making.work.store
     store = Store(root)
-    for package in packages:
-        store.add_file(theirs.path(package.digest), expected=package.digest)
-    for package in making.tools_set.packages:
-        store.add_file(theirs.path(package.digest), expected=package.digest)
+    for digest in blobs:
+        store.add_file(theirs.path(digest), expected=digest)
     tools = making.sandbox.tools
     store.add_tree(ActionKey(tools.key), lambda place: _copy_tree(tools.root, place))
     return root

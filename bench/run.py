@@ -15,20 +15,23 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from boots import boot_figures, measure_boots
-from builds import build_figures, measure_builds
+from builds import build_figures, measure_builds, release_build
+from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
-from lab import PROFILE, lab
+from lab import PROFILE, Extra, Lab, Say, lab
 from measure import BenchError
 from metadata import measure_metadata, metadata_figures
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
 from publishing import measure_publishing, publishing_figures
+from rebuild import measure_rebuilds, rebuild_figures, rebuild_requests
 from stock import make_stock_disk, stock_requests
 
 from repository import make_repository
@@ -38,13 +41,16 @@ from zaffre.sandbox import become_root_in_namespace
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
+GROUPS = ("metadata", "drift", "publishing", "rebuild", "builds", "boots")
+"""What can be measured by itself."""
+
 
 def main() -> int:
     options = _options()
     try:
         become_root_in_namespace([sys.executable, *sys.argv])
         with _scratch(options.scratch, keep=options.keep) as folder:
-            figures, others = _measure(folder, builds=options.builds, boots=options.boots)
+            figures, others = _measure(folder, options.only or GROUPS, builds=options.builds, boots=options.boots)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return ExitCode.WORLD
@@ -64,7 +70,14 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure Zaffre beside mkosi, mmdebstrap and a stock Debian.")
+    parser = argparse.ArgumentParser(description="Measure Zaffre beside mkosi, mmdebstrap, sbuild and a stock Debian.")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=GROUPS,
+        metavar="NAME",
+        help=f"measure this alone, or several: {', '.join(GROUPS)} (default: all)",
+    )
     parser.add_argument("--builds", type=int, default=3, metavar="N", help="rounds of builds (default: 3)")
     parser.add_argument("--boots", type=int, default=2, metavar="N", help="rounds of boots (default: 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measured value there")
@@ -95,7 +108,7 @@ def _scratch(parent: Path, *, keep: bool) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], float]:
+def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) -> tuple[list[Figure], float]:
     """The figures, and the largest share of the machine that others used during a measurement."""
     begun = time.monotonic()
 
@@ -103,23 +116,74 @@ def _measure(folder: Path, *, builds: int, boots: int) -> tuple[list[Figure], fl
         minutes, seconds = divmod(int(time.monotonic() - begun), 60)
         print(f"[{minutes:2}:{seconds:02}] {words}", file=sys.stderr, flush=True)
 
-    with lab(folder, extra=_for_peers, say=say) as place:
-        say("making a local archive of the locked packages")
-        repository = make_repository(place, "repository", place.same)
+    found = _Found()
+    if "drift" in groups:
+        costs = measure_drift(folder, say=say)
+        found.add("drift", drift_figures(costs), [cost.others for cost in costs])
+    if set(groups) - {"drift"}:
+        with lab(folder, extra=_for_peers(groups), say=say) as place:
+            _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
+    return found.figures, max(found.others)
+
+
+@dataclass
+class _Found:
+    """Figures by what was measured."""
+
+    groups: dict[str, list[Figure]] = field(default_factory=dict)
+    others: list[float] = field(default_factory=list)
+
+    def add(self, group: str, figures: list[Figure], others: Iterable[float]) -> None:
+        self.groups[group] = figures
+        self.others += others
+
+    @property
+    def figures(self) -> list[Figure]:
+        """In the order of the table, whatever was measured first."""
+        order = ("builds", "boots", "metadata", "drift", "rebuild", "publishing")
+        return [figure for group in order for figure in self.groups.get(group, ())]
+
+
+def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: int, boots: int, say: Say) -> None:
+    if "metadata" in groups:
         say("making a large RPM repository")
         read = measure_metadata(place, rounds=builds, say=say)
+        found.add("metadata", metadata_figures(read), read.others)
+    if "publishing" in groups:
         published = measure_publishing(place, rounds=builds, say=say)
-        measured, release = measure_builds(place, repository, rounds=builds, say=say)
+        found.add("publishing", publishing_figures(published), published.others)
+    if "rebuild" in groups:
+        say("making a chroot for sbuild")
+        rebuilt = measure_rebuilds(place, rounds=builds, say=say)
+        found.add("rebuild", rebuild_figures(rebuilt), rebuilt.others)
+    if "builds" in groups:
+        say("making a local archive of the locked packages")
+        repository = make_repository(place, "repository", place.same)
+        measured = measure_builds(place, repository, rounds=builds, say=say)
+    if not {"builds", "boots"} & set(groups):
+        return
+    release = release_build(place, say=say)
+    if "builds" in groups:
+        found.add("builds", build_figures(measured, release), measured.others)
+    if "boots" in groups:
         say("making a stock Debian")
         stock = make_stock_disk(place, make_repository(place, "stock-repository", place.stock))
         booted = measure_boots(place, release / "image.raw", stock, rounds=boots, say=say)
-    figures = [*build_figures(measured), *boot_figures(booted), *metadata_figures(read), *publishing_figures(published)]
-    return figures, max((*measured.others, *booted.others, *read.others, *published.others))
+        found.add("boots", boot_figures(booted), booted.others)
 
 
-def _for_peers(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:
-    yield SetRequest("mkosi", (*INITRD_PACKAGES, LOADER_PACKAGE), architecture)
-    yield from stock_requests(indexes, architecture, asked)
+def _for_peers(groups: Collection[str]) -> Extra:
+    """What the peers of these groups need besides."""
+
+    def requests(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:
+        if "builds" in groups:
+            yield SetRequest("mkosi", (*INITRD_PACKAGES, LOADER_PACKAGE), architecture)
+        if "boots" in groups:
+            yield from stock_requests(indexes, architecture, asked)
+        if "rebuild" in groups:
+            yield from rebuild_requests(architecture)
+
+    return requests
 
 
 def _machine() -> str:

@@ -6,14 +6,16 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from support.lab import Lab
+from support.own import copy_result, recorded
 from support.repository import DebSource, native_source
+from support.trouble import Disk
 from support.upstreams import said
 from zaffre.cli.making import Making
 from zaffre.component.buildroot import PLACE, log_label
@@ -22,7 +24,7 @@ from zaffre.component.engine import Built, ComponentEngine
 from zaffre.component.twice import Recipe, build_twice
 from zaffre.definition import Distribution, load_distribution
 from zaffre.digest import Sha256
-from zaffre.errors import DefinitionError, ToolError
+from zaffre.errors import DefinitionError, DiskFullError, ToolError
 from zaffre.progress import SILENT
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -35,6 +37,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="a build root has many owners"),
 ]
 
+MB = 1_000_000
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 CONTROL = """\
 Source: probe
@@ -232,6 +235,30 @@ def test_a_build_that_hangs_is_stopped(bench: Bench) -> None:
         engine.built(locked, bench.installed, bench.sandbox, created=CREATED, use_cache=False)
     assert "did not end within its 0.1 minutes and was stopped" in said(caught.value)
     assert "waiting" in bench.log()
+
+
+def test_a_build_that_fills_the_disk(bench: Bench, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no memory for its root, it is in the store; the same build again when there is room."""
+    step = "head -c 700M /dev/zero >large; echo it was room enough"
+    bench.component(DEB)
+    expected = bench.build(bench.locked(deb_source(bench, step=step)))
+    monkeypatch.setattr("zaffre.tree.memory._available_memory", lambda: 0)
+    full = replace(bench, store=Store(disk.path / "store"))
+    label = f"configure {bench.installed.name}"
+    for action, result in recorded(bench.store, "configure"):
+        if action.label == label and action.inputs == bench.store.recall(label):
+            copy_result(bench.store, full.store, action, result)
+    locked = full.locked(deb_source(full, step=step))
+    before = disk.used
+    disk.leave(before + 600 * MB)
+    with pytest.raises(DiskFullError) as caught:
+        full.build(locked)
+    assert f"no room left on the file system {disk.path}" in said(caught.value)
+    assert "what was half written has been removed" in said(caught.value)
+    assert disk.used < before + 10 * MB
+    disk.leave(before + 1200 * MB)
+    assert full.build(locked).packages == expected.packages
+    assert "it was room enough" in full.log()
 
 
 def test_a_build_that_makes_what_nobody_declared(bench: Bench) -> None:

@@ -11,7 +11,8 @@ import pytest
 from component.test_component_gosum import PROBE, zipped
 from support.repository import Archive, Fault, Mirror
 from support.upstreams import QUICK, said
-from zaffre.component.goproxy import Modules, find_proxies, settings_files
+from zaffre.component.goproxy import Modules
+from zaffre.component.gosettings import find_proxies, settings_files
 from zaffre.component.gosum import GoFile, sum_of_mod, sum_of_zip
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import SILENT
@@ -116,3 +117,34 @@ def test_the_time_of_a_version(tmp_path: Path, proxy: Mirror) -> None:
     assert time is not None
     assert time.isoformat() == "2026-02-10T12:53:36+00:00"
     assert asked.time(GoFile("example.org/other", "v1.0.0")) is None
+
+
+def test_a_checksum_is_learned_of_what_a_proxy_gives(tmp_path: Path, proxy: Mirror) -> None:
+    store = Store(tmp_path)
+    assert modules(store, f"{proxy.url}/go").learn(PROBE) == SUMS[PROBE]
+    assert modules(store, "off").fetch({PROBE: SUMS[PROBE]}, SILENT), "what was learned is not fetched again"
+    proxy.archives["go"].files[GoFile("example.org/Probe", "v1.2.4").path] = ZIP
+    with pytest.raises(IntegrityError, match="holds a path that no module has"):
+        modules(store, f"{proxy.url}/go").learn(GoFile("example.org/Probe", "v1.2.4"))
+
+
+def test_the_versions_that_a_proxy_lists(tmp_path: Path, proxy: Mirror) -> None:
+    files = proxy.archives["go"].files
+    asked = modules(Store(tmp_path), f"{proxy.url}/elsewhere,{proxy.url}/go")
+    with pytest.raises(WorldError) as caught:
+        asked.versions("example.org/Probe")
+    assert "the versions of the Go module example.org/Probe cannot be fetched" in said(caught.value)
+    files["example.org/!probe/@v/list"] = b"v1.2.3\nv1.3.0-rc.1\n"
+    assert asked.versions("example.org/Probe") == ("v1.2.3", "v1.3.0-rc.1")
+    assert asked.go_mod("example.org/Probe", "v1.2.3") == MOD.decode()
+
+
+def test_a_module_without_versions_has_a_latest_one(tmp_path: Path, proxy: Mirror) -> None:
+    files = proxy.archives["go"].files
+    asked = modules(Store(tmp_path), f"{proxy.url}/go")
+    files["example.org/!probe/@v/list"] = b""
+    files["example.org/!probe/@latest"] = b'{"Version":"v0.0.0-20260102030405-abcdefabcdef"}'
+    assert asked.versions("example.org/Probe") == ("v0.0.0-20260102030405-abcdefabcdef",)
+    files["example.org/!probe/@latest"] = b"[]"
+    with pytest.raises(WorldError, match="does not say in the form of the protocol"):
+        asked.versions("example.org/Probe")

@@ -18,6 +18,7 @@ import pytest
 from pysequoia import Tsk
 
 from support.repository import NOW, Archive, Deb, Fault, Mirror, keyring, native_source, signing_key
+from support.trouble import eventually
 from support.upstreams import QUICK, mirrors, said
 from zaffre.component.engine import ComponentEngine
 from zaffre.component.farm import Farm, build_all
@@ -465,7 +466,7 @@ def test_many_are_built_at_once_and_what_is_finished_stays(shop: Shop) -> None:
 
 
 def test_a_worker_that_dies_loses_nothing_that_was_finished(shop: Shop) -> None:
-    """The workers are killed while they build; the same scheduler's next workers finish the work."""
+    """The worker is killed in the midst of its build; the same scheduler's next worker does it from the start."""
     from distributed import LocalCluster  # noqa: PLC0415 - slow to load
 
     lock = shop.lock().lock
@@ -473,12 +474,24 @@ def test_a_worker_that_dies_loses_nothing_that_was_finished(shop: Shop) -> None:
     lock = lock.model_copy(update={"components": (locked,)})
     tools = ToolsTree(Path("/"), "host")
     farm = Farm(shop.root, shop.store.root, tools, mirrors(shop.mirror.url), lock.created, use_cache=False)
+    # The first build that asks for what it is made of gets one byte, and then waits.
+    (file,) = locked.source.files
+    path = f"{file.archive}/{file.path}"
+    shop.store.path(file.digest).unlink()
+    shop.mirror.fault(path, Fault(hang=1, times=1))
+    before = len(shop.mirror.served(path))
+
+    def kill(worker: int) -> None:
+        eventually(lambda: len(shop.mirror.served(path)) > before, seconds=60)
+        os.kill(worker, signal.SIGKILL)
+
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
         (first,) = cluster.workers.values()
-        killer = threading.Timer(0.4, os.kill, (first.pid, signal.SIGKILL))
+        killer = threading.Thread(target=kill, args=(first.pid,))
         killer.start()
         built = build_all(farm, lock, [locked], scheduler=cluster.scheduler_address, progress=SILENT)
-        killer.cancel()
+        killer.join()
+    assert len(shop.mirror.served(path)) == before + 2
     assert [one.package.name for one in built["daemon", "amd64"].packages] == ["daemon", "daemon-client"]
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from support.own import make_own
 from support.program import Place
-from support.trouble import unmet
+from support.trouble import disk, unmet
 
-__all__ = ["unmet"]
+__all__ = ["disk", "unmet"]
 
 HERE = Path(__file__).parent
 FIRST = "test_e2e_interrupted"

@@ -3,49 +3,16 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
-
-import pytest
 
 from support.own import copy_result, locked, packages, recorded, seed
 from support.program import Done, Place, leftovers
+from support.trouble import Disk
 from zaffre.manifest import MANIFEST_NAME, Manifest
 from zaffre.store import Store
 
 IMAGE = "container-host"
 MB = 1_000_000
-
-
-class Disk:
-    """A real file system in memory, whose size can be changed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-
-    def mount(self, options: str) -> str:
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "none", self.path], check=False, capture_output=True, text=True
-        )
-        return done.stderr.strip()
-
-    def leave(self, free: int) -> None:
-        """Make it as large as what is on it, and so many bytes more."""
-        size = shutil.disk_usage(self.path).used + free
-        assert not self.mount(f"remount,size={size}")
-
-
-@pytest.fixture
-def disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Disk]:
-    made = Disk(tmp_path / "disk")
-    if error := made.mount("size=2g,mode=0755"):
-        unmet(f"cannot mount a small file system: {error}")
-    yield made
-    subprocess.run(["umount", "--lazy", made.path], check=True)
 
 
 def step_bytes(built: Path, name: str) -> int:

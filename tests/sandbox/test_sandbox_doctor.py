@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from zaffre.sandbox import ToolsTree, doctor
+from zaffre.sandbox.doctor import store_check
 
 
 @pytest.mark.tools
@@ -34,3 +35,18 @@ def test_old_bubblewrap_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     (check,) = (check for check in doctor(space_at=tmp_path) if check.name == "bubblewrap")
     assert check.ok is ok
     assert version in check.detail
+
+
+@pytest.mark.parametrize(
+    ("held", "free", "ok"), [(0, 0, True), (9, 1, True), (40, 41, True), (40, 39, False), (12, 3, False)]
+)
+def test_a_store_that_is_large_beside_what_is_free(tmp_path: Path, held: int, free: int, *, ok: bool) -> None:
+    check = store_check(tmp_path, held * 10**9, free * 10**9)
+    assert (check.ok, check.required) == (ok, False)
+    assert ok or f"zaffre store gc --max-size {held // 2}G" in check.remedy
+
+
+def test_what_the_store_holds_is_told_when_there_is_one(tmp_path: Path) -> None:
+    assert "store" not in {check.name for check in doctor(space_at=tmp_path)}
+    (check,) = (check for check in doctor(space_at=tmp_path, store_bytes=3_000_000_000) if check.name == "store")
+    assert check.detail == "3.0 GB"

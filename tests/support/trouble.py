@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,38 @@ def small_disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Pat
         unmet(f"cannot mount a small file system: {mounted.stderr.strip()}")
     yield path
     subprocess.run(["umount", "--lazy", path], check=True)
+
+
+class Disk:
+    """A real file system in memory, whose size can be changed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+
+    def mount(self, options: str) -> str:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "none", self.path], check=False, capture_output=True, text=True
+        )
+        return done.stderr.strip()
+
+    @property
+    def used(self) -> int:
+        """Bytes."""
+        return shutil.disk_usage(self.path).used
+
+    def leave(self, free: int) -> None:
+        """Make it as large as what is on it, and so many bytes more."""
+        assert not self.mount(f"remount,size={self.used + free}")
+
+
+@pytest.fixture
+def disk(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Disk]:
+    made = Disk(tmp_path / "disk")
+    if error := made.mount("size=2g,mode=0755"):
+        unmet(f"cannot mount a small file system: {error}")
+    yield made
+    subprocess.run(["umount", "--lazy", made.path], check=True)
 
 
 class OtherProcess:

@@ -26,7 +26,8 @@ def doctor(context: typer.Context, json: JsonOption = False) -> None:
     from zaffre.sandbox import doctor as examine
 
     work = workspace(context)
-    checks = examine(space_at=work.store_path)
+    held = work.store.size().total_bytes if work.store_path.is_dir() else None
+    checks = examine(space_at=work.store_path, store_bytes=held)
     fit = all(check.ok for check in checks if check.required)
     work.emit({"ok": fit, "checks": [asdict(check) for check in checks]}, lambda: _words(checks, fit=fit), as_json=json)
     if not fit:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zaffre.component.drift import Deviation, Drift, Examined
+    from zaffre.component.gomoving import Newest
     from zaffre.definition import Component, Distribution
     from zaffre.digest import JSON
     from zaffre.upstream import Lock
@@ -30,7 +32,8 @@ def drift(
 ) -> None:
     """List every deviation from the upstreams with its reason, age and state. Exit code 1 if one has to be looked at.
 
-    Offline: it works from the definition, the lock and the sources in the store. What they can't tell is unknown.
+    Offline, but for Go modules: it works from the definition, the lock and the sources in the store. What they can't
+    tell is unknown. What there is of a Go module is asked of the module proxy that Go is set to.
 
     Examples: zaffre drift; zaffre drift containerd --json
     """
@@ -41,15 +44,55 @@ def drift(
     distribution = work.distribution
     lock = load_lock(distribution.lock_file)
     components = [distribution.component(name) for name in names] if names else [*distribution.components.values()]
+    newest = _newest(work, lock, components)
     found = judge(
         components,
         today=work.now.date(),
-        versions=_versions(distribution, lock),
+        versions=_versions(distribution, lock) | {name: one.version for name, one in newest.items()},
         examined=lambda component: _examined(work, lock, component),
     )
-    work.emit(_plain(found), lambda: _words(found), as_json=json)
+    newer = [_Newer(one, newest[one.name]) for one in components if one.name in newest]
+    work.emit(_plain(found, newer), lambda: _words(found, newer), as_json=json)
     if found.findings:
         raise typer.Exit(ExitCode.FINDING)
+
+
+@dataclass(frozen=True)
+class _Newer:
+    """What the upstream of a Go module has."""
+
+    component: Component
+    newest: Newest
+
+    @property
+    def version(self) -> str:
+        """The version that the definition names."""
+        source = self.component.source
+        return source.version if source.kind == "go-module" else ""
+
+    @property
+    def lines(self) -> list[str]:
+        lines = [f"{self.component.name} {self.version}: {one}" for one in self.newest.passed]
+        if self.newest.version != self.version:
+            name = self.component.name
+            lines.append(f"{name} {self.version}: {self.newest.version} is there (zaffre component update {name})")
+        return lines
+
+
+def _newest(work: Workspace, lock: Lock | None, components: list[Component]) -> dict[str, Newest]:
+    """Of the Go modules among them, as far as a proxy answers."""
+    found: dict[str, Newest] = {}
+    for component in components:
+        if component.source.kind != "go-module":
+            continue
+        from zaffre.cli.modules import newest_of
+        from zaffre.errors import WorldError
+
+        try:
+            found[component.name] = newest_of(work, lock, component)
+        except WorldError as error:
+            work.progress.note(f"{component.name}: whether there is a newer version is not known: {error.brief}")
+    return found
 
 
 def _versions(distribution: Distribution, lock: Lock | None) -> dict[str, str]:
@@ -62,6 +105,14 @@ def _versions(distribution: Distribution, lock: Lock | None) -> dict[str, str]:
 
 def _examined(work: Workspace, lock: Lock | None, component: Component) -> Examined:
     """Try the overlays on the source that the lock names, if the store has it."""
+    if component.source.kind == "go-module":
+        from zaffre.cli.modules import examined_module
+
+        return examined_module(work, component)
+    return _tried(work, lock, component)
+
+
+def _tried(work: Workspace, lock: Lock | None, component: Component) -> Examined:
     from zaffre.component.drift import Examined
     from zaffre.component.examine import examine
     from zaffre.component.pristine import can_be_examined
@@ -106,7 +157,7 @@ def _unpacked(
     return pristine(component, source, work.store, tools_sandbox(work, lock))
 
 
-def _plain(found: Drift) -> JSON:
+def _plain(found: Drift, newer: list[_Newer]) -> JSON:
     return {
         "components": found.components,
         "inherited": found.inherited,
@@ -128,14 +179,24 @@ def _plain(found: Drift) -> JSON:
             }
             for one in found.deviations
         ],
+        "modules": [
+            {
+                "component": one.component.name,
+                "version": one.version,
+                "newest": one.newest.version,
+                "passed": list(one.newest.passed),
+            }
+            for one in newer
+        ],
     }
 
 
-def _words(found: Drift) -> str:
+def _words(found: Drift, newer: list[_Newer]) -> str:
     own = f", {found.own} of our own" if found.own else ""
     title = f"{count(found.components, 'component')}: {found.inherited} as the upstream has it{own}"
+    modules = [line for one in newer for line in one.lines]
     if not found.deviations:
-        return f"{title}; no deviations"
+        return "\n".join([f"{title}; no deviations", *(["", *modules] if modules else [])])
     lines = [f"{title}; {count(len(found.deviations), 'deviation')}", ""]
     rows = [
         (one.state.value, one.component, _name(one), f"{one.age_days} d", str(one.until), one.upstream_status.value)
@@ -145,6 +206,7 @@ def _words(found: Drift) -> str:
     for one in found.deviations:
         lines += ["", f"{one.component} {_name(one)}, for {one.category.value}: {one.reason}"]
         lines += [f"  {one.state.value}: {line}" if line else "" for line in one.because.splitlines()]
+    lines += ["", *modules] if modules else []
     bad = len(found.findings)
     verdict = f"{bad} of {count(len(found.deviations), 'deviation')} must be looked at" if bad else ""
     return "\n".join([*lines, "", verdict or "nothing has to be looked at"])

@@ -2,97 +2,28 @@
 """Go modules from the module proxy that this machine's Go is set to: the only step of a Go build with a network.
 
 Every file is checked against a checksum that was known before, so neither the proxy nor a checksum database is
-trusted, and no program has the network: we fetch, and Go is given a directory. GOPROXY is found where Go finds
-it (`go help environment`): the environment, the user's file of settings, the toolchain's go.env.
+trusted, and no program has the network: we fetch, and Go is given a directory.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from platformdirs import user_config_path
-
-from zaffre.component.gosum import MAX_MOD_BYTES, MAX_ZIP_BYTES, GoFile, sum_of_mod, sum_of_zip
+from zaffre.component.gosettings import VARIABLE, Proxies, find_proxies, settings_files
+from zaffre.component.gosum import MAX_MOD_BYTES, MAX_ZIP_BYTES, GoFile, escaped, sum_of_mod, sum_of_zip
 from zaffre.digest import Sha256
 from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import Progress
 from zaffre.store import Action, ActionResult, Store
 from zaffre.upstream.download import CancelledError, Downloader, DownloadError, Limits
 from zaffre.upstream.mirrors import shown_url
-
-VARIABLE = "GOPROXY"
-_MAX_SETTINGS = 1 << 20
-
-
-@dataclass(frozen=True)
-class Proxy:
-    """One place of GOPROXY. `always`: the next one is asked after any failure, not just when a file is not there."""
-
-    url: str
-    always: bool = False
-
-
-@dataclass(frozen=True)
-class Proxies:
-    """GOPROXY as a list, and who said so."""
-
-    places: tuple[Proxy, ...]
-    origin: str
-
-
-def find_proxies(environ: Mapping[str, str], *, settings: Sequence[Path]) -> Proxies:
-    """The proxies that are set. Raises WorldError, saying how to set one, when there are none.
-
-    "direct" is passed over: it means version control, whose answers no checksum is taken of before they are unpacked.
-    """
-    value, origin = environ.get(VARIABLE, "").strip(), f"${VARIABLE}"
-    for path in settings:
-        if not value:
-            value, origin = _setting(path), str(path)
-    places = []
-    for word, separator in re.findall(r"([^,|]+)([,|]?)", value):
-        name = word.strip()
-        if urlsplit(name).scheme in {"http", "https", "file"}:
-            places.append(Proxy(name.rstrip("/"), always=separator == "|"))
-    if not places:
-        raise WorldError(
-            "no Go module proxy is known" if not value else "Go is set to no module proxy",
-            where=origin if value else None,
-            details=f"{VARIABLE} is {value!r}" if value else None,
-            resolution=f"set one with `go env -w {VARIABLE}=URL`, or in the environment ({VARIABLE}=URL); "
-            "file:///DIR is one too, such as another machine's module cache (…/pkg/mod/cache/download)",
-        )
-    return Proxies(tuple(places), origin)
-
-
-def settings_files(environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Where Go keeps settings: the user's file, then the toolchain's own."""
-    user = environ.get("GOENV", "") or str(user_config_path() / "go/env")
-    found = [Path(user)] if user != "off" else []
-    root = environ.get("GOROOT", "")
-    program = shutil.which("go", path=environ.get("PATH"))
-    if not root and program:
-        root = str(Path(program).resolve().parent.parent)
-    return (*found, Path(root, "go.env")) if root else tuple(found)
-
-
-def _setting(path: Path) -> str:
-    try:
-        text = path.read_bytes()[:_MAX_SETTINGS].decode(errors="replace")
-    except OSError:
-        return ""
-    values = [line.partition("=")[2].strip() for line in text.splitlines() if line.startswith(f"{VARIABLE}=")]
-    return values[-1] if values else ""
 
 
 class Modules:
@@ -111,7 +42,7 @@ class Modules:
         found = {file: self._known(file, expected) for file, expected in sums.items()}
         wanted = sorted(file for file, digest in found.items() if digest is None)
         if wanted:
-            proxies = find_proxies(self._environ, settings=settings_files(self._environ))
+            proxies = self._proxies()
             with (
                 progress.transfer(f"{len(wanted)} files of Go modules", len(wanted)) as advance,
                 Downloader(self._limits) as downloader,
@@ -132,11 +63,53 @@ class Modules:
                     raise
         return {file: digest for file, digest in found.items() if digest is not None}
 
+    def learn(self, file: GoFile) -> str:
+        """The checksum of a file that nobody has named one for: of what the first proxy that has it gives.
+
+        Raises IntegrityError for what is no module, WorldError when no proxy gives it.
+        """
+        with Downloader(self._limits) as downloader:
+            content = _content(file, self._proxies(), downloader)
+        found = sum_of_mod(content) if file.mod else sum_of_zip(content, file)
+        self._store.perform(self._action(file, found), lambda _: self._kept(content))
+        return found
+
+    def versions(self, module: str) -> tuple[str, ...]:
+        """The versions that the proxies list, pre-releases among them; of a module without any, the latest that there
+        is. Nothing vouches for them. Raises WorldError when no proxy answers."""
+        folder = escaped(module)
+        proxies = self._proxies()
+        with Downloader(self._limits) as downloader:
+            path, what = f"{folder}/@v/list", f"the versions of the Go module {module}"
+            listed = (
+                _from_proxies(path, what, proxies, downloader, limit=MAX_MOD_BYTES).decode(errors="replace").split()
+            )
+            if listed:
+                return tuple(listed)
+            told = _from_proxies(f"{folder}/@latest", what, proxies, downloader, limit=MAX_MOD_BYTES)
+        try:
+            return (str(json.loads(told)["Version"]),)
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorldError(
+                f"a module proxy does not say in the form of the protocol what the latest version of {module} is",
+                where=f"{folder}/@latest",
+                details=repr(told[:200]),
+            ) from error
+
+    def go_mod(self, module: str, version: str) -> str:
+        """The go.mod of a version, as a proxy has it: to choose by, as nothing vouches for it."""
+        file = GoFile(module, version, mod=True)
+        with Downloader(self._limits) as downloader:
+            return _content(file, self._proxies(), downloader).decode(errors="replace")
+
+    def _proxies(self) -> Proxies:
+        return find_proxies(self._environ, settings=settings_files(self._environ))
+
     def time(self, file: GoFile) -> datetime | None:
         """When a version was made, as the proxies say; None when none says it. Nothing but a date depends on it."""
         path = file.path.removesuffix(".zip") + ".info"
         with Downloader(self._limits) as downloader:
-            for place in find_proxies(self._environ, settings=settings_files(self._environ)).places:
+            for place in self._proxies().places:
                 try:
                     told = json.loads(_read(f"{place.url}/{path}", downloader, limit=MAX_MOD_BYTES))
                     return datetime.fromisoformat(told["Time"]).astimezone(UTC)
@@ -158,10 +131,12 @@ class Modules:
 
     def _obtain(self, file: GoFile, expected: str, proxies: Proxies, downloader: Downloader) -> Sha256:
         def produce(_: Path) -> ActionResult:
-            content = _checked(_from_proxies(file, proxies, downloader), file, expected)
-            return ActionResult(outputs={"file": self._store.add_bytes(content)}, facts={"size": len(content)})
+            return self._kept(_checked(_content(file, proxies, downloader), file, expected))
 
         return self._store.perform(self._action(file, expected), produce).result.outputs["file"]
+
+    def _kept(self, content: bytes) -> ActionResult:
+        return ActionResult(outputs={"file": self._store.add_bytes(content)}, facts={"size": len(content)})
 
 
 def _checked(content: bytes, file: GoFile, expected: str) -> bytes:
@@ -177,18 +152,23 @@ def _checked(content: bytes, file: GoFile, expected: str) -> bytes:
     return content
 
 
-def _from_proxies(file: GoFile, proxies: Proxies, downloader: Downloader) -> bytes:
+def _content(file: GoFile, proxies: Proxies, downloader: Downloader) -> bytes:
+    limit = MAX_MOD_BYTES if file.mod else MAX_ZIP_BYTES
+    return _from_proxies(file.path, f"the Go module {file}", proxies, downloader, limit=limit)
+
+
+def _from_proxies(path: str, what: str, proxies: Proxies, downloader: Downloader, *, limit: int) -> bytes:
+    """The file at `path` of the first proxy that has it. `what` it is, for people."""
     failures = []
     for place in proxies.places:
         try:
-            limit = MAX_MOD_BYTES if file.mod else MAX_ZIP_BYTES
-            return _read(f"{place.url}/{file.path}", downloader, limit=limit)
+            return _read(f"{place.url}/{path}", downloader, limit=limit)
         except DownloadError as error:
             failures.append(f"{shown_url(place.url)}: {error}")
             if not (error.absent or place.always):
                 break
     raise WorldError(
-        f"the Go module {file} cannot be fetched",
+        f"{what} cannot be fetched",
         where=f"{VARIABLE} of {proxies.origin}",
         details="\n".join(failures),
         resolution=f"check the network and the module's version, or set another {VARIABLE}",

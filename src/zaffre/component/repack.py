@@ -7,7 +7,6 @@ checksums and the names of packages change as the overlays say.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import stat
 from collections.abc import Mapping
@@ -33,10 +32,13 @@ from zaffre.definition.operations import (
     PackageSplit,
 )
 from zaffre.errors import DefinitionError
+from zaffre.sandbox import Sandbox
 from zaffre.tree.rootfs import is_plain, walk
 from zaffre.upstream.deb.control import source_of
 from zaffre.upstream.lock import LockedFile, LockedPackage, LockedSource
 from zaffre.upstream.world import Chosen
+
+_TIMEOUT = 60.0
 
 
 class Repack:
@@ -125,14 +127,20 @@ def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
     path = f"usr/share/doc/{name}/changelog.Debian.gz"
     if not is_plain(folder, path):
         return
-    changelog = folder / path
     entry = (
         f"{source} ({fields['Version']}) {bench.distribution.identity.id}; urgency=medium\n\n"
         + "".join(f"  * {line}\n" for line in said(overlays))
         + f"\n -- {maintainer_of(bench.distribution)}  {format_datetime(datetime.fromtimestamp(epoch, UTC))}\n\n"
     )
-    changelog.write_bytes(gzip.compress(entry.encode() + gzip.decompress(changelog.read_bytes()), mtime=0))
+    _begin_with(entry, folder / path, bench.sandbox)
     _replace_sum(folder, path)
+
+
+def _begin_with(entry: str, changelog: Path, sandbox: Sandbox) -> None:
+    """Put an entry before those of a packed changelog, by gzip of the tools tree: a zlib of another make packs the same
+    text into other bytes."""
+    before = sandbox.run(["gzip", "-dc"], stdin=changelog, timeout=_TIMEOUT).stdout
+    changelog.write_bytes(sandbox.run(["gzip", "-9nc"], stdin=entry.encode() + before, timeout=_TIMEOUT).stdout)
 
 
 def _same_version(field: str, version: str, suffix: str, bench: Bench) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from zaffre.component.debfile import unpack_deb
 from zaffre.component.engine import ComponentEngine
 from zaffre.component.gobuild import GoBuild, lay_proxy
-from zaffre.component.goproxy import VARIABLE, Modules
+from zaffre.component.goproxy import Modules
+from zaffre.component.gosettings import VARIABLE
 from zaffre.component.model import Bench
 from zaffre.definition import load_distribution
 from zaffre.definition.component import GoModule

@@ -78,6 +78,9 @@ class GoModule(Model):
     version: GoModuleVersion
     sum: GoModuleSum
     """Checksum of the module's files, as go.sum has it. What is fetched must have it."""
+    within: Literal["module", "minor"] = "module"
+    """How far `zaffre component update` may go: "module", to its newest release; "minor", to the newest of the same
+    minor version, as v1.34.9 is of v1.34.4."""
     packages: Annotated[Items[GoPackage], Field(min_length=1)]
     """Packages of the module to build, such as "./cmd/kubelet"; each gives a program `bin/NAME`."""
 

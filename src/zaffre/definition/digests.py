@@ -78,9 +78,10 @@ def component_digest(distribution: Distribution, component: Component) -> Sha256
 def component_inputs(distribution: Distribution, component: Component) -> dict[str, JSON]:
     """All that a component's result depends on, as far as the definition says it, so that a change can be named.
 
-    Left out: the description, an overlay's category, status and `until`, and time limits. They are for people: an
-    end that moves on is no reason to build anew. What a changelog says counts: an overlay's reason, `since` and links,
-    and who maintains what is no upstream's any more. (The packages of a Go module have no changelog.)
+    Left out: the description, an overlay's category, status and `until`, time limits, and how far an update may go.
+    They are for people: an end that moves on is no reason to build anew. What a changelog says counts: an overlay's
+    reason, `since` and links, and who maintains what is no upstream's any more. (The packages of a Go module have no
+    changelog.)
     """
     folder = distribution.path(component.folder)
     told = {"reason", "operations"} | (set() if isinstance(component.source, GoModule) else {"since", "links"})
@@ -88,7 +89,8 @@ def component_inputs(distribution: Distribution, component: Component) -> dict[s
     return {
         "maintainer": None if component.inherited else {"id": identity.id, "name": identity.name},
         "component": component.model_dump(
-            mode="json", exclude={"description": True, "overlays": True, "build": {"time_limit_minutes"}}
+            mode="json",
+            exclude={"description": True, "overlays": True, "source": {"within"}, "build": {"time_limit_minutes"}},
         ),
         "upstream": component.upstream or distribution.defaults.upstream,
         "overlays": [overlay.model_dump(mode="json", include=told) for overlay in component.overlays],

@@ -19,6 +19,7 @@ _LEAST_PYTHON = (3, 11)
 _LEAST_BWRAP = (0, 5)  # --perms, --clearenv
 _LEAST_DISK = 8 * 10**9  # a first build: tools tree, packages, roots, images
 _LEAST_MEMORY = 2 * 10**9
+_LARGE_STORE = 10 * 10**9
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,21 @@ class Check:
     required: bool
 
 
-def doctor(*, space_at: Path) -> list[Check]:
-    """Looks at the host. `space_at`: where the store is or will be. Takes well under a second, changes nothing."""
+def doctor(*, space_at: Path, store_bytes: int | None = None) -> list[Check]:
+    """Looks at the host. `space_at`: where the store is or will be; `store_bytes`: what it holds, if it is there.
+
+    Takes well under a second, changes nothing.
+    """
     checks = [_python(), _bwrap()]
     if os.geteuid() != 0:
         checks.append(_namespace())
     if checks[1].ok:
         checks.append(_sandbox())
-    return [*checks, _disk(space_at), _memory(), _kvm()]
+    free = shutil.disk_usage(_there(space_at)).free
+    checks.append(_disk(space_at, free))
+    if store_bytes is not None:
+        checks.append(store_check(space_at, store_bytes, free))
+    return [*checks, _memory(), _kvm()]
 
 
 def _python() -> Check:
@@ -102,17 +110,36 @@ def _sandbox() -> Check:
     )
 
 
-def _disk(path: Path) -> Check:
+def _there(path: Path) -> Path:
+    """The path, or the nearest of its parents that there is."""
     here = path.absolute()
     while not here.exists():
         here = here.parent
-    free = shutil.disk_usage(here).free
+    return here
+
+
+def _disk(path: Path, free: int) -> Check:
     ok = free >= _LEAST_DISK
     return Check(
         name="disk space",
         ok=ok,
         detail=f"{free / 1e9:.1f} GB free for the store at {path}",
         remedy="" if ok else f"a first build needs {_LEAST_DISK / 1e9:.0f} GB: make room, or set ZAFFRE_STORE",
+        required=False,
+    )
+
+
+def store_check(path: Path, held: int, free: int) -> Check:
+    """Whether the store is large beside what is free: from 10 GB on, when it holds more than that. Pure."""
+    ok = held < max(_LARGE_STORE, free)
+    return Check(
+        name="store",
+        ok=ok,
+        detail=f"{held / 1e9:.1f} GB" + ("" if ok else f", more than is free beside it, at {path}"),
+        remedy=""
+        if ok
+        else f"`zaffre store gc --max-size {held // (2 * 10**9)}G` leaves the half of it that was used last; "
+        "--dry-run says what would go",
         required=False,
     )
 
