@@ -36,8 +36,10 @@ from zaffre.upstream.lock import LockedPackage
 EARLY = ("base-passwd", "libc6", "debianutils", "dash")
 """Configured before all others: scripts take users, the loader's cache, run-parts and /bin/sh for granted."""
 
-_POLICY = "usr/sbin/policy-rc.d"
-_POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
+POLICY = "usr/sbin/policy-rc.d"
+POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
+"""What keeps scripts from starting services, and where it lies."""
+
 _TIMEOUT = 3600.0
 _MERGED_SUFFIX = ".usr-is-merged"
 
@@ -62,11 +64,12 @@ done
 """
 _CONFIGURE = 'exec dpkg --force-unsafe-io --abort-after=1 --log=/dev/null "$@" >&2'
 _FAILED = re.compile(r"dpkg: error processing package (?P<package>\S+)|the preinst of (?P<preinst>\S+) failed")
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
     "DEBCONF_NOWARNINGS": "yes",
 }
+"""So that scripts ask nothing."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +155,10 @@ def configure(
 
     `preinsts` is false when dpkg has run them while it unpacked.
     """
-    environment = {**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
-    kept = inside(root, _POLICY)
+    environment = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
+    kept = inside(root, POLICY)
     own = kept.read_bytes() if kept.is_file() else None
-    write_text(root, _POLICY, _POLICY_TEXT, mode=0o755)
+    write_text(root, POLICY, POLICY_TEXT, mode=0o755)
 
     def run(script: str, *arguments: str) -> None:
         try:
@@ -175,9 +178,9 @@ def configure(
     write_text(root, status, without_package(read_text(root, status), PROVIDES))
     remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
     if own is None:
-        remove(inside(root, _POLICY))
+        remove(inside(root, POLICY))
     else:
-        write_bytes(root, _POLICY, own, mode=0o755)
+        write_bytes(root, POLICY, own, mode=0o755)
     _check_installed(read_text(root, status), [index.name for index in packages])
 
 
