@@ -66,7 +66,7 @@ def test_a_difference_is_told_with_its_reason_and_ends_with_1(
     for line in ("~ a 1.0-1 -> 2.0-1", "- gone 1.0-1", "+ new 1.0-1", "= same 1.0-1, another file"):
         assert f"  {line}" in shown
     assert "1 added, 1 removed, 1 changed, 1 rebuilt; 3 -> 3, 3.0 kB -> 3.0 kB to download" in shown
-    assert "A is no build" in shown
+    assert "Neither is a build" in shown
     assert main(["diff", old, new, "--json"]) == ExitCode.FINDING
     plain = json.loads(capsys.readouterr().out)
     assert (plain["format"], plain["same"], plain["details"]) == (1, False, None)
@@ -139,15 +139,20 @@ def test_what_is_built_here_says_what_moved_it(tmp_path: Path) -> None:
 def test_who_asks_for_a_package_is_named_as_far_as_it_is_known(tmp_path: Path) -> None:
     found = compared(
         tmp_path,
-        lock(package("lost")),
-        lock(package("asked"), package("needed"), package("unknown")),
-        a=Knowledge(None, {"lost": ("old-tool",)}),
-        b=Knowledge({"asked": "images/host.toml: packages[1]"}, {"needed": ("a", "b", "c", "d")}),
+        lock(package("lost"), package("spare"), package("nobodys"), package("old-tool"), package("asked", "0")),
+        lock(package("asked", "0"), package("new"), package("needed"), package("unknown")),
+        a=Knowledge(None, {"lost": ("old-tool",), "spare": ("asked", "old-tool")}),
+        b=Knowledge(
+            {"asked": "the definition", "new": "images/host.toml: packages[1]"}, {"needed": ("a", "b", "c", "d")}
+        ),
     )
     assert {name: one.why for name, one in changes(found).items()} == {
-        "asked": ("asked for by images/host.toml: packages[1]",),
-        "lost": ("was needed by old-tool", "the definition does not ask for it"),
+        "lost": ("was needed by old-tool, which went too",),
+        "new": ("asked for by images/host.toml: packages[1]",),
         "needed": ("needed by a, b, c and 1 more",),
+        "nobodys": ("the definition does not ask for it",),
+        "old-tool": ("the definition does not ask for it",),
+        "spare": ("was needed by old-tool, which went too", "was needed by asked, which now does without"),
         "unknown": ("not asked for by name: another package of the set needs it",),
     }
 

@@ -70,6 +70,8 @@ def _sets(one: Subject, other: Subject, learn: Learn) -> Iterator[SetChanges]:
 
 def _left_out(one: Subject, other: Subject) -> str | None:
     """Why there is more to compare than was compared."""
+    if SideKind.BUILD not in (one.side.kind, other.side.kind):
+        return "Neither is a build: they say which packages, not what an image makes of them"
     reasons = []
     for letter, subject in (("A", one), ("B", other)):
         if subject.side.kind is not SideKind.BUILD:

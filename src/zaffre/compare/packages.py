@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from zaffre.compare.report import ChangeKind, PackageChange, SetChanges
@@ -27,8 +28,9 @@ def compare_sets(
     before = dict(one.packages) if one else {}
     after = dict(other.packages) if other else {}
     measure = _measure(one, other)
+    left = {name for name, _ in after}
     changes = [
-        _change(before.get(key), after.get(key), measure, sides, knowledge)
+        _change(before.get(key), after.get(key), measure, sides, knowledge, left=left)
         for key in sorted(before.keys() | after.keys())
         if _identity(before.get(key)) != _identity(after.get(key))
     ]
@@ -79,6 +81,8 @@ def _change(
     measure: Measure | None,
     sides: tuple[Subject, Subject],
     knowledge: tuple[Knowledge, Knowledge],
+    *,
+    left: Collection[str],
 ) -> PackageChange:
     one = new or old
     if one is None:
@@ -86,7 +90,7 @@ def _change(
     if old is None:
         kind, why = ChangeKind.ADDED, tuple(why_added(one, knowledge[1]))
     elif new is None:
-        kind, why = ChangeKind.REMOVED, tuple(why_removed(one, *knowledge))
+        kind, why = ChangeKind.REMOVED, tuple(why_removed(one, *knowledge, left=left))
     else:
         kind = ChangeKind.REBUILT if old.version == new.version else ChangeKind.CHANGED
         why = tuple(why_changed(old, new, *sides))

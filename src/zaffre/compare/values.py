@@ -11,6 +11,9 @@ from zaffre.manifest import Artifact
 from zaffre.tree import Inventory
 from zaffre.upstream import Users
 
+_FOR_PEOPLE = frozenset({"description", "extends", "profiles"})
+"""How a value got into an image, and words about it, make no other image."""
+
 
 def changes(
     before: Mapping[str, str], after: Mapping[str, str], *, why: Mapping[str, str] | None = None
@@ -98,6 +101,8 @@ def setting_changes(old: Sequence[Explained], new: Sequence[Explained]) -> tuple
 def _settings(rows: Sequence[Explained]) -> dict[str, tuple[str, str]]:
     found = {}
     for row in rows:
+        if row.key.partition("[")[0] in _FOR_PEOPLE:
+            continue
         where = f"{row.origin}: {row.origin_key}" if row.origin_key else row.origin
         if row.key.endswith("]"):
             found[f"{row.key.rpartition('[')[0]} {row.value}"] = "present", where

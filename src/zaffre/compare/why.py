@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from zaffre.compare.subject import Package, Subject
@@ -36,10 +36,14 @@ def why_added(package: Package, after: Knowledge) -> Iterator[str]:
         yield "not asked for by name: another package of the set needs it"
 
 
-def why_removed(package: Package, before: Knowledge, after: Knowledge) -> Iterator[str]:
-    if by := before.dependants.get(package.name):
-        yield f"was needed by {_some(by)}"
-    if after.asked is not None and package.name not in after.asked:
+def why_removed(package: Package, before: Knowledge, after: Knowledge, *, left: Collection[str]) -> Iterator[str]:
+    """`left` are the names of what is still there."""
+    by = before.dependants.get(package.name, ())
+    if gone := tuple(name for name in by if name not in left):
+        yield f"was needed by {_some(gone)}, which went too"
+    if stays := tuple(name for name in by if name in left):
+        yield f"was needed by {_some(stays)}, which now does without"
+    if not by and after.asked is not None and package.name not in after.asked:
         yield "the definition does not ask for it"
 
 
