@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Upgrades in place, of machines with a package manager.", no_args_is_help=True)
 
 _MOVES = (
-    ("downgraded", "go back to an older version, which apt does only if it is told to"),
-    ("removed", "go"),
-    ("added", "come"),
-    ("upgraded", "are upgraded"),
-    ("rebuilt", "are other files of the same version, which apt does not replace"),
-    ("kept", "stay until the machine runs the new kernel"),
+    ("downgraded", "downgraded, which apt does only if it is told to"),
+    ("removed", "removed"),
+    ("added", "added"),
+    ("upgraded", "upgraded"),
+    ("rebuilt", "rebuilt under the same version, which apt does not replace"),
+    ("kept", "kept until the machine runs the new kernel"),
 )
 
 

@@ -80,7 +80,7 @@ def prove(scratch: ScratchRoot, goal: Goal, *, note: Callable[[str], None]) -> P
     for step in steps:
         note(" ".join(step[:2]))
         commands.append(("apt-get", *step))
-        done = scratch.apt(_ANSWER_YES, *step)
+        done = scratch.apt(_ANSWER_YES, *step, joined=True)
         asked += done.asked
         if done.returncode != 0:
             return ended(failure=_reason(f"'apt-get {step[0]}' failed", done))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.digest import sha256_bytes
-from zaffre.sandbox import Completed, Mount, Sandbox
+from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
 from zaffre.tree.deb.configure import ENVIRONMENT, POLICY, POLICY_TEXT
 from zaffre.tree.deb.dpkgdb import ADMIN, PROVIDES, provided_stanza
@@ -29,6 +29,7 @@ _REPOSITORY = "/run/zaffre-repository"
 """The same path in the sandbox and in the chroot: apt hands dpkg the paths that it knows."""
 
 _TIMEOUT = 3600.0
+_JOINED = 'exec apt-get -q "$@" 2>&1'
 _MOVED = re.compile(r"(?P<verb>Inst|Remv) (?P<name>[^\s:]+)(?::\S+)?(?: \[[^\]]*\])?(?: \((?P<version>\S+) )?")
 _ASKED = re.compile(r"^Configuration file '(?P<path>[^']+)'", re.MULTILINE)
 _CONFIGURATION = f"""\
@@ -42,7 +43,7 @@ Dir::Etc::sourceparts "{_APT}/etc";
 Dir::Etc::parts "{_APT}/etc";
 Dir::Etc::preferencesparts "{_APT}/etc";
 DPkg::Chroot-Directory "{_ROOT}";
-DPkg::Options {{ "--force-unsafe-io"; "--force-confdef"; "--force-confold"; "--log=/dev/null"; }};
+DPkg::Options {{{{ "--force-unsafe-io"; "--force-confdef"; "--force-confold"; "--log=/dev/null"; }}}};
 Dpkg::Use-Pty "false";
 APT::Architecture "{{architecture}}";
 #clear APT::Architectures;
@@ -75,10 +76,14 @@ class ScratchRoot:
     repository: Path
     sandbox: Sandbox
 
-    def apt(self, *words: str) -> Answer:
-        """Run apt-get on the root. Never raises for what apt says; ToolError when it can't be started or never ends."""
-        done: Completed = self.sandbox.run(
-            ["apt-get", "-q", *words],
+    def apt(self, *words: str, joined: bool = False) -> Answer:
+        """Run apt-get on the root. Never raises for what apt says; ToolError when it can't be started or never ends.
+
+        `joined`: all that is said is on stdout in its order, as dpkg asks its questions on stderr, of which only the
+        end is kept.
+        """
+        done = self.sandbox.run(
+            ["/bin/sh", "-c", _JOINED, "sh", *words] if joined else ["apt-get", "-q", *words],
             mounts=[
                 Mount(self.apt_folder, _APT, writable=True),
                 Mount(self.repository, _REPOSITORY),
