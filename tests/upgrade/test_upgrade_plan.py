@@ -136,26 +136,40 @@ def test_packages_that_ask_by_themselves_are_named(tmp_path: Path) -> None:
     assert [one.partition(":")[0] for one in own_questions(pair.moves, pair.before, pair.after)] == ["d", "u"]
 
 
-def service(name: str, version: str, *, action: str | None, kind: str = "simple", **fields: str) -> Deb:
+def service(
+    name: str, version: str, *, action: str | None, kind: str = "simple", install: bool = True, **fields: str
+) -> Deb:
     """A package with a service; `action` is what its script does with it in an upgrade."""
+    text = f"[Service]\nType={kind}\nExecStart=/usr/sbin/{name}\n"
+    wanted = "[Install]\nWantedBy=multi-user.target\n" if install else ""
     return Deb(
         name,
         version,
         fields=fields,
-        files={UNIT.format(name): f"[Service]\nType={kind}\nExecStart=/usr/sbin/{name}\n", f"usr/sbin/{name}": version},
+        files={UNIT.format(name): text + wanted, f"usr/sbin/{name}": version},
         scripts={"postinst": RESTART.format(action=action, unit=name)} if action else {},
     )
+
+
+PRESET = "usr/lib/systemd/system-preset/50-test.preset"
+LINK = "usr/lib/systemd/system/multi-user.target.wants/linked.service"
 
 
 def test_services_restart_or_go_on_with_old_code(tmp_path: Path) -> None:
     def debs(version: str) -> list[Deb]:
         return [
             Deb("libx", version, files={"usr/lib/x86_64-linux-gnu/libx.so.1": version}),
-            Deb("middle", "1", fields={"Depends": "libx (>= 1)"}),
+            Deb("liby", "1", fields={"Depends": "libx (>= 1)"}, files={"usr/lib/liby.so.2": "1"}),
+            Deb("setup", "1", fields={"Depends": "libx"}, files={PRESET: "disable off*\nenable *\n", LINK: "->../x"}),
             service("restarts", version, action="restart"),
             service("tries", version, action="try-restart"),
             service("stays", version, action="start"),
-            service("uses", "1", action=None, Depends="missing | middle"),
+            service("uses", "1", action=None, Depends="missing | liby"),
+            service("linked", version, action=None, install=False),
+            service("called", version, action=None, kind="dbus", install=False),
+            service("unused", version, action=None, install=False),
+            service("offered", version, action=None),
+            service("scripted", "1", action=None, Depends="setup"),
             service("passes", "1", action=None, kind="oneshot", Depends="libx"),
             service("apart", "1", action=None),
             service("masked", version, action=None),
@@ -177,6 +191,8 @@ def test_services_restart_or_go_on_with_old_code(tmp_path: Path) -> None:
         ("timesyncd.service", "restarted"): ("other 2",),
         ("stays.service", "old-code"): ("stays 2",),
         ("uses.service", "old-code"): ("libx 2",),
+        ("linked.service", "old-code"): ("linked 2",),
+        ("called.service", "old-code"): ("called 2",),
     }
 
 

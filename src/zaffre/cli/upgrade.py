@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Upgrades in place, of machines with a package manager.", no_args_is_help=True)
 
+_MOST_CAUSES = 4
 _MOVES = (
     ("downgraded", "downgraded, which apt does only if it is told to"),
     ("removed", "removed"),
@@ -131,9 +132,14 @@ def _services(found: Plan) -> Iterator[str]:
         ("restarted", "Services that the packages restart"),
         ("old-code", "Services that go on with old code until they are restarted"),
     ):
-        rows = [(f"  {one.unit}", ", ".join(one.because)) for one in found.services if one.action == action]
+        rows = [(f"  {one.unit}", _some(one.because)) for one in found.services if one.action == action]
         if rows:
             yield f"{title}:\n{table(rows)}"
+
+
+def _some(causes: tuple[str, ...]) -> str:
+    more = len(causes) - _MOST_CAUSES
+    return ", ".join(causes[:_MOST_CAUSES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _verdict(proof: Proof) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from zaffre.compare.report import ChangeKind, FileChange, Group
-from zaffre.tree.inventory import Content, Inventory
+from zaffre.tree import Inventory
+from zaffre.tree.listing import Content
 
 GENERATED = "made by the build or by a package's script"
 KERNEL = "<kernel>"

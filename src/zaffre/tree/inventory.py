@@ -12,11 +12,11 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from zaffre.digest import sha256_file
 from zaffre.tree.ids import accounts
 from zaffre.tree.installed import InstalledPackage, installed_packages, owners
 from zaffre.tree.kernelsettings import kernel_settings, kernel_versions
 from zaffre.tree.kmod import plain_name
+from zaffre.tree.listing import Content, listing
 from zaffre.tree.overlay import laid_paths
 from zaffre.tree.rootfs import inside, read_text
 from zaffre.tree.tarball import Node, scan
@@ -62,23 +62,6 @@ class ListeningUnit(_Model):
     name: str
     listens: tuple[str, ...]
     enabled: bool
-
-
-class Content(_Model):
-    """One path. A file has `sha256`, a link `target`, a directory neither. `bytes` is a file's apparent size.
-
-    `package` is the name of who has it in the root's own database; `tree` is the tree of the definition that it was
-    laid from, over the package's if both are there.
-    """
-
-    path: str
-    mode: str
-    owner: str = "0:0"
-    bytes: int = 0
-    sha256: str | None = None
-    target: str | None = None
-    package: str | None = None
-    tree: str | None = None
 
 
 class Inventory(_Model):
@@ -140,7 +123,7 @@ def inventory_of(root: Path, *, command_line: Sequence[str] = (), trees: Mapping
         command_line=tuple(command_line),
         kernels=kernel_versions(root),
         accounts=accounts(root),
-        content=tuple(_content(root, nodes, owned, laid_paths(root, trees or {}))),
+        content=tuple(listing(root, nodes, owned, laid_paths(root, trees or {}))),
     )
 
 
@@ -161,31 +144,6 @@ def _value(value: object) -> str:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def _content(
-    root: Path, nodes: Iterable[Node], owned: Mapping[str, tuple[str, str]], laid: Mapping[str, str]
-) -> Iterator[Content]:
-    known: dict[tuple[int, int], str] = {}
-    for node in nodes:
-        status = node.status
-        regular, link = stat.S_ISREG(status.st_mode), stat.S_ISLNK(status.st_mode)
-        if not node.path:
-            continue
-        identity = (status.st_dev, status.st_ino)
-        if regular and identity not in known:
-            known[identity] = sha256_file(root / node.path)
-        shared = stat.S_ISDIR(status.st_mode)
-        yield Content(
-            path=f"/{node.path}",
-            mode=f"{stat.S_IMODE(status.st_mode):04o}",
-            owner=f"{status.st_uid}:{status.st_gid}",
-            bytes=status.st_size if regular else 0,
-            sha256=known[identity] if regular else None,
-            target=node.target if link else None,
-            package=None if shared else owned.get(plain_name(node.path), (None, ""))[0],
-            tree=None if shared else laid.get(node.path),
-        )
 
 
 def _regular_files(nodes: list[Node]) -> dict[str, int]:

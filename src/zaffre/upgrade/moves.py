@@ -62,6 +62,11 @@ def is_kernel(index: PackageIndex) -> bool:
     return any(_KERNEL.match(member.path) for member in index.members)
 
 
+def is_essential(index: PackageIndex) -> bool:
+    """Whether apt takes it away only if it is told to (apt-get(8), --allow-remove-essential)."""
+    return any(index.fields.get(field) == "yes" for field in ("Essential", "Protected", "Important"))
+
+
 def _kind(was: LockedPackage | None, now: LockedPackage | None, before: Mapping[str, PackageIndex]) -> MoveKind | None:
     if was is None:
         return MoveKind.ADDED

@@ -20,7 +20,7 @@ from zaffre.tree.overlay import lay_tree
 from zaffre.tree.rootfs import walk
 from zaffre.upgrade.conffiles import Laid, conffile_changes, own_questions
 from zaffre.upgrade.model import MoveKind, Plan, Proof
-from zaffre.upgrade.moves import comparable, moves_between
+from zaffre.upgrade.moves import comparable, is_essential, moves_between
 from zaffre.upgrade.prove import Goal, prove
 from zaffre.upgrade.scratch import ScratchRoot, prepare
 from zaffre.upgrade.services import reboot_reasons, services
@@ -66,6 +66,11 @@ class Planner:
                 file.seek(member.offset)
                 return file.read(member.size).decode(errors="replace")
 
+        goal = Goal(
+            {one.name: one.version for one in new.packages},
+            kept={one.name for one in moves if one.kind is MoveKind.KEPT},
+            essential={name for name, index in mine.items() if is_essential(index)},
+        )
         return Plan(
             distribution=order.new.distribution,
             image=image.name,
@@ -77,9 +82,7 @@ class Planner:
             questions=tuple(own_questions(moves, mine, yours)),
             services=tuple(services(moves, yours, masked=image.units.mask, read_unit=read_unit)),
             reboot=tuple(reboot_reasons(moves, yours)),
-            proof=self._proof(order, image, old, after, {one.name for one in moves if one.kind is MoveKind.KEPT})
-            if order.prove
-            else None,
+            proof=self._proof(order, image, old, after, goal) if order.prove else None,
         )
 
     def _require_debian(self, image: Image, lock: Lock, locked: LockedSet) -> None:
@@ -113,7 +116,7 @@ class Planner:
             if stat.S_ISREG(status.st_mode)
         }
 
-    def _proof(self, order: Order, image: Image, old: LockedSet, after: Sequence[Unpacked], kept: set[str]) -> Proof:
+    def _proof(self, order: Order, image: Image, old: LockedSet, after: Sequence[Unpacked], goal: Goal) -> Proof:
         sandbox = self.sandbox()
         performed = configured_root(
             old.packages,
@@ -146,7 +149,6 @@ class Planner:
                 architecture=order.architecture,
                 store=self.store,
             )
-            goal = Goal({one.package.name: one.package.version for one in after}, kept)
             proof = prove(scratch, goal, note=remark)
             remark("proved" if proof.proved else "can not be done")
         return proof

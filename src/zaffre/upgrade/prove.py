@@ -12,17 +12,20 @@ from zaffre.upgrade.scratch import Answer, ScratchRoot, simulated
 from zaffre.upstream.deb.aptwords import plain_reason
 
 _UPGRADE = ("dist-upgrade",)
-_SETTLE = ("install", "--allow-downgrades")
+_DOWNGRADES = ("--allow-downgrades",)
+_ESSENTIAL = ("--allow-remove-essential",)
 _ANSWER_YES = "--yes"
 _MOST_LINES = 30
 
 
 @dataclass(frozen=True)
 class Goal:
-    """Versions of the new set by name, and old packages that may stay (kernels)."""
+    """Versions of the new set by name; old packages that may stay (kernels); and those that the old set cannot do
+    without, by its own packages' word: the new set, which is whole, can."""
 
     versions: Mapping[str, str]
-    kept: Collection[str]
+    kept: Collection[str] = ()
+    essential: Collection[str] = ()
 
     def differences(self, installed: Mapping[str, str]) -> Iterator[str]:
         """Every way in which what is installed is not the goal, in words."""
@@ -36,7 +39,8 @@ class Goal:
                 yield f"{name} is {have}, not {want}"
 
     def settling(self, installed: Mapping[str, str]) -> tuple[str, ...]:
-        """Words for `apt-get install` that get from what is installed to the goal: name, name=version, name-."""
+        """The command of apt-get that gets from what is installed to the goal: name, name=version, name-; empty if
+        nothing is to be done."""
         words = []
         for name in sorted(self.versions.keys() | installed.keys()):
             want, have = self.versions.get(name), installed.get(name)
@@ -46,7 +50,11 @@ class Goal:
                 words.append(name)
             elif want is not None and have != want:
                 words.append(f"{name}={want}")
-        return tuple(words)
+        if not words:
+            return ()
+        older = _DOWNGRADES if any("=" in word for word in words) else ()
+        essential = _ESSENTIAL if any(word.endswith("-") and word[:-1] in self.essential for word in words) else ()
+        return ("install", *older, *essential, *words)
 
 
 def prove(scratch: ScratchRoot, goal: Goal, *, note: Callable[[str], None]) -> Proof:
@@ -76,9 +84,9 @@ def prove(scratch: ScratchRoot, goal: Goal, *, note: Callable[[str], None]) -> P
         return ended(failure=_reason("apt finds no way from the old set to the new one", plan))
     steps: list[tuple[str, ...]] = [_UPGRADE]
     if settling := goal.settling(simulated(plan, before)):
-        steps.append((*_SETTLE, *settling))
+        steps.append(settling)
     for step in steps:
-        note(" ".join(step[:2]))
+        note(step[0])
         commands.append(("apt-get", *step))
         done = scratch.apt(_ANSWER_YES, *step, joined=True)
         asked += done.asked

@@ -3,14 +3,16 @@
 
 Restarts are read out of the packages' scripts: the calls that debhelper writes (deb-systemd-invoke(1p)), systemctl and
 invoke-rc.d. A restart that a script makes in another way is not seen; docs say so. Old code is judged by packages, as
-needrestart(1) does by the files that processes have open: a lasting service whose package, or a library package
-that it depends on, changes without a restart.
+needrestart(1) does by the files that processes have open: a service that is started and lasts, whose package, or a
+library package that it depends on, changes without a restart.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from zaffre.tree.deb.model import Kind, Member, PackageIndex
 from zaffre.upgrade.model import Move, MoveKind, Service
@@ -26,6 +28,11 @@ _CHANGING = frozenset({MoveKind.UPGRADED, MoveKind.DOWNGRADED, MoveKind.REBUILT}
 _COMING = _CHANGING | {MoveKind.ADDED}
 _LIBRARY = re.compile(r"(?:usr/)?lib/(?:[^/]+/)?[^/]+\.so(?:\.|$)")
 _PASSING = re.compile(r"^\s*Type\s*=\s*oneshot\s*$", re.MULTILINE)
+_STARTED = re.compile(
+    r"^\s*(?:WantedBy|RequiredBy|UpheldBy|Also|BusName)\s*=\s*\S|^\s*Type\s*=\s*dbus\s*$", re.MULTILINE
+)
+_WANTS = re.compile(r"(?:usr/)?lib/systemd/system/[^/]+\.(?:wants|requires|upholds)/(?P<unit>[^/]+)$")
+_PRESETS = "usr/lib/systemd/system-preset/"
 
 _REBOOT: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:usr/)?lib/systemd/systemd$"), "the system manager, which re-executes itself; a reboot proves it"),
@@ -54,17 +61,18 @@ def services(
     """By unit. `masked` are units that the image never runs."""
     by_script = restarted(moves, after)
     changed = {move.name: f"{move.name} {move.new_version}" for move in moves if move.kind in _CHANGING}
-    libraries = {name for name in changed if _has(after[name], _LIBRARY)}
+    libraries = {name for name, index in after.items() if _has(index, _LIBRARY)}
     needs = _needs(after)
+    starts = _Starts.of(after, read_unit)
     for unit, package in sorted(by_script.items()):
         if unit not in masked:
             yield Service(unit=unit, package=package, action="restarted", because=(changed[package],))
     for name, index in sorted(after.items()):
-        used = sorted({one for one in _closure(name, needs) if one in libraries} | ({name} & changed.keys()))
+        used = sorted((_reach(name, needs, libraries) | {name}) & changed.keys())
         if not used or _coming(name, moves):
             continue
         for unit, member in _service_units(index):
-            if unit not in by_script and unit not in masked and not _PASSING.search(read_unit(name, member)):
+            if unit not in by_script and unit not in masked and starts.lasting(unit, read_unit(name, member)):
                 yield Service(unit=unit, package=name, action="old-code", because=tuple(changed[one] for one in used))
 
 
@@ -134,12 +142,50 @@ def _needs(packages: Mapping[str, PackageIndex]) -> dict[str, set[str]]:
     }
 
 
-def _closure(name: str, needs: Mapping[str, set[str]]) -> set[str]:
+def _reach(name: str, needs: Mapping[str, set[str]], libraries: Collection[str]) -> set[str]:
+    """Libraries that a package depends on, and those that these depend on; not what its scripts need besides."""
     seen: set[str] = set()
-    todo = list(needs.get(name, ()))
+    todo = [one for one in needs.get(name, ()) if one in libraries]
     while todo:
         one = todo.pop()
         if one not in seen:
             seen.add(one)
-            todo.extend(needs.get(one, ()))
+            todo.extend(other for other in needs.get(one, ()) if other in libraries)
     return seen
+
+
+@dataclass(frozen=True)
+class _Starts:
+    """What the packages of a set say of starting units: links that pull them in, sockets, and presets.
+
+    `presets` are the lines of systemd.preset(5), of which the first that matches counts.
+    """
+
+    pulled: frozenset[str]
+    presets: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, packages: Mapping[str, PackageIndex], read_unit: ReadUnit) -> _Starts:
+        members = [(name, member) for name, index in packages.items() for member in index.members]
+        pulled = {match["unit"] for _, member in members if (match := _WANTS.match(member.path))}
+        names = {member.path.rpartition("/")[2] for _, member in members}
+        pulled |= {f"{name.removesuffix('.socket')}.service" for name in names if name.endswith(".socket")}
+        files = sorted(
+            (member.path, name, member)
+            for name, member in members
+            if member.path.startswith(_PRESETS) and member.kind is Kind.FILE
+        )
+        lines = [line.split() for _, name, member in files for line in read_unit(name, member).splitlines()]
+        return cls(
+            frozenset(pulled),
+            tuple((words[0], words[1]) for words in lines if len(words) > 1 and words[0] in {"enable", "disable"}),
+        )
+
+    def lasting(self, unit: str, text: str) -> bool:
+        """Whether the unit's process is there on a running machine, as far as packages can say it."""
+        if _PASSING.search(text):
+            return False
+        if unit in self.pulled:
+            return True
+        first = next((verb for verb, pattern in self.presets if fnmatchcase(unit, pattern)), "enable")
+        return first == "enable" and _STARTED.search(text) is not None
