@@ -17,6 +17,7 @@ from zaffre.tree.deb.model import Member, PackageIndex
 from zaffre.upgrade.conffiles import Laid, conffile_changes, own_questions
 from zaffre.upgrade.model import Move
 from zaffre.upgrade.moves import comparable, moves_between
+from zaffre.upgrade.prove import Goal
 from zaffre.upgrade.services import reboot_reasons, services
 from zaffre.upstream import Lock, LockedSet
 
@@ -83,6 +84,22 @@ def test_every_package_has_its_fate(tmp_path: Path) -> None:
         "wider": "upgraded",
     }
     assert {move.name: move.replaced_by for move in pair.moves if move.replaced_by} == {"merged": ("come",)}
+
+
+def test_what_is_left_to_do_is_one_command_and_what_is_left_over_is_told() -> None:
+    goal = Goal({"a": "2", "b": "1", "c": "1"}, kept=["linux-image-6.1"], essential=["vital"])
+    installed = {"a": "1", "c": "1", "linux-image-6.1": "6.1", "vital": "1"}
+    assert goal.settling(installed) == (
+        "install", "--allow-downgrades", "--allow-remove-essential", "a=2", "b", "vital-",
+    )  # fmt: skip
+    assert goal.settling({"a": "2", "c": "1", "more": "1"}) == ("install", "b", "more-")
+    assert goal.settling({**goal.versions, "linux-image-6.1": "6.1"}) == ()
+    assert list(goal.differences({**installed, "c": "install ok half-configured"})) == [
+        "a is 1, not 2",
+        "b 1 is not there",
+        "c is install ok half-configured, not 1",
+        "vital 1 is there, and the new lock does not have it",
+    ]
 
 
 def with_conffiles(name: str, version: str, **contents: str) -> Deb:

@@ -149,6 +149,7 @@ OLD = [
     Deb("zf-back", "2.0"),
     Deb("zf-gone", "1.0"),
     Deb("zf-taken", "1.0", files={"usr/share/zf-taken": "x"}),
+    Deb("zf-vital", "1.0", fields={"Essential": "yes"}),
 ]
 NEW = [
     Deb(
@@ -212,12 +213,16 @@ def test_every_kind_of_move_is_foretold_and_done_by_apt(machine: Machine, planne
         "zf-gone": "removed",
         "zf-probe": "upgraded",
         "zf-taken": "removed",
+        "zf-vital": "removed",
     }
     assert plan.proof is not None
     assert plan.proof.proved, plan.proof
     assert plan.proof.commands == (
         ("apt-get", "dist-upgrade"),
-        ("apt-get", "install", "--allow-downgrades", "zf-asked", "zf-back=1.0", "zf-gone-"),
+        (
+            *("apt-get", "install", "--allow-downgrades", "--allow-remove-essential"),
+            *("zf-asked", "zf-back=1.0", "zf-gone-", "zf-vital-"),
+        ),
     )
     foretold = {one.path: one.asks for one in plan.conffiles}
     assert foretold == {"/etc/probe.conf": "always", "/etc/quiet.conf": "if-changed"}
@@ -246,7 +251,7 @@ def test_a_script_that_fails_is_quoted(machine: Machine, planner: Planner) -> No
 def test_without_a_proof_nothing_is_tried(machine: Machine, planner: Planner) -> None:
     plan = planned(machine, planner, NEW, prove=False)
     assert (plan.proof, plan.possible) == (None, None)
-    assert len(plan.moves) == 6
+    assert len(plan.moves) == 7
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="another store of an ordinary user's is unpacked anew")

@@ -93,11 +93,6 @@ def unit_states(root: Path) -> dict[str, UnitState]:
     return {name: _state(root, name, pulled) for name in sorted(unit_names(root) | pulled)}
 
 
-def is_enabled(root: Path, name: str) -> bool:
-    """Whether something in the tree pulls the unit in at boot, and it is not masked."""
-    return unit_states(root).get(name) is UnitState.ENABLED
-
-
 def _state(root: Path, name: str, pulled: Collection[str]) -> UnitState:
     places = (inside(root, f"{folder}/{name}", follow=False) for folder in FOLDERS)
     if any(place.is_symlink() and str(place.readlink()) == "/dev/null" for place in places):

@@ -68,7 +68,7 @@ def services(
         if unit not in masked:
             yield Service(unit=unit, package=package, action="restarted", because=(changed[package],))
     for name, index in sorted(after.items()):
-        used = sorted((_reach(name, needs, libraries) | {name}) & changed.keys())
+        used = sorted((_reach(name, needs, libraries) | {name}) & changed.keys(), key=lambda one: (one != name, one))
         if not used or _coming(name, moves):
             continue
         for unit, member in _service_units(index):
