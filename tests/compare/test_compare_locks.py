@@ -30,6 +30,7 @@ from zaffre.upstream import (
     Users,
     lock_text,
 )
+from zaffre.upstream.requests import image_wanted
 
 
 def write(folder: Path, name: str, one: Lock) -> str:
@@ -262,7 +263,9 @@ def test_two_images_of_a_definition_differ_in_what_it_says_too(
     identity = load_distribution(root).identity.id
     one = lock(package("a"), package("tzdata"), image="container-host", distribution=identity)
     two = lock(package("a"), image="small", distribution=identity)
-    both = one.model_copy(update={"sets": (*one.sets, *two.sets)})
+    answering = image_wanted(load_distribution(root), load_distribution(root).image("small"), "amd64").digest
+    asked = two.sets[0].model_copy(update={"request": answering})
+    both = one.model_copy(update={"sets": (*one.sets, asked)})
     (root / LOCK_NAME).write_text(lock_text(both))
     assert main(["--distro", str(root), "diff", "container-host", "small", "--json"]) == ExitCode.FINDING
     plain = json.loads(capsys.readouterr().out)
@@ -274,3 +277,6 @@ def test_two_images_of_a_definition_differ_in_what_it_says_too(
     assert [(one["name"], one["change"], one["why"]) for one in removed] == [
         ("tzdata", "removed", ["the definition does not ask for it"])
     ]
+    assert main(["--distro", str(root), "diff", "small", "container-host", "--json"]) == ExitCode.FINDING
+    back = json.loads(capsys.readouterr().out)["sets"][0]["packages"]
+    assert [(one["change"], one["why"]) for one in back] == [("added", [])]  # that lock answers another definition

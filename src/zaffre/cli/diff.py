@@ -87,13 +87,13 @@ def _settings(
 
 
 def _learn(work: Workspace, distribution: Distribution | None, subject: Subject, chosen: PackageSet) -> Knowledge:
-    """What the definition asks for (of the lock that is the definition's), and who needs whom, from the store."""
+    """What the definition asks for, of a set that answers the definition, and who needs whom, from the store."""
     from zaffre.compare import Knowledge
     from zaffre.tree.dependants import dependants
 
     if distribution is None or (subject.lock is not None and subject.lock.distribution != distribution.identity.id):
         return Knowledge()
-    asked = _asked(distribution, chosen.name, chosen.architecture) if chosen.name in distribution.images else None
+    asked = _asked(distribution, chosen) if _answers(distribution, subject, chosen) else None
     locked = chosen.locked
     if locked is None or locked.upstream not in distribution.upstreams or not work.store_path.is_dir():
         return Knowledge(asked)
@@ -101,15 +101,28 @@ def _learn(work: Workspace, distribution: Distribution | None, subject: Subject,
     return Knowledge(asked, dependants(locked.packages, upstream=upstream, store=work.store))
 
 
-def _asked(distribution: Distribution, image: str, architecture: str) -> dict[str, str]:
-    """Where the definition asks for each package of an image, as it is now."""
+def _answers(distribution: Distribution, subject: Subject, chosen: PackageSet) -> bool:
+    """Whether the set was made from the definition as it is now: what that asks for explains no other."""
+    from zaffre.definition import digest
+    from zaffre.upstream.requests import image_wanted, staleness
+
+    if chosen.name not in distribution.images:
+        return False
+    image = distribution.image(chosen.name)
+    if subject.manifest is not None:
+        return subject.manifest.definition == digest(distribution, image)
+    return staleness(image_wanted(distribution, image, chosen.architecture), chosen.locked) is None
+
+
+def _asked(distribution: Distribution, chosen: PackageSet) -> dict[str, str]:
+    """Where the definition asks for each package of an image."""
     from zaffre.definition import explain
 
-    chosen = distribution.image(image)
+    image = distribution.image(chosen.name)
     rows = {
-        str(row.value).replace("{arch}", architecture): f"{row.origin}: {row.origin_key}"
-        for row in explain(distribution, image)
+        str(row.value).replace("{arch}", chosen.architecture): f"{row.origin}: {row.origin_key}"
+        for row in explain(distribution, image.name)
         if row.key.startswith("packages[") or row.key == "kernel.package"
     }
-    names = chosen.requested_packages(distribution.architecture(architecture))
-    return {name: rows.get(name, f"the definition of {image}") for name in names}
+    names = image.requested_packages(distribution.architecture(chosen.architecture))
+    return {name: rows.get(name, f"the definition of {image.name}") for name in names}
