@@ -38,12 +38,16 @@ class Step(_Model):
 
 
 class PackageFact(_Model):
+    """A package. `archive` and `suite` say where it was locked from; older builds don't."""
+
     name: str
     version: str
     architecture: str
     source: str
     source_version: str
     sha256: str
+    archive: str | None = None
+    suite: str | None = None
 
 
 class Report(_Model):

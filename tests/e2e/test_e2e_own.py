@@ -57,6 +57,7 @@ WITH_RESULT: list[tuple[tuple[str, ...], type]] = [
     (("lock",), dict),
     (("build", IMAGE, "--why"), dict),
     (("inventory", IMAGE), dict),
+    (("diff", IMAGE, IMAGE), dict),
     (("keys", "list"), dict),
     (("keys", "show", "release"), dict),
     (("store", "size"), dict),

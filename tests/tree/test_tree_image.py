@@ -15,8 +15,9 @@ from zaffre.sandbox import Sandbox
 from zaffre.tree.customise import make_users, settings_files
 from zaffre.tree.identity import DEBUG_NOTICE, os_release
 from zaffre.tree.inventory import _capabilities, inventory_of
+from zaffre.tree.kernelsettings import kernel_settings
 from zaffre.tree.rootfs import make_link, write_text
-from zaffre.tree.units import apply_units, is_enabled
+from zaffre.tree.units import apply_units, unit_states
 
 IDENTITY = Identity(id="own", name='My "Linux" $', version="3", home_url="https://linux.example/")
 
@@ -130,7 +131,21 @@ def test_the_inventory_counts_by_package_folder_and_danger(tmp_path: Path) -> No
         ("a.socket", ("ListenStream=22", "ListenDatagram=[::]:53"), True),
         ("b.socket", ("ListenStream=/run/b",), False),
     ]
-    assert not is_enabled(tmp_path, "b.socket")
+    make_link(tmp_path, f"{units}/multi-user.target.wants/getty@tty1.service", "../getty@.service")
+    assert unit_states(tmp_path) == {"a.socket": "enabled", "b.socket": "masked", "getty@tty1.service": "enabled"}
+
+
+def test_kernel_settings_are_those_of_the_last_word(tmp_path: Path) -> None:
+    write_text(tmp_path, "usr/lib/sysctl.d/10-a.conf", "# kernel.x = 0\nkernel.a = 1\nkernel.b=2\n;kernel.c = 3\n")
+    write_text(tmp_path, "usr/lib/sysctl.d/20-b.conf", "-kernel.b = 5\n-kernel.c\nnet/ipv4/conf/eth0.1/forwarding=1\n")
+    write_text(tmp_path, "etc/sysctl.d/10-a.conf", "kernel.a = 9\nnet.ipv4.conf.*.rp_filter = 2\n")
+    write_text(tmp_path, "usr/lib/sysctl.d/README", "kernel.d = 1\n")
+    assert kernel_settings(tmp_path) == {
+        "kernel.a": "9",
+        "kernel.b": "5",
+        "net.ipv4.conf.*.rp_filter": "2",
+        "net.ipv4.conf.eth0/1.forwarding": "1",
+    }
 
 
 def test_capabilities_are_read_as_the_kernel_stores_them() -> None:

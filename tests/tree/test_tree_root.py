@@ -7,12 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
+from debs import index, member
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.tree.cleanup import clean
 from zaffre.tree.deb.configure import refuse_diversions
+from zaffre.tree.deb.model import Kind
 from zaffre.tree.globs import matcher
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
 from zaffre.tree.policy import SetuidPolicy
@@ -165,10 +167,13 @@ def test_owners_are_those_of_the_tree(tmp_path: Path) -> None:
             give_owners(tmp_path, owners, setuid=SetuidPolicy())
 
 
-def test_only_diversions_that_guard_the_merged_usr_are_taken() -> None:
-    guard = "/lib32\n/.lib32.usr-is-merged\nbase-files\n"
-    refuse_diversions("")
-    refuse_diversions(guard)
+def test_only_diversions_that_move_nothing_are_taken() -> None:
+    dash = index("dash", member("bin/sh", Kind.SYMLINK), member("bin/dash"))
+    packages = [dash, index("bash", member("bin/bash")), index("base-files", member("lib32", Kind.SYMLINK))]
+    guard = "/lib32\n/.lib32.usr-is-merged\nusr-is-merged\n"
+    own = "/bin/sh\n/bin/sh.distrib\ndash\n/usr/share/nobody\n/usr/share/nobody.distrib\nbash\n"
+    refuse_diversions("", packages)
+    refuse_diversions(guard + own, packages)
     with pytest.raises(DefinitionError) as caught:
-        refuse_diversions(guard + "/bin/sh\n/bin/sh.distrib\nbash\n")
-    assert caught.value.details == "bash diverts /bin/sh to /bin/sh.distrib"
+        refuse_diversions(guard + own + "/usr/bin/sh\n/usr/bin/sh.distrib\nbash\n", packages)
+    assert caught.value.details == "bash diverts /usr/bin/sh to /usr/bin/sh.distrib"

@@ -14,6 +14,7 @@ from zaffre.cli import (
     building,
     component,
     definition,
+    diff,
     doctor,
     drift,
     inventory,
@@ -23,6 +24,7 @@ from zaffre.cli import (
     moving,
     repository,
     store,
+    upgrade,
     verify,
 )
 from zaffre.cli.context import workspace
@@ -132,6 +134,8 @@ def make_app() -> typer.Typer:
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
+    app.command("diff", rich_help_panel=PROVE)(diff.diff)
+    app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)
     app.add_typer(store.app, name="store", rich_help_panel=CARE)
     app.command("doctor", rich_help_panel=CARE)(doctor.doctor)

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from zaffre.cli.context import Workspace
+from zaffre.cli.output import count
 from zaffre.errors import FindingError
 
 if TYPE_CHECKING:
     from zaffre.sandbox import Sandbox
-    from zaffre.upstream import Lock, LockedSet
+    from zaffre.upstream import Lock, LockedPackage, LockedSet
 
 
 def locked_tools(work: Workspace, lock: Lock | None) -> LockedSet:
@@ -30,12 +32,32 @@ def locked_tools(work: Workspace, lock: Lock | None) -> LockedSet:
 def tools_sandbox(work: Workspace, lock: Lock | None) -> Sandbox:
     """A sandbox with the locked tools, fetched if they have to be, which stays in use until the command ends."""
     from zaffre.cli.making import Making
+
+    tools = locked_tools(work, lock)
+    if lock is not None:
+        fetch_locked(work, lock, tools.packages)
+    return work.cleanup.enter_context(Making(work).tools_for(tools))
+
+
+def fetch_locked(work: Workspace, lock: Lock, packages: Iterable[LockedPackage]) -> None:
+    """Bring packages of any lock of the distribution into the store.
+
+    Raises FindingError for those that were built here and are not there: only the lock that is the definition's is
+    built from.
+    """
+    from zaffre.cli.making import Making
+    from zaffre.upstream import COMPONENTS
     from zaffre.upstream.acceptance import Acceptance
     from zaffre.upstream.fetch import fetch, missing
 
-    tools = locked_tools(work, lock)
-    making = Making(work)
-    if lock is not None and (wanted := missing(tools.packages, work.store)):
-        acceptance = Acceptance(work.distribution.upstreams.values(), work.store, now=lock.created)
-        fetch(wanted, making.mirrors.at(lock.created), work.store, work.progress, acceptance=acceptance)
-    return work.cleanup.enter_context(making.tools_for(tools))
+    acceptance = Acceptance(work.distribution.upstreams.values(), work.store, now=lock.created)
+    wanted = missing(packages, work.store, acceptance)
+    if ours := [one for one in wanted if one.archive == COMPONENTS]:
+        raise FindingError(
+            f"the store lacks {count(len(ours), 'package')} that {'was' if len(ours) == 1 else 'were'} built here",
+            where=f"lock {lock.version}",
+            details="\n".join(f"{one.name} {one.version}" for one in ours),
+            resolution="build an image from that lock first, on this machine or with a store that has them",
+        )
+    if wanted:
+        fetch(wanted, Making(work).mirrors.at(lock.created), work.store, work.progress, acceptance=acceptance)

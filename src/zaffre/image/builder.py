@@ -234,6 +234,8 @@ def _facts(packages: Sequence[LockedPackage]) -> list[PackageFact]:
             source=package.source,
             source_version=package.source_version,
             sha256=package.sha256,
+            archive=package.archive,
+            suite=package.suite,
         )
         for package in packages
     ]

@@ -26,6 +26,7 @@ from zaffre.tree import (
     customise,
     extract_root,
     inventory_of,
+    inventory_text,
     kernel_image,
     pack,
     prune,
@@ -278,9 +279,10 @@ def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Pa
     )
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
     with ThreadPoolExecutor(1) as aside:
-        listed = aside.submit(inventory_of, root)
+        trees = {name: plan.distribution.path(name) for name in image.files.trees}
+        listed = aside.submit(inventory_of, root, command_line=image.kernel.command_line, trees=trees)
         make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
-        listing = listed.result().model_dump_json(indent=1) + "\n"
+        listing = inventory_text(listed.result())
     sealed = shop.store.add_file(erofs, move=True)
     root_hash = make_verity(shop.store.path(sealed), verity, digest=sealed, sandbox=shop.sandbox)
     return ActionResult(

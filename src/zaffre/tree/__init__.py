@@ -3,7 +3,7 @@
 
 from zaffre.tree.configure import configured_root, package_files
 from zaffre.tree.customise import customise, prune
-from zaffre.tree.inventory import Inventory, inventory_of
+from zaffre.tree.inventory import Inventory, inventory_of, inventory_text
 from zaffre.tree.kmod import KernelModules, kernel_image
 from zaffre.tree.memory import scratch_for
 from zaffre.tree.policy import STRIP_ALL, SetuidPolicy, setuid_policy
@@ -24,6 +24,7 @@ __all__ = [
     "customise",
     "extract_root",
     "inventory_of",
+    "inventory_text",
     "kernel_image",
     "pack",
     "package_files",

@@ -38,15 +38,22 @@ def harvest(root: Path) -> Users:
     All of them in a tree without base-passwd: nothing else says which numbers are for ever.
     """
     fixed_users, fixed_groups = (_names(read_text(root, f"{_MASTER}/{kind}.master")) for kind in ("passwd", "group"))
+    found = accounts(root)
+    return Users(
+        users=tuple(user for user in found.users if user.name not in fixed_users),
+        groups=tuple(group for group in found.groups if group.name not in fixed_groups),
+    )
+
+
+def accounts(root: Path) -> Users:
+    """Every user and group of the tree, in the order of their ids."""
     users = [
         User(name=name, uid=int(uid), gid=int(gid), gecos=gecos, home=home, shell=shell)
         for name, _, uid, gid, gecos, home, shell in _rows(read_text(root, "etc/passwd"), 7)
-        if name not in fixed_users
     ]
     groups = [
         Group(name=name, gid=int(gid), members=tuple(sorted(filter(None, members.split(",")))))
         for name, _, gid, members in _rows(read_text(root, "etc/group"), 4)
-        if name not in fixed_groups
     ]
     return Users(
         users=tuple(sorted(users, key=lambda user: (user.uid, user.name))),

@@ -1,21 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is in a root file tree, by package and by folder, and what of it faces other users or the network."""
+"""What is in a root file tree: every path, whose it is, and what of it faces other users, the network or the kernel."""
 
 from __future__ import annotations
 
+import json
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from zaffre.tree.ids import accounts
 from zaffre.tree.installed import InstalledPackage, installed_packages, owners
+from zaffre.tree.kernelsettings import kernel_settings, kernel_versions
 from zaffre.tree.kmod import plain_name
+from zaffre.tree.listing import Content, listing
+from zaffre.tree.overlay import laid_paths
 from zaffre.tree.rootfs import inside, read_text
 from zaffre.tree.tarball import Node, scan
-from zaffre.tree.units import FOLDERS, is_enabled, unit_names
+from zaffre.tree.units import FOLDERS, UnitState, unit_states
+from zaffre.upstream.lock import Users
 
 _NOBODY = ("", "")
 _LISTENS = ("ListenStream", "ListenDatagram", "ListenSequentialPacket", "ListenFIFO", "ListenNetlink", "ListenSpecial")
@@ -59,8 +65,13 @@ class ListeningUnit(_Model):
 
 
 class Inventory(_Model):
-    """`bytes` are apparent sizes of regular files; folders are those of two levels below /usr, else of one."""
+    """`bytes` are apparent sizes of regular files; folders are those of two levels below /usr, else of one.
 
+    `sysctl` is what systemd-sysctl(8) would set at boot; `command_line` is the kernel's, without what names the root;
+    `kernels` are the versions that the tree has modules of.
+    """
+
+    format: Literal[2] = 2
     packages: tuple[PackageShare, ...]
     folders: tuple[FolderShare, ...]
     files: int
@@ -70,10 +81,19 @@ class Inventory(_Model):
     unpackaged: FolderShare = Field(description="what no package has: generated files, files of the definition")
     privileged: tuple[PrivilegedFile, ...]
     listening: tuple[ListeningUnit, ...]
+    units: dict[str, UnitState]
+    sysctl: dict[str, str]
+    command_line: tuple[str, ...]
+    kernels: tuple[str, ...]
+    accounts: Users
+    content: tuple[Content, ...]
 
 
-def inventory_of(root: Path) -> Inventory:
-    """Read a tree, configured or customised. Packages are those of its own database."""
+def inventory_of(root: Path, *, command_line: Sequence[str] = (), trees: Mapping[str, Path] | None = None) -> Inventory:
+    """Read a tree, configured or customised. Packages are those of its own database.
+
+    `trees` are those that were laid over it, by their names in the definition, in that order.
+    """
     nodes = scan(root)
     files = _regular_files(nodes)
     packages = tuple(installed_packages(root))
@@ -84,6 +104,7 @@ def inventory_of(root: Path) -> Inventory:
         _count(shares, owned.get(plain_name(path), _NOBODY), size)
         _count(folders, _folder(path), size)
     loose = shares.pop(_NOBODY, [0, 0])
+    states = unit_states(root)
     return Inventory(
         packages=tuple(_packages(packages, shares)),
         folders=tuple(
@@ -96,8 +117,33 @@ def inventory_of(root: Path) -> Inventory:
         bytes=sum(files.values()),
         unpackaged=FolderShare(path="", files=loose[0], bytes=loose[1]),
         privileged=tuple(_privileged(nodes)),
-        listening=tuple(_listening(root)),
+        listening=tuple(_listening(root, states)),
+        units=states,
+        sysctl=kernel_settings(root),
+        command_line=tuple(command_line),
+        kernels=kernel_versions(root),
+        accounts=accounts(root),
+        content=tuple(listing(root, nodes, owned, laid_paths(root, trees or {}))),
     )
+
+
+def inventory_text(inventory: Inventory) -> str:
+    """JSON with an entry a line, as the lock has it: equal trees give equal bytes, and `diff` shows what differs.
+
+    Fields that have their default are left out.
+    """
+    fields = {"format": inventory.format, **inventory.model_dump(mode="json", exclude_defaults=True)}
+    return "{\n" + ",\n".join(f' "{key}": {_value(value)}' for key, value in fields.items()) + "\n}\n"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f"  {_json(one)}" for one in value) + "\n ]"
+    return _json(value)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _regular_files(nodes: list[Node]) -> dict[str, int]:
@@ -159,12 +205,12 @@ def _capabilities(value: bytes) -> tuple[int, ...]:
     return tuple(number for number in range(64) if (low | high << 32) >> number & 1)
 
 
-def _listening(root: Path) -> Iterator[ListeningUnit]:
-    for name in sorted(unit for unit in unit_names(root) if unit.endswith(".socket")):
+def _listening(root: Path, states: Mapping[str, UnitState]) -> Iterator[ListeningUnit]:
+    for name in (unit for unit in states if unit.endswith(".socket")):
         texts = [
             read_text(root, f"{folder}/{name}") for folder in FOLDERS if inside(root, f"{folder}/{name}").is_file()
         ]
         pairs = [line.partition("=") for line in texts[0].splitlines()] if texts else []
         listens = tuple(f"{key.strip()}={value.strip()}" for key, _, value in pairs if key.strip() in _LISTENS)
         if listens:
-            yield ListeningUnit(name=name, listens=listens, enabled=is_enabled(root, name))
+            yield ListeningUnit(name=name, listens=listens, enabled=states[name] is UnitState.ENABLED)

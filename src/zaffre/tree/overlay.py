@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged
-from zaffre.tree.rootfs import inside, make_folder, make_link, read_text, remove, write_bytes
+from zaffre.tree.rootfs import inside, make_folder, make_link, read_text, remove, walk, write_bytes
 
 _OWNER = re.compile(r"(?P<user>[^:]+):(?P<group>[^:]+):(?P<mode>[0-7]{3,4})")
 
@@ -39,6 +40,16 @@ def lay_tree(root: Path, source: Path) -> None:
                 _replace(root, f"{below}/{name}", path.read_bytes(), 0o755 if path.stat().st_mode & 0o100 else 0o644)
             else:
                 raise DefinitionError("only files, links and folders can be laid over an image", where=str(path))
+
+
+def laid_paths(root: Path, trees: Mapping[str, Path]) -> dict[str, str]:
+    """Names of the trees by the paths of `root` that their files and links were laid at; the last one counts."""
+    return {
+        inside(root, path, follow=False).relative_to(root).as_posix(): name
+        for name, source in trees.items()
+        for path, status in walk(source)
+        if not stat.S_ISDIR(status.st_mode)
+    }
 
 
 def lay_files(root: Path, files: Mapping[str, str]) -> None:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from zaffre.definition import Units
@@ -13,6 +14,7 @@ from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree.rootfs import inside
 
 FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system")
+_PULLS = ("wants", "requires", "upholds")
 _TARGET = "/run/target"
 _SECONDS = 120.0
 
@@ -71,18 +73,31 @@ def _require(name: str, known: frozenset[str], *, where: str) -> None:
     )
 
 
-def is_enabled(root: Path, name: str) -> bool:
-    """Whether something in the tree pulls the unit in at boot, and it is not masked."""
-    masked = any(
-        place.is_symlink() and str(place.readlink()) == "/dev/null"
-        for place in (inside(root, f"{folder}/{name}", follow=False) for folder in FOLDERS)
-    )
-    return not masked and any(
-        link.is_symlink()
+class UnitState(StrEnum):
+    """`enabled`: something in the tree pulls the unit in at boot, and it is not masked; `disabled`: nothing does."""
+
+    ENABLED = "enabled"
+    DISABLED = "disabled"
+    MASKED = "masked"
+
+
+def unit_states(root: Path) -> dict[str, UnitState]:
+    """The state of every unit file and alias of the tree, and of every instance that is pulled in, by name."""
+    pulled = {
+        link.name
         for folder in FOLDERS
-        for kind in ("wants", "requires", "upholds")
-        for link in _below(inside(root, folder), f"*.{kind}/{name}")
-    )
+        for kind in _PULLS
+        for link in _below(inside(root, folder), f"*.{kind}/*")
+        if link.is_symlink()
+    }
+    return {name: _state(root, name, pulled) for name in sorted(unit_names(root) | pulled)}
+
+
+def _state(root: Path, name: str, pulled: Collection[str]) -> UnitState:
+    places = (inside(root, f"{folder}/{name}", follow=False) for folder in FOLDERS)
+    if any(place.is_symlink() and str(place.readlink()) == "/dev/null" for place in places):
+        return UnitState.MASKED
+    return UnitState.ENABLED if name in pulled else UnitState.DISABLED
 
 
 def _below(folder: Path, pattern: str) -> Sequence[Path]:

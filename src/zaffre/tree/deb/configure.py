@@ -36,10 +36,13 @@ from zaffre.upstream.lock import LockedPackage
 EARLY = ("base-passwd", "libc6", "debianutils", "dash")
 """Configured before all others: scripts take users, the loader's cache, run-parts and /bin/sh for granted."""
 
-_POLICY = "usr/sbin/policy-rc.d"
-_POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
+POLICY = "usr/sbin/policy-rc.d"
+POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
+"""What keeps scripts from starting services, and where it lies."""
+
 _TIMEOUT = 3600.0
 _MERGED_SUFFIX = ".usr-is-merged"
+_MERGED_FOLDERS = ("/bin/", "/sbin/", "/lib/", "/lib64/")
 
 # As dpkg runs a preinst: in tmp.ci, where debconf looks for the package's name, with its environment (dpkg(1)).
 _PREINST = r"""
@@ -62,11 +65,12 @@ done
 """
 _CONFIGURE = 'exec dpkg --force-unsafe-io --abort-after=1 --log=/dev/null "$@" >&2'
 _FAILED = re.compile(r"dpkg: error processing package (?P<package>\S+)|the preinst of (?P<preinst>\S+) failed")
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
     "DEBCONF_NOWARNINGS": "yes",
 }
+"""So that scripts ask nothing."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +156,10 @@ def configure(
 
     `preinsts` is false when dpkg has run them while it unpacked.
     """
-    environment = {**_ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
-    kept = inside(root, _POLICY)
+    environment = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
+    kept = inside(root, POLICY)
     own = kept.read_bytes() if kept.is_file() else None
-    write_text(root, _POLICY, _POLICY_TEXT, mode=0o755)
+    write_text(root, POLICY, POLICY_TEXT, mode=0o755)
 
     def run(script: str, *arguments: str) -> None:
         try:
@@ -166,18 +170,18 @@ def configure(
     scripts = [index for index in packages if preinsts and "preinst" in index.files]
     dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
     run(_PREINST, dpkg, *(word for index in scripts for word in (index.label, index.name, index.architecture)))
-    refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
+    refuse_diversions(read_text(root, f"{ADMIN}/diversions"), packages)
     present = {index.name for index in packages}
     run(_CONFIGURE, "--force-depends", "--configure", *(name for name in EARLY if name in present))
     run(_CONFIGURE, "--configure", "-a")
-    refuse_diversions(read_text(root, f"{ADMIN}/diversions"))
+    refuse_diversions(read_text(root, f"{ADMIN}/diversions"), packages)
     status = f"{ADMIN}/status"
     write_text(root, status, without_package(read_text(root, status), PROVIDES))
     remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
     if own is None:
-        remove(inside(root, _POLICY))
+        remove(inside(root, POLICY))
     else:
-        write_bytes(root, _POLICY, own, mode=0o755)
+        write_bytes(root, POLICY, own, mode=0o755)
     _check_installed(read_text(root, status), [index.name for index in packages])
 
 
@@ -197,17 +201,30 @@ def _script_error(error: ToolError) -> ToolError:
     )
 
 
-def refuse_diversions(text: str) -> None:
+def refuse_diversions(text: str, packages: Sequence[PackageIndex]) -> None:
     """Dpkg's `diversions` has three lines each: the path, where it goes, the package. Raises DefinitionError.
 
     A diversion moves files of packages that come later, which a plan made before any script has run cannot follow.
-    Those that guard the links of the merged /usr move nothing: no package ships such a path.
+    One of a path that no other of the packages ships moves nothing: so it is with those that guard the links of the
+    merged /usr, and with Debian 12's dash, which keeps /bin/sh to itself.
     """
     lines = text.splitlines()
+    diversions = [
+        diversion
+        for diversion in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
+        if not diversion[1].endswith(_MERGED_SUFFIX)
+    ]
+    paths = {_merged(path) for path, _, _ in diversions}
+    owners = {
+        (path, index.name)
+        for index in packages
+        for member in index.members
+        if member.kind is not Kind.DIRECTORY and (path := _merged(f"/{member.path}")) in paths
+    }
     foreign = [
         f"{by} diverts {path} to {target}"
-        for path, target, by in zip(lines[::3], lines[1::3], lines[2::3], strict=True)
-        if not target.endswith(_MERGED_SUFFIX)
+        for path, target, by in diversions
+        if any(owned == _merged(path) and name != by for owned, name in owners)
     ]
     if foreign:
         raise DefinitionError(
@@ -216,6 +233,11 @@ def refuse_diversions(text: str) -> None:
             details="\n".join(foreign),
             resolution="leave that package out; what it changes can be done with the image's own files",
         )
+
+
+def _merged(path: str) -> str:
+    """/bin/x as /usr/bin/x, which are one file."""
+    return f"/usr{path}" if path.startswith(_MERGED_FOLDERS) else path
 
 
 def _check_installed(status: str, names: Iterable[str]) -> None:

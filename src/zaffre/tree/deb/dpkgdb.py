@@ -47,7 +47,7 @@ def database(
         status.append((index.label, _status(index)))
     if provides:
         yield DatabaseFile(f"info/{PROVIDES}.list", 0o644, b"")
-        status.append((PROVIDES, _provided(provides)))
+        status.append((PROVIDES, provided_stanza(provides)))
     yield DatabaseFile("status", 0o644, "\n".join(text for _, text in sorted(status)).encode())
     yield DatabaseFile("arch", 0o644, f"{architecture}\n".encode())
     yield DatabaseFile("info/format", 0o644, b"1\n")
@@ -64,7 +64,8 @@ def _status(index: PackageIndex) -> str:
     return f"{first}\nStatus: install ok unpacked\n{rest}\n" + (f"Conffiles:\n{conffiles}" if conffiles else "")
 
 
-def _provided(provides: Sequence[str]) -> str:
+def provided_stanza(provides: Sequence[str]) -> str:
+    """The status file's words for the package that stands for what the image supplies by itself."""
     return (
         f"Package: {PROVIDES}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\nMulti-Arch: foreign\n"
         f"Maintainer: {PROVIDES}\nProvides: {', '.join(provides)}\nDescription: what the image supplies by itself\n"

@@ -94,13 +94,23 @@ def unpack_all(
             raise
 
 
-def _unpack_one(package: LockedPackage, *, store: Store, use_cache: bool) -> Unpacked:
-    action = Action(
+def known_index(package: LockedPackage, store: Store) -> PackageIndex | None:
+    """What is in a package that this store has unpacked before; nothing is unpacked for the question."""
+    result = store.lookup(_unpack_action(package).key)
+    return PackageIndex.from_bytes(store.verified(result.outputs["index"]).read_bytes()) if result else None
+
+
+def _unpack_action(package: LockedPackage) -> Action:
+    return Action(
         kind="unpack",
         label=f"unpack {package.name}",
         inputs={"package": package.sha256, "format": INDEX_FORMAT},
         reason=f"{package.name} {package.version} is in the lock",
     )
+
+
+def _unpack_one(package: LockedPackage, *, store: Store, use_cache: bool) -> Unpacked:
+    action = _unpack_action(package)
 
     def produce(scratch: Path) -> ActionResult:
         data = scratch / "data.tar"
