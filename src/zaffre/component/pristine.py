@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from zaffre.component.debfile import unpack_packages
-from zaffre.definition import Component, DebBinary, DebSource
+from zaffre.component.rpmfile import unpack_rpm_source
+from zaffre.definition import Component, DebBinary, DebSource, RpmSource
 from zaffre.digest import sha256_json
 from zaffre.errors import IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
@@ -54,6 +55,9 @@ def pristine(
                 root.with_name("unpacked").rename(root)
             case DebBinary(packages=names):
                 unpack_packages(source, root, names=names, store=store, sandbox=sandbox)
+            case RpmSource():
+                root.rmdir()
+                unpack_rpm_source(source, root, store=store, sandbox=sandbox)
             case _:
                 message = f"a {component.source.kind} has no source of the upstream's to unpack"
                 raise AssertionError(message)
@@ -69,8 +73,10 @@ def pristine(
 
 
 def can_be_examined(component: Component) -> bool:
-    """Whether the upstream's files show what overlays would do. (A Go module is fetched by its build alone.)"""
-    return isinstance(component.source, DebSource | DebBinary)
+    """Whether the upstream's files show what overlays would do. (A Go module is fetched by its build alone, and a spec
+    of our own is no upstream's.)"""
+    source = component.source
+    return isinstance(source, DebSource | DebBinary) or (isinstance(source, RpmSource) and source.package is not None)
 
 
 def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:
