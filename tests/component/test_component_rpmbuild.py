@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from pysequoia import Tsk
@@ -32,7 +34,7 @@ from zaffre.component.rpmfile import unpack_rpm
 from zaffre.component.twice import Recipe, build_twice
 from zaffre.component.update import plan_update
 from zaffre.definition import Distribution, load_distribution
-from zaffre.errors import DefinitionError, IntegrityError, ToolError
+from zaffre.errors import DefinitionError, DiskFullError, IntegrityError, ToolError
 from zaffre.progress import SILENT
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -151,7 +153,6 @@ class Shop:
     packages: RpmRepository
     sources: RpmRepository
     mirror: Mirror
-    notes: list[str] = field(default_factory=list)
 
     def write(self, path: str, text: str) -> None:
         place = self.root / path
@@ -340,7 +341,7 @@ def test_a_spec_of_our_own_is_built_with_what_another_component_gives(shop: Shop
     lock = shop.lock(components=["ours"]).lock
     locked = component(lock, "ours")
     assert (locked.source.name, locked.source.version, locked.gives) == ("ours", "3-1", ("ours",))
-    assert locked.source.epoch == int((NOW + timedelta(minutes=1)).timestamp())
+    assert locked.source.epoch == int(NOW.timestamp()) // 86400 * 86400
     assert content(lock, "component:ours").items() >= {"greeter": "1.0-3.z1", "helper": "1:2.0-1"}.items()
     built = shop.build(lock, "ours")
     with shop.built_root(lock, "ours") as root:
@@ -505,6 +506,34 @@ def test_a_build_that_hangs_is_stopped(shop: Shop) -> None:
     with pytest.raises(ToolError) as caught:
         shop.build(lock, "ours", engine=engine)
     assert "did not end within its 0.1 minutes and was stopped" in said(caught.value)
+
+
+@pytest.fixture
+def nearly_full(tmp_path: Path, unmet: Callable[[str], NoReturn]) -> Iterator[Callable[[Path], Path]]:
+    """Moves a folder to a file system on which eight MiB are left."""
+    path = tmp_path / "full"
+    path.mkdir()
+
+    def move(folder: Path) -> Path:
+        used = int(subprocess.run(["du", "-sk", folder], check=True, capture_output=True, text=True).stdout.split()[0])
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={used + 8192}k", "none", path], check=False)
+        if mounted.returncode:
+            unmet("cannot mount a small file system")
+        subprocess.run(["cp", "-a", f"{folder}/.", path], check=True)
+        return path
+
+    yield move
+    subprocess.run(["umount", "--lazy", path], check=False)
+
+
+def test_a_build_that_fills_the_disk(shop: Shop, tmp_path: Path, nearly_full: Callable[[Path], Path]) -> None:
+    shop.ours()
+    lock = shop.lock(components=["ours"]).lock
+    shop.provide(lock, "ours")
+    with shop.built_root(lock, "ours") as root:
+        small = replace(root, root=nearly_full(root.root))
+        with pytest.raises(DiskFullError):
+            small.run(["/bin/sh", "-c", "echo begun; exec cat /dev/zero >file"], env={}, scratch=tmp_path)
 
 
 def test_a_program_of_a_spec_that_reads_runs_as_nobody_of_importance(shop: Shop) -> None:

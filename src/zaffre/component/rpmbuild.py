@@ -162,14 +162,14 @@ def _root(bench: Bench, choice: Choice, request: SetRequest, stack: ExitStack) -
 def _dated(bench: Bench, choice: Choice, source: LockedSource | None, reading: Reading) -> LockedSource:
     """The source with a time, unless rpmbuild takes that from the changelog.
 
-    The files of a spec of our own have the times of a clone, so they are given this one.
+    The files of a spec of our own have the times of a clone, so they are given this one: that of its changelog, else
+    the day on which it is locked. A day is taken for its beginning, as by rpm (build/build.c), so that no builder's
+    clock is before it: only files that are newer than that time are given it.
     """
     if source is None:
         changed = reading.changed
-        if changed is None:
-            changed = int(choice.now.timestamp())
-        elif changed % _DAY == _NOON:  # a day without an hour, which rpm (build/build.c) too takes for its beginning
-            changed -= _NOON
+        if changed is None or changed % _DAY == _NOON:  # an entry that says no hour
+            changed = (changed or int(choice.now.timestamp())) // _DAY * _DAY
         return LockedSource(name=reading.name, version=reading.version, epoch=changed)
     if reading.changed is not None:
         return source
