@@ -108,6 +108,7 @@ CATALOGUE = (
     Rpm("greeter-words", "1.0", "3", source="greeter", noarch=True),
     Rpm("greeter", "1.1", "1", files={"/usr/bin/greet": "#!/bin/sh"}),
     Rpm("lost", source="forgotten"),
+    Rpm("strict", requires=("greeter = 1.1",)),
     Rpm("helper", "2.0", epoch=1, provides=("help(me)",)),
 )
 OURS = """\
@@ -316,6 +317,23 @@ def test_a_source_of_the_upstream_is_changed_built_and_taken(shop: Shop, tmp_pat
     extra = shop.unpacked(lock, "greeter", "greeter-extra", tmp_path / "extra")
     assert (extra / "usr/bin/greet").read_text().splitlines()[1:] == ["echo hello", "echo again", "echo and again"]
     assert shop.lock(lock).lock is lock
+
+
+def test_an_image_that_cannot_take_what_is_built_here(shop: Shop) -> None:
+    shop.overlay('[[operations]]\nop = "tests-skip"\nreason = "no time"\n')
+    image = FILES["images/host.toml"]
+    shop.write("images/host.toml", image.replace('"greeter"', '"greeter", "strict"'))
+    words = shop.refused(DefinitionError)
+    assert "'host' takes 'greeter' 1.1-1 of the upstream's, and the component 'greeter' gives it" in words
+    assert "built here: 1.0-3.z1" in words
+
+
+def test_a_link_that_a_spec_puts_beside_its_source_package_is_not_followed(shop: Shop) -> None:
+    """A spec can run programs while it is read."""
+    links = "mkdir -p %{_topdir}/SRPMS; ln -sfn /etc/passwd %{_topdir}/SRPMS/x.src.rpm; echo 1"
+    shop.ours(head=f"%global hostile %({links})\nProvides: x = %{{hostile}}")
+    lock = shop.lock(components=["ours"]).lock
+    assert component(lock, "ours").gives == ("ours",)
 
 
 def test_two_builds_elsewhere_are_the_same_and_a_clock_is_found_out(shop: Shop) -> None:

@@ -31,7 +31,7 @@ from zaffre.upstream.requests import host_architecture
 from zaffre.upstream.solving import SetRequest
 from zaffre.upstream.world import Chosen
 
-_DEBUG = re.compile(r"-(?:debuginfo|debugsource)-[^-]+-[^-]+\.rpm")
+_DEBUG = re.compile(r"-debug(?:info|source)-")
 _NOON = 43_200
 _DAY = 86_400
 _MOST_ROUNDS = 10

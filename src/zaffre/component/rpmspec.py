@@ -67,6 +67,8 @@ class Reading:
 
 def read_spec(bench: Bench, root: BuildRoot, spec: str) -> Reading:
     """Read the spec at that path of the root. DefinitionError for one that rpm refuses, or lacks a source for."""
+    # Before anything of the source has run, which could put a link in its place.
+    text = (root.folder / spec.rpartition("/")[2]).read_text("utf-8", "surrogateescape")
     try:
         root.ask(["rpmbuild", "-bs", "--nodeps", *macros(bench), spec], env={})
         told = root.ask(
@@ -81,7 +83,6 @@ def read_spec(bench: Bench, root: BuildRoot, spec: str) -> Reading:
             "macros that a spec may use before anything else is installed",
         ) from error
     header = _packed(bench, root)
-    text = (root.folder / spec.rpartition("/")[2]).read_text("utf-8", "surrogateescape")
     changed = header.numbers(Tag.CHANGELOG_TIME)
     return Reading(
         name=header.text(Tag.NAME) or "",
