@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,8 @@ def packed(tmp_path: Path, source: str, install: dict[str, str], programs: dict[
     distribution = workshop.load()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    bench = Bench(
-        distribution, distribution.component("site"), "amd64", Store(tmp_path / "store"), SANDBOX, Mirrors(()), SILENT
-    )
+    store, now = Store(tmp_path / "store"), datetime.now(UTC)
+    bench = Bench(distribution, distribution.component("site"), "amd64", store, SANDBOX, Mirrors(()), SILENT, time=now)
     folder = bench.folder / "tree"
     (deb,) = pack_own(bench, Origin(folder, "site", "1", 1_600_000_000, programs or {}), scratch)
     unpack_deb(deb, tmp_path / "unpacked", sandbox=SANDBOX)

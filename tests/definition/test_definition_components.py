@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Callable
 
 import pytest
-from workshop import MAIN, Workshop
+from workshop import MAIN, RPMS, Workshop
 
 from zaffre.definition import Category, DebSource, UpstreamStatus, component_digest
 from zaffre.definition.operations import SOURCES, PatchAdd
@@ -423,3 +423,28 @@ class TestDigest:
         before = self.digest(expat)
         expat.write(f"components/expat/{file}", text)
         assert self.digest(expat) == before
+
+
+@pytest.mark.parametrize("kind", ["go-module", "files"])
+def test_what_becomes_a_debian_package_is_not_for_an_upstream_of_rpms(workshop: Workshop, kind: str) -> None:
+    workshop.write("upstreams/rpms.toml", RPMS)
+    text = (KUBELET if kind == "go-module" else SITE).replace("[source]", 'upstream = "rpms"\n[source]', 1)
+    workshop.write("components/own/component.toml", text)
+    workshop.write("components/own/tree/etc/site", "x")
+    (problem,) = workshop.problems()
+    assert f"source.kind: upstream 'rpms' has rpm packages, and '{kind}' is for deb" in problem
+    assert 'a spec of your own (kind = "rpm") can build it' in problem
+
+
+def test_what_every_rpm_is_built_with_is_part_of_its_key(expat: Workshop) -> None:
+    expat.write("upstreams/rpms.toml", RPMS)
+    text = 'description = "x"\nupstream = "rpms"\n[source]\nkind = "rpm"\npackage = "expat"\n'
+    expat.write("components/expat/component.toml", text)
+
+    def key() -> str:
+        distribution = expat.load()
+        return component_digest(distribution, distribution.component("expat"))
+
+    before = key()
+    expat.write("upstreams/rpms.toml", RPMS.replace("architectures", 'build_packages = ["rpm"]\narchitectures'))
+    assert key() != before

@@ -213,7 +213,10 @@ def test_a_fault_of_an_image(broken: Broken, workshop: Workshop, text: str, mess
         (
             "upstreams/r.toml",
             RPMS + '[[suites]]\narchive = "a"\nsuite = "b"\ncomponents = ["c"]\n',
-            "upstreams/r.toml: suites: unknown key (keys here: keyring, architectures, family, repositories, archives)",
+            (
+                "upstreams/r.toml: suites: unknown key (keys here: keyring, architectures, family, repositories,"
+                " source_repositories, build_packages, archives)"
+            ),
         ),
         (
             "upstreams/r.toml",
@@ -248,6 +251,24 @@ def test_a_fault_of_an_image(broken: Broken, workshop: Workshop, text: str, mess
                 "upstreams/r.toml: repositories[0].metalink: 'http://project.example/' is not an https:// URL, in which"
                 ' "{basearch}" and "{arch}" may stand for the architecture'
             ),
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS + '[[source_repositories]]\narchive = "rpms"\npath = "source"\nverify = "signature"\n',
+            (
+                'upstreams/r.toml: source_repositories[0].max_age_days: is required with verify = "signature":'
+                " an old signature is good for ever"
+            ),
+        ),
+        (
+            "upstreams/r.toml",
+            f"{RPMS}[[source_repositories]]{RPMS.partition('[[repositories]]')[2]}",
+            "upstreams/r.toml: source_repositories[0]: repository 'main/{basearch}' of 'rpms' is named twice",
+        ),
+        (
+            "upstreams/r.toml",
+            RPMS.replace("architectures", 'build_packages = ["rpm build"]\narchitectures'),
+            "upstreams/r.toml: build_packages[0]: 'rpm build' is not the name of a package, such as \"iproute2\"",
         ),
         (
             "upstreams/r.toml",

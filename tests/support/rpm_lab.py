@@ -27,6 +27,7 @@ HOST = "rpm-host"
 CHECK = "rpm-check"
 MANAGED = "rpm-managed"
 
+_BUILD_TOOLS = frozenset({"patch"})
 _TOOLS = re.compile(r"^\[tools\]\s*\npackages = \[\s*\n", re.MULTILINE)
 _FILES: Mapping[str, str] = {
     f"upstreams/{UPSTREAM}.toml": f"""\
@@ -86,6 +87,12 @@ class _Files(dict[str, bytes]):
         return path.read_bytes() if path.is_file() else default
 
 
+def folder_as_archive(folder: Path) -> Archive:
+    archive = Archive()
+    archive.files = _Files(folder)
+    return archive
+
+
 def prepare_rpm(lab: Lab, root: Path) -> Lab:
     """A lab in `root` with both hosts, made by whichever worker comes first. All that it needs is in the store then."""
     root.mkdir(parents=True, exist_ok=True)
@@ -104,9 +111,7 @@ def prepare_rpm(lab: Lab, root: Path) -> Lab:
                 for name, text in _FILES.items():
                     (made.distro / name).write_text(text)
                 shutil.copy(folder / CERTIFICATE, made.distro / f"upstreams/keyrings/{UPSTREAM}.asc")
-                archive = Archive()
-                archive.files = _Files(folder)
-                with Mirror({UPSTREAM: archive}) as mirror:
+                with Mirror({UPSTREAM: folder_as_archive(folder)}) as mirror:
                     place = f"{UPSTREAM}={mirror.url}/{UPSTREAM}"
                     made.zaffre("--mirror", place, "lock")
                     with made.workspace() as work:
@@ -131,10 +136,13 @@ def rpm_distribution(lab: Lab) -> Iterator[Path]:
 
 
 def _packages(making: Making) -> tuple[LockedPackage, ...]:
-    """Those of the reference host and its check, and rpm with what it needs beside them."""
+    """Those of the reference host and its check, and rpm with what it needs, and with what it builds, beside them."""
     found: dict[str, LockedPackage] = {}
     for name in ("container-host", "check"):
         for package in making.lock.set(name, making.tools_architecture).packages:
+            found.setdefault(package.name, package)
+    for package in making.lock.set("component:lz4", making.tools_architecture).packages:
+        if package.name in _BUILD_TOOLS:
             found.setdefault(package.name, package)
     tools = making.tools_set.packages
     making.fetch(tools)

@@ -42,6 +42,12 @@ shift
 setpriv --reuid=1000 --regid=1000 --clear-groups --inh-caps=-all --no-new-privs -- "$@" 2>&1 </dev/null |
     tee /run/zaffre-log/build.log >&2
 """
+_ASK = r"""
+cd "$1"
+shift
+exec setpriv --reuid=1000 --regid=1000 --clear-groups --inh-caps=-all --no-new-privs -- "$@" </dev/null
+"""
+_ENVIRONMENT = {"HOME": "/build", "LC_ALL": "C.UTF-8", "USER": "build", "LOGNAME": "build"}
 _NETWORK = re.compile(
     r"Temporary failure in name resolution|Could not resolve|Name or service not known|Network is unreachable"
     r"|dial tcp|lookup \S+ on \S+: |Connection refused",
@@ -80,7 +86,7 @@ class BuildRoot:
                 ["/bin/bash", "-euo", "pipefail", "-c", _RUN, "bash", self.place, *argv],
                 root=self.root,
                 mounts=[*mounts, Mount(logs, _LOGS, writable=True)],
-                env={"HOME": "/build", "LC_ALL": "C.UTF-8", "USER": "build", "LOGNAME": "build", **env},
+                env={**_ENVIRONMENT, **env},
                 timeout=limit,
             )
         except ToolError as error:
@@ -90,6 +96,20 @@ class BuildRoot:
             keep_log(bench, logs / "build.log")
             raise
         return keep_log(bench, logs / "build.log")
+
+    def ask(self, argv: Sequence[str], *, env: Mapping[str, str]) -> bytes:
+        """What a program prints that reads the source in its folder, as the builder; no log is kept of it.
+
+        Raises ToolError, DiskFullError.
+        """
+        _give(self.folder, BUILDER)
+        done = self.bench.sandbox.run(
+            ["/bin/bash", "-euc", _ASK, "bash", self.place, *argv],
+            root=self.root,
+            env={**_ENVIRONMENT, **env},
+            timeout=self.bench.component.build.time_limit_minutes * 60.0,
+        )
+        return done.stdout
 
 
 @contextmanager
@@ -107,6 +127,7 @@ def build_root(bench: Bench, installed: LockedSet, name: str) -> Iterator[BuildR
         sandbox=bench.sandbox,
         progress=bench.progress,
         label=f"configure {installed.name}",
+        judged=int(bench.time.timestamp()),
     )
     archive = bench.store.path(performed.result.outputs["root"])
     with scratch_for(bench.store, "build", expected=archive.stat().st_size + _ROOM) as scratch:

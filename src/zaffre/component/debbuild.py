@@ -9,7 +9,7 @@ from pathlib import Path
 from zaffre.component.buildroot import PLACE, build_root
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given
-from zaffre.component.obtaining import SourceGoneError, fetch_files
+from zaffre.component.obtaining import SourceGoneError, fetch_files, upstream_binary
 from zaffre.component.overlay import apply_overlays, maintainer_of
 from zaffre.component.pristine import unpack_deb_source
 from zaffre.component.relations import reduced
@@ -19,7 +19,7 @@ from zaffre.errors import DefinitionError
 from zaffre.store import remove_tree
 from zaffre.tree.rootfs import plain_files
 from zaffre.upstream.deb.control import parse_stanzas
-from zaffre.upstream.lock import BUILD_PREFIX, LockedSource, Outcome
+from zaffre.upstream.lock import BUILD_PREFIX, LockedSource
 from zaffre.upstream.solving import SetRequest
 from zaffre.upstream.world import Chosen
 
@@ -48,7 +48,7 @@ class DebBuild:
                     where=f"{bench.component.file}: source.package",
                     resolution="mend the name; it is that of the source, which can be another than its packages'",
                 )
-            return _upstream_binary(name, "", binaries, f"no suite of the upstream has the source '{name}'")
+            return upstream_binary(name, "", binaries, f"no suite of the upstream has the source '{name}'")
         try:
             with bench.store.scratch("source") as scratch:
                 tree = self._unpacked(bench, found.source, scratch)
@@ -59,7 +59,7 @@ class DebBuild:
                     relations=_relations(tree, bench),
                 )
         except SourceGoneError as error:
-            return _upstream_binary(
+            return upstream_binary(
                 name,
                 found.source.version,
                 found.binaries,
@@ -114,16 +114,6 @@ class DebBuild:
             )
             remove_tree(upstreams)
         return tree
-
-
-def _upstream_binary(name: str, version: str, binaries: tuple[str, ...], why: str) -> Chosen:
-    """The recorded outcome: the upstream's packages are used as they are."""
-    return Chosen(
-        source=LockedSource(name=name, version=version),
-        gives=binaries,
-        outcome=Outcome.UPSTREAM_BINARY,
-        note=f"{why}: the upstream's binary is taken, and no overlay of the component is in it",
-    )
 
 
 def _relations(tree: Path, bench: Bench) -> tuple[str, ...]:

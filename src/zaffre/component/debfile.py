@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from zaffre.component.halves import CONTROL, read_control
@@ -85,13 +85,8 @@ def file_name(fields: dict[str, str]) -> str:
     return f"{fields['Package']}_{version}_{fields['Architecture']}.deb"
 
 
-def built_packages(component: str, debs: Sequence[Path], *, store: Store, sandbox: Sandbox) -> list[BuiltPackage]:
-    """Put package files into the store, and say of them what the lock keeps. Raises IntegrityError for a bad one."""
-    built = [_built(component, deb, store=store, sandbox=sandbox) for deb in debs]
-    return sorted(built, key=lambda one: one.package.key)
-
-
-def _built(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> BuiltPackage:
+def built_deb(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> BuiltPackage:
+    """Put a package file into the store, and say of it what the lock keeps. Raises IntegrityError for a bad one."""
     try:
         done = sandbox.run(["dpkg-deb", "--field", _DEB], mounts=[Mount(deb, _DEB)], timeout=_TIMEOUT)
     except ToolError as error:

@@ -15,14 +15,15 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from zaffre.component.buildroot import remember_log
+from zaffre.component.built import built_packages
 from zaffre.component.debbuild import DebBuild
-from zaffre.component.debfile import built_packages
 from zaffre.component.filespack import FilesPack
 from zaffre.component.gobuild import GoBuild
 from zaffre.component.model import Bench, Choice, Maker, Order
 from zaffre.component.repack import Repack
+from zaffre.component.rpmbuild import RpmBuild
 from zaffre.definition import Component, Distribution, component_inputs
-from zaffre.definition.component import DebBinary, DebSource, FilesSource, GoModule
+from zaffre.definition.component import DebBinary, DebSource, FilesSource, GoModule, RpmSource
 from zaffre.digest import JSON, Sha256, source_digest
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.progress import Progress
@@ -83,7 +84,7 @@ class ComponentEngine:
 
         def produce(scratch: Path) -> ActionResult:
             made = maker_of(component).make(bench, Order(locked, installed), scratch)
-            packages = built_packages(component.name, made.debs, store=self.store, sandbox=sandbox)
+            packages = built_packages(component, made.files, store=self.store, sandbox=sandbox)
             _check_names(component, locked, packages)
             outputs = {one.package.path.rpartition("/")[2]: one.package.digest for one in packages}
             if made.log is not None:
@@ -113,6 +114,7 @@ class ComponentEngine:
             sandbox=sandbox,
             mirrors=self.mirrors.at(time),
             progress=self.progress,
+            time=time,
             limits=self.limits,
         )
 
@@ -134,12 +136,8 @@ def maker_of(component: Component) -> Maker:
             return GoBuild(source)
         case FilesSource() as source:
             return FilesPack(source)
-        case _:
-            raise DefinitionError(
-                f"a component of the kind '{component.source.kind}' cannot be built yet",
-                where=f"{component.file}: source.kind",
-                resolution="take it out of the definition",
-            )
+        case RpmSource() as source:
+            return RpmBuild(source)
 
 
 def build_action(

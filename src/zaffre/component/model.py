@@ -22,7 +22,9 @@ from zaffre.upstream.world import Chosen
 
 @dataclass(frozen=True)
 class Bench:
-    """What it takes to work on a component. `sandbox` has the tools tree; `mirrors` are turned to the lock's time."""
+    """What it takes to work on a component. `sandbox` has the tools tree; `time` is the lock's, which `mirrors` are
+    turned to.
+    """
 
     distribution: Distribution
     component: Component
@@ -31,6 +33,7 @@ class Bench:
     sandbox: Sandbox
     mirrors: Mirrors
     progress: Progress
+    time: datetime
     limits: Limits | None = None
 
     @property
@@ -59,7 +62,7 @@ class Order:
 class Made:
     """Package files in a scratch directory, and the log of the build as a blob, if it kept one."""
 
-    debs: tuple[Path, ...]
+    files: tuple[Path, ...]
     log: Sha256 | None = None
 
 

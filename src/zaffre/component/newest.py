@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from zaffre.definition import Component, DebBinary, DebSource
+from zaffre.definition import Component, DebBinary, DebSource, RpmSource
 from zaffre.errors import DefinitionError
 from zaffre.upstream.family import Repositories
 from zaffre.upstream.lock import LockedFile, LockedSource
@@ -12,7 +12,7 @@ from zaffre.upstream.lock import LockedFile, LockedSource
 def newest_source(component: Component, repositories: Repositories, architecture: str) -> LockedSource:
     """Its files are those that the upstream's index vouches for. DefinitionError if the upstream does not have it."""
     match component.source:
-        case DebSource(package=name):
+        case DebSource(package=str(name)) | RpmSource(package=str(name)):
             found = repositories.source(name)
             if found is not None:
                 return found.source

@@ -10,9 +10,10 @@ from zaffre.errors import IntegrityError, WorldError
 from zaffre.progress import Progress
 from zaffre.store import Store
 from zaffre.upstream.download import Downloader, Limits
-from zaffre.upstream.lock import LockedFile
+from zaffre.upstream.lock import LockedFile, LockedSource, Outcome
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.world import Chosen
 
 
 class SourceGoneError(WorldError):
@@ -50,6 +51,16 @@ def fetch_files(
         except BaseException:
             downloader.cancel()
             raise
+
+
+def upstream_binary(name: str, version: str, binaries: tuple[str, ...], why: str) -> Chosen:
+    """The recorded outcome of a source that cannot be had: the upstream's packages are used as they are."""
+    return Chosen(
+        source=LockedSource(name=name, version=version),
+        gives=binaries,
+        outcome=Outcome.UPSTREAM_BINARY,
+        note=f"{why}: the upstream's binary is taken, and no overlay of the component is in it",
+    )
 
 
 def _failure(file: LockedFile, error: UnobtainableError, title: str) -> WorldError:

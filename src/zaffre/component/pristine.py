@@ -12,7 +12,8 @@ from pathlib import Path
 
 from zaffre.component.debfile import unpack_packages
 from zaffre.component.gosum import GoFile, unpack_zip
-from zaffre.definition import Component, DebBinary, DebSource, GoModule
+from zaffre.component.rpmfile import unpack_rpm_source
+from zaffre.definition import Component, DebBinary, DebSource, GoModule, RpmSource
 from zaffre.digest import sha256_json
 from zaffre.errors import IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
@@ -57,6 +58,9 @@ def pristine(
                 unpack_packages(source, root, names=names, store=store, sandbox=sandbox)
             case GoModule(module=module):
                 unpack_zip(store.path(source.files[0].digest), GoFile(module, source.version), root)
+            case RpmSource():
+                root.rmdir()
+                unpack_rpm_source(source, root, store=store, sandbox=sandbox)
             case _:
                 message = f"a {component.source.kind} has no source of the upstream's to unpack"
                 raise AssertionError(message)
@@ -72,8 +76,10 @@ def pristine(
 
 
 def can_be_examined(component: Component) -> bool:
-    """Whether the upstream's files show what overlays would do."""
-    return isinstance(component.source, DebSource | DebBinary | GoModule)
+    """Whether the upstream's files show what overlays would do. (A spec of our own is no upstream's.)"""
+    source = component.source
+    of_theirs = isinstance(source, RpmSource) and source.package is not None
+    return of_theirs or isinstance(source, DebSource | DebBinary | GoModule)
 
 
 def unpack_deb_source(source: LockedSource, target: Path, *, store: Store, sandbox: Sandbox) -> None:

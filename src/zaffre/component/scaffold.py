@@ -22,6 +22,8 @@ from zaffre.upstream.lock import Lock
 _FIRST = "0001-own-build.toml"
 _UNTIL_DAYS = 180
 _KINDS = {"deb": "deb-source", "rpm": "rpm"}
+_PLACES = {"deb": "debian/rules", "rpm": "{package}.spec"}
+"""Where a source says how it is built."""
 
 _COMPONENT = """\
 description = {description}
@@ -59,7 +61,7 @@ text = {text}
 #
 # [[operations]]
 # op = "search-replace"
-# path = "debian/rules"
+# path = "{path}"
 # search = "--with-gui"
 # replace = "--without-gui"
 #
@@ -156,6 +158,7 @@ def _files(
             until=today + dt.timedelta(days=_UNTIL_DAYS),
             text=_quoted(f"Built for {title}."),
             package=_quoted(source.given or source.package),
+            path=_PLACES[chosen.family].format(package=source.package),
         ),
         "README.md": _README.format(name=name, package=source.package, upstream=chosen.name),
     }

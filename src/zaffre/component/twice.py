@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from zaffre.component.debfile import unpack_deb
+from zaffre.component.built import unpack_built
 from zaffre.component.engine import ComponentEngine
 from zaffre.component.gobuild import GoBuild, lay_proxy
 from zaffre.component.goproxy import Modules
 from zaffre.component.gosettings import VARIABLE
 from zaffre.component.model import Bench
-from zaffre.definition import load_distribution
+from zaffre.definition import Component, load_distribution
 from zaffre.definition.component import GoModule
 from zaffre.digest import Sha256
 from zaffre.elsewhere import FIRST, SECOND, Circumstances, elsewhere
@@ -72,7 +72,8 @@ def build_twice(bench: Bench, recipe: Recipe, *, progress: Progress) -> Twice:
                 differences[name] = ("it comes of one build only",)
             elif first[name] != second[name]:
                 paths = [Store(Path(scratch, one.name, "store")).path(digest[name]) for one, digest in _pairs(builds)]
-                differences[name] = _causes(paths[0], paths[1], Path(scratch, f"compare-{name}"), recipe.tools)
+                compared = Path(scratch, f"compare-{name}")
+                differences[name] = _causes(bench.component, paths[0], paths[1], compared, recipe.tools)
         return Twice(first, differences)
 
 
@@ -80,11 +81,11 @@ def _pairs(builds: list[dict[str, Sha256]]) -> list[tuple[Circumstances, dict[st
     return list(zip((FIRST, SECOND), builds, strict=True))
 
 
-def _causes(first: Path, second: Path, scratch: Path, tools: ToolsTree) -> tuple[str, ...]:
+def _causes(component: Component, first: Path, second: Path, scratch: Path, tools: ToolsTree) -> tuple[str, ...]:
     scratch.mkdir()
     sandbox = Sandbox(tools)
-    unpack_deb(first, scratch / "a", sandbox=sandbox)
-    unpack_deb(second, scratch / "b", sandbox=sandbox)
+    unpack_built(component, first, scratch / "a", sandbox=sandbox)
+    unpack_built(component, second, scratch / "b", sandbox=sandbox)
     found = tuple(str(one) for one in compare_trees(scratch / "a", scratch / "b"))
     return found or ("the same files are packed in another way",)
 

@@ -15,7 +15,8 @@ from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, dotted, is_file_link
 
-_FAMILIES = {"deb-source": "deb", "deb-binary": "deb", "rpm": "rpm"}
+_FAMILIES = {"deb-source": "deb", "deb-binary": "deb", "go-module": "deb", "files": "deb", "rpm": "rpm"}
+"""The family of packages that each kind of source becomes."""
 _GO_ONLY = ("options", "environment", "link_flags", "fips")
 _UNITS = (".service", ".socket", ".mount", ".automount", ".target", ".path", ".timer", ".slice")
 
@@ -26,12 +27,14 @@ def check_component(component: Component, upstream: Upstream | None) -> Iterator
     family = _FAMILIES.get(kind)
     if upstream and family and upstream.family != family:
         message = f"upstream {upstream.name!r} has {upstream.family} packages, and {kind!r} is for {family}"
-        yield Problem(component.file, ("source", "kind"), message)
+        ours = isinstance(component.source, GoModule | FilesSource)
+        advice = 'a spec of your own (kind = "rpm") can build it' if ours else None
+        yield Problem(component.file, ("source", "kind"), message, advice)
     if not isinstance(component.source, GoModule):
         for key in _GO_ONLY:
             if key in component.build.model_fields_set:
                 message = f"is for a go-module, not for {kind!r}"
-                advice = "make it an overlay, which says why" if family else None
+                advice = None if kind == "files" else "make it an overlay, which says why"
                 yield Problem(component.file, ("build", key), message, advice)
     if isinstance(component.source, GoModule | FilesSource):
         yield from _own_packages(component)

@@ -15,7 +15,7 @@ from pathlib import Path
 from zaffre.definition.component import Component, GoModule
 from zaffre.definition.distribution import Distribution
 from zaffre.definition.image import Image
-from zaffre.definition.upstream import DebUpstream, Upstream
+from zaffre.definition.upstream import DebUpstream, RpmUpstream, Upstream
 from zaffre.definition.values import Architecture
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 
@@ -86,6 +86,7 @@ def component_inputs(distribution: Distribution, component: Component) -> dict[s
     folder = distribution.path(component.folder)
     told = {"reason", "operations"} | (set() if isinstance(component.source, GoModule) else {"since", "links"})
     identity = distribution.identity
+    upstream = distribution.upstream_of_component(component)
     return {
         "maintainer": None if component.inherited else {"id": identity.id, "name": identity.name},
         "component": component.model_dump(
@@ -95,6 +96,7 @@ def component_inputs(distribution: Distribution, component: Component) -> dict[s
         "upstream": component.upstream or distribution.defaults.upstream,
         "overlays": [overlay.model_dump(mode="json", include=told) for overlay in component.overlays],
         "files": {name: _file_digest(folder / name) for name in component.named_files()},
+        **({"build_packages": list(upstream.build_packages)} if isinstance(upstream, RpmUpstream) else {}),
     }
 
 

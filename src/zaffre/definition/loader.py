@@ -193,12 +193,14 @@ class _Loader(Reader):
     def _check_sources(self, loaded: DebUpstreamFile | RpmUpstreamFile, file: str) -> None:
         """Suites or repositories that are named twice, and archives that none of them is in."""
         if isinstance(loaded, DebUpstreamFile):
-            what, key = "suite", "suites"
-            places = [(suite.archive, suite.suite) for suite in loaded.suites]
+            what = "suite"
+            places = [("suites", index, one.archive, one.suite) for index, one in enumerate(loaded.suites)]
         else:
-            what, key = "repository", "repositories"
-            places = [(repository.archive, repository.path) for repository in loaded.repositories]
-            for index, repository in enumerate(loaded.repositories):
+            what = "repository"
+            given = [("repositories", index, one) for index, one in enumerate(loaded.repositories)]
+            given += [("source_repositories", index, one) for index, one in enumerate(loaded.source_repositories)]
+            places = [(key, index, one.archive, one.path) for key, index, one in given]
+            for key, index, repository in given:
                 if (repository.verify is Verification.METALINK) != (repository.metalink is not None):
                     needed = "is required" if repository.metalink is None else "is not used"
                     said = f'{needed} with verify = "{repository.verify}"'
@@ -206,16 +208,18 @@ class _Loader(Reader):
                 if repository.verify is Verification.SIGNATURE and repository.max_age_days is None:
                     said = 'is required with verify = "signature": an old signature is good for ever'
                     self._add(file, (key, index, "max_age_days"), said)
-        archives = {archive for archive, _ in places}
+        archives = {archive for _, _, archive, _ in places}
         if OWN in archives:
-            index = next(index for index, (archive, _) in enumerate(places) if archive == OWN)
+            key, index = next((key, index) for key, index, archive, _ in places if archive == OWN)
             said = f"{OWN!r} is what a repository of your own is called: name the archive otherwise"
             self._add(file, (key, index, "archive"), said)
         for archive in sorted(set(loaded.archives) - archives):
             self._add(file, ("archives", archive), f"no {what} is in archive {archive!r}", near(archive, archives))
-        for index, (archive, place) in enumerate(places):
-            if (archive, place) in places[:index]:
+        seen: set[tuple[str, str]] = set()
+        for key, index, archive, place in places:
+            if (archive, place) in seen:
                 self._add(file, (key, index), f"{what} {place!r} of {archive!r} is named twice")
+            seen.add((archive, place))
 
     def _keyring(self, name: str, file: str) -> Path | None:
         keyring = self.root / "upstreams" / name

@@ -17,6 +17,7 @@ from zaffre.definition.values import (
     LaxVerification,
     Line,
     Model,
+    PackageName,
     RelativePath,
     RepositoryPath,
     SecureUrlPattern,
@@ -93,6 +94,11 @@ class RpmUpstreamFile(_UpstreamFile):
 
     family: Literal["rpm"]
     repositories: Annotated[Items[Repository], Field(min_length=1)]
+    source_repositories: Items[Repository] = ()
+    """Repositories of source packages, for components. Those that are among the others are found without."""
+    build_packages: Items[PackageName] = ("rpm-build",)
+    """What every component is built with besides what its spec says: rpmbuild, the macros of the distribution, and
+    bash, coreutils and util-linux, by which a build is started."""
     archives: Mapping[Identifier, PublishedArchive] = {}
 
 
@@ -138,7 +144,7 @@ class RpmUpstream(RpmUpstreamFile, _Loaded):
     @property
     def used_archives(self) -> tuple[str, ...]:
         """Names of the archives that its packages come from."""
-        return tuple(dict.fromkeys(repository.archive for repository in self.repositories))
+        return tuple(dict.fromkeys(one.archive for one in (*self.repositories, *self.source_repositories)))
 
     @property
     def published(self) -> Mapping[str, tuple[str, ...]]:

@@ -26,13 +26,17 @@ _CAPABILITY = "security.capability"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a configured root depends on besides its packages. `epoch` is SOURCE_DATE_EPOCH in seconds."""
+    """What a configured root depends on besides its packages. `epoch` is SOURCE_DATE_EPOCH in seconds.
+
+    `judged` is the time at which signatures must be good, in seconds, where that is another: it changes no root.
+    """
 
     provides: tuple[str, ...]
     users: Users
     setuid: SetuidPolicy
     epoch: int
     architecture: str
+    judged: int | None = None
 
 
 class Times:

@@ -192,7 +192,10 @@ class LockedSource(_Model):
 
 
 class BuiltPackage(_Model):
-    """A package that was built, and its control file, so that images are solved without building it again."""
+    """A package that was built, and its control file, so that images are solved without building it again.
+
+    For an RPM, `control` is its element of primary.xml.
+    """
 
     package: LockedPackage
     control: str

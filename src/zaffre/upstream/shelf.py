@@ -8,6 +8,7 @@ that needs itself takes the upstream's for that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
@@ -33,6 +34,8 @@ from zaffre.upstream.lock import (
 from zaffre.upstream.plan import Plan
 from zaffre.upstream.solving import SetRequest, Solution
 from zaffre.upstream.world import Engine, World
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
 
 
 @dataclass
@@ -106,7 +109,7 @@ class Shelf:
 
         A component is built when the first set needs one of its packages; `without` is one that is not offered.
         """
-        names = set(request.packages)
+        names = {*request.packages, *self._ours_alone(upstream, request)}
         while True:
             self._build_for(upstream, request, names, without)
             solution = self._solver(upstream, request.architecture, without).solve(request, keep=keep)
@@ -207,6 +210,19 @@ class Shelf:
             and one.name != without
             and not names.isdisjoint(one.gives)
         ]
+
+    def _ours_alone(self, upstream: str, request: SetRequest) -> set[str]:
+        """Names in the relations of a request that components give and the upstream has not: no solver would find
+        them before they are built."""
+        given = {
+            name
+            for one in self.components.values()
+            if (one.upstream, one.architecture) == (upstream, request.architecture)
+            for name in one.gives
+        }
+        named = {word for relation in request.relations for word in _NAME.findall(relation)} & given
+        repositories = self.repositories[upstream]
+        return {name for name in named if repositories.newest(name, request.architecture) is None}
 
     def _solver(self, upstream: str, architecture: str, without: str) -> Solver:
         offered = [

@@ -25,7 +25,7 @@ from zaffre.tree.rpm.plan import PackagedPath, check_privileges, checked_paths, 
 from zaffre.tree.rpm.transaction import TARGET, Transaction, install
 from zaffre.tree.tarball import scan
 from zaffre.upstream.keyring import Keyring
-from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.lock import COMPONENTS, LockedPackage
 from zaffre.upstream.rpm.header import Tag, read_head
 
 _MOUNT_POINTS = {"dev": 0o755, "proc": 0o555, "run": 0o755, "sys": 0o555, "tmp": 0o1777}
@@ -56,10 +56,11 @@ class RpmPackages:
             place = root / path
             place.mkdir()
             place.chmod(mode)
-        files = {
-            f"{one.name}-{one.version}.{one.architecture}.rpm": self.store.verified(one.digest) for one in self.packages
-        }
-        transaction = Transaction(files, Keyring.load(self.upstream.keyring_file), settings.provides, settings.epoch)
+        signed = {_label(one): self.store.verified(one.digest) for one in self.packages if one.archive != COMPONENTS}
+        ours = {_label(one): self.store.verified(one.digest) for one in self.packages if one.archive == COMPONENTS}
+        judged = settings.epoch if settings.judged is None else settings.judged
+        keyring = Keyring.load(self.upstream.keyring_file)
+        transaction = Transaction(signed, ours, keyring, settings.provides, settings.epoch, judged)
         with self.store.scratch("rpm") as scratch:
             install(root, transaction, scratch=scratch, sandbox=sandbox)
         settle(root)
@@ -82,6 +83,11 @@ class RpmPackages:
                 details="\n".join(missing),
                 resolution="this is a fault of Zaffre or of the packages: please report it with the lock",
             )
+
+
+def _label(package: LockedPackage) -> str:
+    """What messages call the file."""
+    return f"{package.name}-{package.version}.{package.architecture}.rpm"
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 """Packages installed by rpm of the tools tree, in one transaction, into a root that is empty but for mount points.
 
 rpm opens the package files outside and enters the root by chroot(2) to unpack and to run scriptlets, so those run
-with the root's own programs, in the sandbox, without a network. Before that, rpmkeys checks every signature against the
-upstream's keyring, which lies in a folder of its own, so that no key ends up in the root's database. The result depends
-on the packages alone: their order on the command line is that of names, all times in the database come from
-SOURCE_DATE_EPOCH (rpm >= 4.18, rpmtsGetTime), and one transaction that is never undone fills the database in one way.
+with the root's own programs, in the sandbox, without a network. Before that, rpmkeys checks the signature of every
+package that was not built here against the upstream's keyring, which lies in a folder of its own, so that no key ends
+up in the root's database. The result depends on the packages alone: their order on the command line is that of names,
+all times in the database come from SOURCE_DATE_EPOCH (rpm >= 4.18, rpmtsGetTime), and one transaction that is never
+undone fills the database in one way.
 """
 
 from __future__ import annotations
@@ -50,12 +51,22 @@ _ENVIRONMENT: Mapping[str, str] = {
 @dataclass(frozen=True)
 class Transaction:
     """What is installed: package files by the name that messages shall have, the upstream's keyring, what the image
-    provides by itself, SOURCE_DATE_EPOCH in seconds."""
+    provides by itself, SOURCE_DATE_EPOCH in seconds.
 
-    packages: Mapping[str, Path]
+    `signed` are the upstream's packages, whose signatures must be good at the time `judged`, in seconds; `ours` were
+    built here, and their digests in the lock are all that vouches for them.
+    """
+
+    signed: Mapping[str, Path]
+    ours: Mapping[str, Path]
     keyring: Keyring
     provides: tuple[str, ...]
     epoch: int
+    judged: int
+
+    @property
+    def packages(self) -> Mapping[str, Path]:
+        return {**self.signed, **self.ours}
 
 
 def install(root: Path, transaction: Transaction, *, scratch: Path, sandbox: Sandbox) -> None:
@@ -63,8 +74,8 @@ def install(root: Path, transaction: Transaction, *, scratch: Path, sandbox: San
 
     Raises IntegrityError for a package that rpm does not take for genuine, ToolError for one that fails.
     """
-    at_epoch = Sandbox(sandbox.tools, clock_offset_seconds=transaction.epoch - int(time.time()))
-    _verify(transaction, scratch, sandbox=at_epoch)
+    at_that_time = Sandbox(sandbox.tools, clock_offset_seconds=transaction.judged - int(time.time()))
+    _verify(transaction, scratch, sandbox=at_that_time)
     rpm = _Rpm(root, transaction.epoch, sandbox)
     if not transaction.provides:
         rpm.run(["--install"], transaction.packages)
@@ -76,13 +87,18 @@ def install(root: Path, transaction: Transaction, *, scratch: Path, sandbox: San
 
 
 def _verify(transaction: Transaction, scratch: Path, *, sandbox: Sandbox) -> None:
-    """Every signature and digest, by rpmkeys(8). The sandbox's clock is that of the lock, which may outlive a key."""
+    """Every signature and digest of the upstream's packages, by rpmkeys(8).
+
+    The sandbox's clock is that of the lock, which may outlive a key.
+    """
+    if not transaction.signed:
+        return
     keys = scratch / "keys"
     keys.mkdir()
     for number, certificate in enumerate(transaction.keyring.armoured):
         (keys / f"{number}.key").write_text(certificate)
     macros = {"_dbpath": "/tmp/rpmdb", "_keyring": "fs", "_keyringpath": _KEYS, "_pkgverify_level": "all"}  # noqa: S108
-    names, mounts = _mounted(transaction.packages)
+    names, mounts = _mounted(transaction.signed)
     try:
         sandbox.run(
             ["rpmkeys", *_defines(macros), "--checksig", *names], mounts=[Mount(keys, _KEYS), *mounts], timeout=_SECONDS

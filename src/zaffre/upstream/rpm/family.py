@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property, partial
 
 from zaffre.definition import RpmUpstream
 from zaffre.errors import DefinitionError
@@ -15,25 +16,29 @@ from zaffre.store import Store
 from zaffre.upstream.download import Limits
 from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
+from zaffre.upstream.rpm.catalogue import Catalogue
 from zaffre.upstream.rpm.index import Metadata, RpmIndexes
 from zaffre.upstream.rpm.refresh import refresh
 from zaffre.upstream.rpm.solve import RpmSolver
+from zaffre.upstream.rpm.sources import RpmSources
 from zaffre.upstream.sources import SourcePackage
 
 
 @dataclass(frozen=True)
 class RpmRepositories:
-    """The verified repositories of an upstream, and libsolv over them."""
+    """The verified repositories of an upstream, what is offered beside them, and libsolv over them."""
 
     indexes: RpmIndexes
     metadata: Metadata
+    sources: RpmSources
+    built: tuple[BuiltPackage, ...] = ()
 
     @property
     def suites(self) -> tuple[LockedSuite, ...]:
-        return self.indexes.suites
+        return (*self.indexes.suites, *self.sources.suites)
 
     def solver(self, sandbox: Sandbox, store: Store) -> RpmSolver:  # noqa: ARG002 - libsolv is a library
-        return RpmSolver(self.indexes, self.metadata)
+        return RpmSolver(self.indexes, self.metadata, self.built)
 
     def bootstrap(self, names: Sequence[str], architecture: str) -> tuple[LockedPackage, ...]:
         raise DefinitionError(
@@ -43,25 +48,25 @@ class RpmRepositories:
         )
 
     def offering(self, built: Sequence[BuiltPackage], architecture: str) -> RpmRepositories:
-        if built:
-            raise self._unbuilt(f"{built[0].package.name} ({architecture})")
-        return self
+        usable = tuple(one for one in built if one.package.architecture in {architecture, "all"})
+        return replace(self, built=(*self.built, *usable))
 
     def newest(self, name: str, architecture: str) -> LockedPackage | None:
-        raise self._unbuilt(f"{name} ({architecture})")
+        return self._catalogue.newest(name, architecture)
 
     def binaries_of(self, source: str, architecture: str) -> tuple[str, ...]:
-        raise self._unbuilt(f"{source} ({architecture})")
+        return self._catalogue.binaries_of(source, {architecture})
 
     def source(self, name: str) -> SourcePackage | None:
-        raise self._unbuilt(name)
+        found = self.sources.newest(name)
+        if found is None:
+            return None
+        machines = {index.architecture for index in self.indexes.indexes}
+        return SourcePackage(found, self._catalogue.binaries_of(name, machines))
 
-    def _unbuilt(self, what: str) -> DefinitionError:
-        return DefinitionError(
-            f"components of RPM packages are not built yet, so '{what}' is only to be had as it is",
-            where=f"upstreams/{self.indexes.upstream}.toml",
-            resolution="take the component out of the definition; its overlays can be checked by `zaffre drift`",
-        )
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(self.indexes.indexes, self.metadata)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,8 @@ class RpmFamily:
         progress: Progress,
         limits: Limits | None,
     ) -> RpmRepositories:
-        indexes = refresh(
+        ask = partial(
+            refresh,
             self.upstream,
             mirrors,
             store,
@@ -91,4 +97,5 @@ class RpmFamily:
             progress=progress,
             limits=limits,
         )
-        return RpmRepositories(indexes, Metadata(store, progress, limits))
+        indexes, metadata = ask(), Metadata(store, progress, limits)
+        return RpmRepositories(indexes, metadata, RpmSources(partial(ask, sources=True), indexes, metadata))

@@ -38,6 +38,7 @@ class Tag(IntEnum):
     VERSION = 1001
     RELEASE = 1002
     EPOCH = 1003
+    BUILD_TIME = 1006
     ARCHITECTURE = 1022
     OLD_FILE_NAMES = 1027
     FILE_SIZES = 1028
@@ -46,11 +47,37 @@ class Tag(IntEnum):
     FILE_LINKTOS = 1036
     FILE_FLAGS = 1037
     SOURCE_RPM = 1044
+    PROVIDE_NAME = 1047
+    REQUIRE_FLAGS = 1048
+    REQUIRE_NAME = 1049
+    REQUIRE_VERSION = 1050
+    CONFLICT_FLAGS = 1053
+    CONFLICT_NAME = 1054
+    CONFLICT_VERSION = 1055
+    CHANGELOG_TIME = 1080
+    OBSOLETE_NAME = 1090
+    SOURCE_PACKAGE = 1106
+    PROVIDE_FLAGS = 1112
+    PROVIDE_VERSION = 1113
+    OBSOLETE_FLAGS = 1114
+    OBSOLETE_VERSION = 1115
     DIRINDEXES = 1116
     BASENAMES = 1117
     DIRNAMES = 1118
     LONG_FILE_SIZES = 5008
     FILE_CAPS = 5010
+    RECOMMEND_NAME = 5046
+    RECOMMEND_VERSION = 5047
+    RECOMMEND_FLAGS = 5048
+    SUGGEST_NAME = 5049
+    SUGGEST_VERSION = 5050
+    SUGGEST_FLAGS = 5051
+    SUPPLEMENT_NAME = 5052
+    SUPPLEMENT_VERSION = 5053
+    SUPPLEMENT_FLAGS = 5054
+    ENHANCE_NAME = 5055
+    ENHANCE_VERSION = 5056
+    ENHANCE_FLAGS = 5057
     PAYLOAD_SHA256 = 5092
     PAYLOAD_DIGEST_METHOD = 5093
 
@@ -68,10 +95,11 @@ class _Type(IntEnum):
 _NUMBERS = {_Type.INT16: ("H", 2), _Type.INT32: ("I", 4), _Type.INT64: ("Q", 8)}
 # rpm's rpmtag.h. rpm reads these tags in this type only, and takes one of another for absent or for other numbers.
 _ARRAYS = {
+    Tag.CHANGELOG_TIME: _Type.INT32,
+    **dict.fromkeys((tag for tag in Tag if tag.name.endswith("_FLAGS")), _Type.INT32),
     Tag.FILE_SIZES: _Type.INT32,
     Tag.FILE_MODES: _Type.INT16,
     Tag.FILE_MTIMES: _Type.INT32,
-    Tag.FILE_FLAGS: _Type.INT32,
     Tag.DIRINDEXES: _Type.INT32,
     Tag.LONG_FILE_SIZES: _Type.INT64,
 }
@@ -109,7 +137,7 @@ class Header:
         return int(struct.unpack_from(">I", self.raw, self._at(offset, 4))[0])
 
     def numbers(self, tag: Tag) -> tuple[int, ...]:
-        """All numbers of one of the tags of files; none when it is absent. ValueError for another type or width."""
+        """All numbers of a tag that has several; none when it is absent. ValueError for another type or width."""
         entry = self._entries.get(tag)
         if entry is None:
             return ()
@@ -154,13 +182,15 @@ class PackageHead:
     payload: int
 
 
-def read_head(file: BinaryIO) -> PackageHead:
-    """Read from the beginning of a package file. Raises ValueError for what is not one."""
+def read_head(file: BinaryIO, *, source: bool = False) -> PackageHead:
+    """Read from the beginning of a package file, or one of a `source`. Raises ValueError for what is not one."""
     lead = file.read(_LEAD)
     if len(lead) < _LEAD or not lead.startswith(_LEAD_MAGIC):
         raise ValueError("it is not an RPM package")
-    if lead[6:8] != b"\0\0":
-        raise ValueError("it is a source package, not a binary one")
+    if lead[6:8] != (b"\0\1" if source else b"\0\0"):
+        raise ValueError(
+            "it is a binary package, not a source" if source else "it is a source package, not a binary one"
+        )
     signature = _header(file, _MOST_SIGNATURE_ENTRIES, _MOST_SIGNATURE_BYTES)
     file.read(-len(signature.raw) % 8)
     header = _header(file, _MOST_ENTRIES, _MOST_BYTES)

@@ -6,15 +6,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zaffre.definition import Architecture, rpm_architecture
 from zaffre.errors import IntegrityError
-from zaffre.upstream.keyring import Keyring
-from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.lock import LockedPackage, LockedSource
 from zaffre.upstream.rpm.header import Header, PackageHead, Tag, read_head
 
+if TYPE_CHECKING:
+    from zaffre.upstream.keyring import Keyring
+
+_SOURCE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.(?:no)?src\.rpm")
 _SHA256 = 8  # RFC 9580, 9.5: how rpm numbers digests
 _NOARCH = "noarch"
 _ALL = "all"
@@ -39,19 +44,40 @@ def verify_package(path: Path, package: LockedPackage, keyring: Keyring, *, now:
     """
     where = f"{package.name} {package.version}"
     try:
-        with path.open("rb") as file:
-            head = read_head(file)
-            _verify_signature(head, keyring, now=now, where=where)
-            _verify_digests(head, where=where)
-            file.seek(head.payload)
-            payload = hashlib.sha256()
-            while chunk := file.read(_CHUNK):
-                payload.update(chunk)
-        _verify_payload(head.header, payload.hexdigest(), where=where)
-        said = identity(head.header)
+        header = _verified(path, keyring, now=now, where=where)
+        said = identity(header)
     except ValueError as error:
         raise IntegrityError("the package is malformed", where=where, details=str(error)) from error
-    locked = (package.name, package.version, package.architecture)
+    _verify_identity(said, (package.name, package.version, package.architecture), where=where)
+
+
+def verify_source(path: Path, source: LockedSource, keyring: Keyring, *, now: datetime) -> Header:
+    """The same for a source package; its header. (Its architecture is that of who made it, and says nothing.)"""
+    where = f"{source.name} {source.version} (source)"
+    try:
+        header = _verified(path, keyring, now=now, where=where, source=True)
+        said = (header.text(Tag.NAME) or "", evr_of(header))
+    except ValueError as error:
+        raise IntegrityError("the source package is malformed", where=where, details=str(error)) from error
+    _verify_identity(said, (source.name, source.version), where=where)
+    return header
+
+
+def _verified(path: Path, keyring: Keyring, *, now: datetime, where: str, source: bool = False) -> Header:
+    """The header of a file whose signature and digests are good. ValueError for what is not a package."""
+    with path.open("rb") as file:
+        head = read_head(file, source=source)
+        _verify_signature(head, keyring, now=now, where=where)
+        _verify_digests(head, where=where)
+        file.seek(head.payload)
+        payload = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            payload.update(chunk)
+    _verify_payload(head.header, payload.hexdigest(), where=where)
+    return head.header
+
+
+def _verify_identity(said: tuple[str, ...], locked: tuple[str, ...], *, where: str) -> None:
     if said != locked:
         raise IntegrityError(
             "the package is another one than its repository says",
@@ -114,7 +140,17 @@ def _verify_payload(header: Header, found: str, *, where: str) -> None:
 
 def identity(header: Header) -> tuple[str, str, str]:
     """Name, version and architecture as the lock says them. ValueError for an architecture that is not used."""
-    name, version, release = (header.text(tag) or "" for tag in (Tag.NAME, Tag.VERSION, Tag.RELEASE))
+    return header.text(Tag.NAME) or "", evr_of(header), architecture_of(header.text(Tag.ARCHITECTURE) or "")
+
+
+def source_said(file: str) -> tuple[str, str] | None:
+    """Name and version of a source by the name of its file, which is how a package says what it was built from."""
+    match = _SOURCE.fullmatch(file)
+    return (match["name"], match["version"]) if match else None
+
+
+def evr_of(header: Header) -> str:
+    """The version as the lock says it: [epoch:]version-release, without an epoch of 0."""
     epoch = header.number(Tag.EPOCH) or 0
     prefix = f"{epoch}:" if epoch else ""
-    return name, f"{prefix}{version}-{release}", architecture_of(header.text(Tag.ARCHITECTURE) or "")
+    return f"{prefix}{header.text(Tag.VERSION) or ''}-{header.text(Tag.RELEASE) or ''}"

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import solv
 
+from zaffre.upstream.lock import BUILD_PREFIX
+
 _MOST_LINES = 30
 _FORMS = {
     solv.Solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP: "{one} needs {wanted}, which no repository has",
@@ -72,7 +74,9 @@ def _sentence(info: solv.Ruleinfo, wanted: str) -> str | None:
 
 
 def _said(one: solv.XSolvable | None) -> str:
-    return f"{one.name} {one.evr}" if one is not None else "a package"
+    if one is None:
+        return "a package"
+    return one.name if one.name.startswith(BUILD_PREFIX) else f"{one.name} {one.evr}"
 
 
 def _newer(one: solv.XSolvable | None, other: solv.XSolvable | None) -> bool:

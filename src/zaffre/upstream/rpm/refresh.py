@@ -36,24 +36,29 @@ def refresh(
     not_before: Mapping[tuple[str, str], datetime],
     progress: Progress,
     limits: Limits | None = None,
+    sources: bool = False,
 ) -> RpmIndexes:
-    """Verified repositories of the upstream, with the package metadata of each in the store.
+    """Verified repositories of the upstream, with the package metadata of each in the store; or those of its `sources`.
 
     `not_before` holds the date of the locked repomd.xml by (archive, path of the repository). Raises WorldError
     when no mirror answers, IntegrityError when none gives what is genuine.
     """
+    repositories = upstream.source_repositories if sources else upstream.repositories
+    if not repositories:
+        return RpmIndexes(upstream.name, ())
+    title = "repositories of sources" if sources else "repositories"
     keyring = Keyring.load(upstream.keyring_file)
     upstream.check_architectures(architectures)
     # A repository may hold several architectures; it is asked for once.
     wanted = {
         (repository.archive, repository.path_for(machine)): (repository, machine)
         for machine in map(Architecture, architectures)
-        for repository in upstream.repositories
+        for repository in repositories
     }
     with Downloader(limits) as downloader, ThreadPoolExecutor(downloader.limits.connections) as pool:
         asking = _Asking(keyring, mirrors, downloader, now, not_before)
         try:
-            with progress.step(f"repositories of {upstream.name}") as remark:
+            with progress.step(f"{title} of {upstream.name}") as remark:
                 found = dict(zip(wanted, pool.map(lambda pair: asking.read(*pair), wanted.values()), strict=True))
                 dates = [f"{path} {repomd.date:%Y-%m-%d}" for (_, path), (repomd, _) in found.items()]
                 remark(", ".join(dates))
@@ -63,7 +68,7 @@ def refresh(
     indexes = tuple(
         _index(upstream, repository, machine, *found[repository.archive, repository.path_for(machine)])
         for machine in map(Architecture, architectures)
-        for repository in upstream.repositories
+        for repository in repositories
     )
     modular = sorted({index.suite.suite for index in indexes if MODULES in index.repomd.files})
     if modular:

@@ -2,9 +2,10 @@
 """Which packages belong to a set: libsolv's answer over the verified repositories.
 
 libsolv sees packages of one architecture and of none (`noarch`), so there is no multilib; an empty system; and
-one synthetic package that provides what the image supplies by itself. Weak dependencies count when recommends
-are asked for. Names of files that `primary` leaves out are read only when a set cannot be solved without them:
-until then, a package that needs such a file does not count as a choice.
+one synthetic package that provides what the image supplies by itself, or needs what a source is built with. What was
+built here stands in a repository above the others. Weak dependencies count when recommends are asked for. Names of
+files that `primary` leaves out are read only when a set cannot be solved without them: until then, a package that
+needs such a file does not count as a choice.
 """
 
 from __future__ import annotations
@@ -17,30 +18,45 @@ from typing import Self
 import solv
 
 from zaffre.definition import Architecture, rpm_architecture
-from zaffre.errors import DefinitionError, IntegrityError
-from zaffre.upstream.lock import LockedPackage, LockedSuite
-from zaffre.upstream.rpm.index import FILELISTS, Metadata, RpmIndex, RpmIndexes
-from zaffre.upstream.rpm.package import architecture_of
+from zaffre.errors import DefinitionError
+from zaffre.upstream.lock import BuiltPackage, LockedPackage
+from zaffre.upstream.rpm.index import Metadata, RpmIndex, RpmIndexes
+from zaffre.upstream.rpm.offered import Offered
+from zaffre.upstream.rpm.pool import Newest, locked_package, read_into
 from zaffre.upstream.rpm.reasons import Reasons, reasons_of
-from zaffre.upstream.rpm.solvfile import solv_file
 from zaffre.upstream.solving import SetRequest, Solution, near_names, with_fewest_released
 
 _PROVIDER = "zaffre-provides"
 _PROVIDED = re.compile(r"(?P<name>\S+)(?: \(= (?P<version>\S+)\))?")
-_SOURCE = re.compile(r"(?P<name>.+)-(?P<version>[^-]+-[^-]+)\.(?:no)?src\.rpm")
-_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
+_RELATION = re.compile(r"(?P<name>\S+)(?: (?P<operator><=|>=|<|>|=) (?P<version>\S+))?")
+_OPERATORS = {
+    "<": solv.REL_LT,
+    ">": solv.REL_GT,
+    "=": solv.REL_EQ,
+    "<=": solv.REL_LT | solv.REL_EQ,
+    ">=": solv.REL_GT | solv.REL_EQ,
+}
+_EXCLUDED = "Conflicts: "
+"""Before a relation, that nothing may be installed which it holds for."""
 
 
 class ImpossibleError(DefinitionError):
     """A set that cannot be installed. `involved` names the packages that have to do with it."""
 
     def __init__(self, request: SetRequest, reasons: Reasons) -> None:
+        image = (
+            "take one of the packages that exclude each other out of the image (`zaffre show` says where each comes "
+            "from), or name the repository that has what is missing"
+        )
+        component = (
+            "change what the source says that it is built with by an overlay, or name the repository that has what is "
+            "missing"
+        )
         super().__init__(
             f"the packages of '{request.name}' cannot be installed together on {request.architecture}",
             where=f"{request.name}: packages",
             details=reasons.text,
-            resolution="take one of the packages that exclude each other out of the image (`zaffre show` says where "
-            "each comes from), or name the repository that has what is missing",
+            resolution=component if request.relations else image,
         )
         self.involved = reasons.involved
         self.lacks_a_file = reasons.lacks_a_file
@@ -49,9 +65,10 @@ class ImpossibleError(DefinitionError):
 class RpmSolver:
     """libsolv with its pools, for several sets of the same repositories; they are loaded once an architecture."""
 
-    def __init__(self, indexes: RpmIndexes, metadata: Metadata) -> None:
+    def __init__(self, indexes: RpmIndexes, metadata: Metadata, built: Sequence[BuiltPackage] = ()) -> None:
         self._indexes = indexes
         self._metadata = metadata
+        self._offered = Offered(built)
         self._worlds: dict[str, _World] = {}
 
     def __enter__(self) -> Self:
@@ -68,47 +85,43 @@ class RpmSolver:
         A kept version that the repositories no longer have, or that makes the set impossible, is released.
         Raises DefinitionError for unknown packages and for sets that cannot be installed together.
         """
-        indexes = self._indexes.of(request.architecture)
-        world = self._worlds.get(request.architecture)
-        if world is None:
-            world = self._worlds[request.architecture] = _World(request.architecture, indexes, self._metadata)
+        # What is offered here replaces what was kept from the upstream.
+        kept = {name: version for name, version in (keep or {}).items() if name not in self._offered.names}
+        world = self._worlds.get(request.architecture) or self._world(request.architecture)
         try:
-            return world.solve(request, keep or {})
+            return world.solve(request, kept)
         except ImpossibleError as error:
             if world.complete or not error.lacks_a_file:
                 raise
-        world = _World(request.architecture, indexes, self._metadata, complete=True)
-        self._worlds[request.architecture] = world
-        return world.solve(request, keep or {})
+        return self._world(request.architecture, complete=True).solve(request, kept)
+
+    def _world(self, architecture: str, *, complete: bool = False) -> _World:
+        indexes = self._indexes.of(architecture)
+        self._worlds[architecture] = _World(architecture, indexes, self._metadata, self._offered, complete=complete)
+        return self._worlds[architecture]
 
 
 class _World:
     """A pool of all packages for one architecture; `complete`: with the names of all their files."""
 
     def __init__(
-        self, architecture: str, indexes: Sequence[RpmIndex], metadata: Metadata, *, complete: bool = False
+        self,
+        architecture: str,
+        indexes: Sequence[RpmIndex],
+        metadata: Metadata,
+        offered: Offered,
+        *,
+        complete: bool = False,
     ) -> None:
         self.complete = complete
         self._indexes = indexes
+        self._offered = offered
         self._pool = solv.Pool()
         # Twice, so that it is no name of a table of compatible architectures but the list itself.
         basearch = rpm_architecture(Architecture(architecture))
         self._pool.setarch(f"{basearch}:{basearch}")
-        for number, index in enumerate(indexes):
-            repository = self._pool.add_repo(str(number))
-            repository.subpriority = -number
-            listed = complete and FILELISTS in index.repomd.files
-            file = solv.xfopen(str(solv_file(index, metadata, file_lists=listed)))
-            try:
-                if not repository.add_solv(file):
-                    raise IntegrityError(
-                        "libsolv cannot read what it wrote itself",
-                        where=index.where,
-                        details=str(self._pool.errstr),
-                        resolution="`zaffre store verify --repair` takes damaged files out of the store",
-                    )
-            finally:
-                file.close()
+        read_into(self._pool, indexes, metadata, file_lists=complete)
+        offered.read_into(self._pool)
         self._pool.addfileprovides()
         self._pool.createwhatprovides()
 
@@ -123,30 +136,30 @@ class _World:
     def _install(self, request: SetRequest, pins: Mapping[str, str]) -> tuple[LockedPackage, ...]:
         # A disabled package is no choice, and pins are kept by disabling all other versions of theirs.
         excluded = [one.id for name, version in pins.items() for one in self._others(name, version) or ()]
-        provider = self._provider(request.provides) if request.provides else None
+        synthetic = self._synthetic(request) if request.provides or request.relations else None
         try:
             self._pool.set_disabled_list(excluded)
             jobs = [job for name in request.packages for job in self._jobs(name)]
-            if provider is not None:
-                jobs.append(self._pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, provider.id))
+            if synthetic is not None:
+                jobs.append(self._pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE, synthetic.id))
             solver = self._pool.Solver()
             solver.set_flag(solv.Solver.SOLVER_FLAG_IGNORE_RECOMMENDED, int(not request.recommends))
             problems = solver.solve(jobs)
             if problems:
                 raise self._impossible(request, problems)
-            chosen = [one for one in solver.transaction().newsolvables() if one.name != _PROVIDER]
+            chosen = [one for one in solver.transaction().newsolvables() if synthetic is None or one.id != synthetic.id]
             return tuple(sorted((self._locked(one) for one in chosen), key=lambda package: package.key))
         finally:
             self._pool.set_disabled_list([])
-            if provider is not None:
-                provider.repo.free(reuseids=True)
+            if synthetic is not None:
+                synthetic.repo.free(reuseids=True)
                 self._pool.createwhatprovides()
 
     def _jobs(self, name: str) -> list[solv.Job]:
         """What installs a name: a package of that name, or what obsoletes its newest version, or what provides it."""
         named = self._named(name)
         if named:
-            newest = max(named, key=_Newest)
+            newest = max(named, key=Newest)
             heirs = {one.name for one in self._pool.whatmatchessolvable(solv.SOLVABLE_OBSOLETES, newest)} - {name}
             if heirs:
                 ids = [one.id for heir in sorted(heirs) for one in self._named(heir)]
@@ -168,20 +181,43 @@ class _World:
         named = self._named(name)
         return [one for one in named if one.evr != version] if any(one.evr == version for one in named) else None
 
-    def _provider(self, provides: Iterable[str]) -> solv.XSolvable:
-        """A package of what the image has by itself."""
+    def _synthetic(self, request: SetRequest) -> solv.XSolvable:
+        """A package of what the image has by itself; or one that needs what a source does, in its set's name."""
         package = self._pool.add_repo(_PROVIDER).add_solvable()
-        package.name, package.evr, package.arch = _PROVIDER, "1-1", "noarch"
-        for word in provides:
+        package.name, package.evr, package.arch = request.name if request.relations else _PROVIDER, "1-1", "noarch"
+        try:
+            self._say(package, request)
+        except DefinitionError:
+            package.repo.free(reuseids=True)
+            raise
+        if request.relations:
+            self._pool.addfileprovides()
+        self._pool.createwhatprovides()
+        return package
+
+    def _say(self, package: solv.XSolvable, request: SetRequest) -> None:
+        for word in request.provides:
             match = _PROVIDED.fullmatch(word)
             if match is None:
                 raise DefinitionError(f"'{word}' is not what a package can provide", where="provides")
+            relation = match["name"] + (f" = {match['version']}" if match["version"] else "")
+            package.add_deparray(solv.SOLVABLE_PROVIDES, self._dependency(relation))
+        for word in request.relations:
+            kind = solv.SOLVABLE_CONFLICTS if word.startswith(_EXCLUDED) else solv.SOLVABLE_REQUIRES
+            package.add_deparray(kind, self._dependency(word.removeprefix(_EXCLUDED)))
+
+    def _dependency(self, text: str) -> solv.Dep:
+        """A relation in rpm's words. Raises DefinitionError for what is none."""
+        if text.startswith("("):
+            dependency = self._pool.parserpmrichdep(text)
+            if dependency is not None:
+                return dependency
+        elif match := _RELATION.fullmatch(text):
             dependency = self._pool.Dep(match["name"])
-            if match["version"]:
-                dependency = dependency.Rel(solv.REL_EQ, self._pool.Dep(match["version"]))
-            package.add_deparray(solv.SOLVABLE_PROVIDES, dependency)
-        self._pool.createwhatprovides()
-        return package
+            if match["operator"]:
+                dependency = dependency.Rel(_OPERATORS[match["operator"]], self._pool.Dep(match["version"]))
+            return dependency
+        raise DefinitionError(f"'{text}' is not a relation of packages", resolution="see rpm-dependencies(7)")
 
     def _impossible(self, request: SetRequest, problems: Iterable[solv.Problem]) -> DefinitionError:
         reasons = reasons_of(problems)
@@ -220,49 +256,8 @@ class _World:
             )
 
     def _locked(self, one: solv.XSolvable) -> LockedPackage:
-        """What the lock keeps of a package. Raises IntegrityError for metadata that lacks something or is senseless."""
-        index = self._indexes[int(one.repo.name)]
-        try:
-            return _locked(one, index.suite)
-        except (ValueError, TypeError) as error:  # pydantic's too
-            raise IntegrityError(
-                f"the metadata of '{one.name}' is malformed",
-                where=index.where,
-                details=str(error),
-                resolution="tell the repository's owner; it was published like this",
-            ) from error
-
-
-def _locked(one: solv.XSolvable, suite: LockedSuite) -> LockedPackage:
-    location, _ = one.lookup_location()
-    checksum = _SHA256.fullmatch(str(one.lookup_checksum(solv.SOLVABLE_CHECKSUM)))
-    if checksum is None:
-        raise ValueError("its metadata has no SHA-256 of it")
-    if base := one.lookup_str(solv.SOLVABLE_MEDIABASE):
-        raise ValueError(f"it is at another place ({base[:200]!r})")
-    source = _SOURCE.fullmatch(one.lookup_sourcepkg() or "")
-    return LockedPackage(
-        name=one.name,
-        version=one.evr,
-        architecture=architecture_of(one.arch),
-        sha256=checksum[1],
-        size=one.lookup_num(solv.SOLVABLE_DOWNLOADSIZE),
-        path=f"{suite.suite}/{location}",
-        suite=suite.suite,
-        archive=suite.archive,
-        source=source["name"] if source else one.name,
-        source_version=source["version"] if source else one.evr,
-    )
-
-
-class _Newest:
-    """The order of versions, for `max`: libsolv's own comparison."""
-
-    def __init__(self, one: solv.XSolvable) -> None:
-        self._one = one
-
-    def __lt__(self, other: _Newest) -> bool:
-        return bool(self._one.evrcmp(other._one) < 0)
+        """What the lock keeps of a package."""
+        return self._offered.package(one) or locked_package(one, self._indexes[int(one.repo.name)])
 
 
 def _blamed(error: DefinitionError) -> Iterator[str]:
