@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, digest, located
+from zaffre.definition import Distribution, Image, Kind, digest, located
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.fresh import fresh_directory, remove_leftovers
-from zaffre.image.host import HostPlan, build_host, place_host
+from zaffre.image.host import build_host, place_host
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
     read_build,
     write_manifest,
 )
+from zaffre.image.server import build_server, place_server
 from zaffre.image.steps import StepLog, Workshop, code_digest
+from zaffre.image.system import SystemPlan
 from zaffre.image.uki import SigningKeys
 from zaffre.manifest import Artifact, Manifest, PackageFact, Report
 from zaffre.progress import Progress
@@ -92,7 +94,7 @@ class Builder:
         watch = Stopwatch()
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
-        if image.kind == "host":
+        if image.kind.boots:
             require_native(order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
@@ -114,7 +116,8 @@ class Builder:
             use_cache=order.use_cache,
         )
         with located(self.distribution, image.name):
-            manifest = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
+            make = {Kind.HOST: self._host, Kind.SERVER: self._server, Kind.SYSEXT: self._extension}[image.kind]
+            manifest = make(job, shop, watch)
         self.store.remember(label, inputs)
         return Build(folder, manifest, fresh=True, why=why)
 
@@ -126,11 +129,20 @@ class Builder:
     def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
-        plan = HostPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
         parts = build_host(plan, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
+
+    def _server(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        self.fetch(job.locked.packages)
+        root = self._configured(job, shop)
+        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        parts = build_server(plan, job.locked.packages, shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("disk", "partitions and boot loader", lambda: place_server(plan, parts, partial, shop))
+            return self._finish(job, partial, shop, watch, root_hash=None)
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
