@@ -56,7 +56,7 @@ def run(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
-    chosen = _host(making, image)
+    chosen = _system(making, image)
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
     accelerator = _accelerator(making, folder, manifest.architecture)
@@ -106,8 +106,9 @@ def check(
 ) -> None:
     """Boot an image as it ships, and prove what it promises.
 
-    Two boots in one machine with Secure Boot and your keys: units, verity, read-only root, what a restart keeps, a
-    container, addresses, boot times, memory. Exit code 1 if anything fails.
+    Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
+    keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
+    memory. Exit code 1 if anything fails.
 
     Example: zaffre check container-host --profile release
     """
@@ -117,8 +118,9 @@ def check(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
-    chosen = _host(making, image)
-    if work.distribution.image(extension).base != image:
+    chosen = _system(making, image)
+    server = chosen.kind == "server"
+    if not server and work.distribution.image(extension).base != image:
         raise DefinitionError(
             f"the extension '{extension}' is made for another image than '{image}'",
             where=f"images/{extension}.toml: base",
@@ -126,14 +128,14 @@ def check(
         )
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
-    probes = making.build(extension, architecture=arch, profile=profile, out=out).folder
+    probes = None if server else making.build(extension, architecture=arch, profile=profile, out=out).folder
     accelerator = _accelerator(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     report = check_image(
         Subject(
             name=image,
             image=folder / "image.raw",
-            extension=probes / "extension.raw",
+            extension=probes / "extension.raw" if probes else None,
             extension_name=extension,
             certificates=_certificates(making),
             architecture=architecture_named(manifest.architecture),
@@ -200,12 +202,10 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _host(making: Making, name: str) -> Image:
+def _system(making: Making, name: str) -> Image:
     image = making.work.distribution.image(name)
-    if image.kind != "host":
-        raise DefinitionError(
-            f"'{name}' is a {image.kind}: only a host boots", resolution="`zaffre show` lists the images"
-        )
+    if not image.kind.boots:
+        raise DefinitionError(f"'{name}' is a {image.kind}, which does not boot", resolution="name the image it is for")
     return image
 
 

@@ -149,10 +149,7 @@ def system_package(
     architecture = Architecture(shop.architecture)
     requested = set(image.requested_packages(architecture)) - {image.kernel_package(architecture)}
     depends = (f"{plan.slug}-kernel (>= {facts.version})", *sorted(one for one in requested if one))
-    settings = image.model_dump(
-        mode="json",
-        include={"files", "users", "units", "sysctl", "setuid", "tmpfiles", "prune", "kernel", "os_release"},
-    )
+    settings = image.model_dump(mode="json", include=_SETTINGS)
     action = Action(
         kind="system-package",
         label=f"system package {image.name}",
@@ -195,9 +192,7 @@ def system_package(
             maintainer=plan.distribution.identity.maintainer,
             description=f"{plan.distribution.identity.name}: {image.description or image.name}",
             depends=depends,
-            scripts=_system_scripts(
-                plan, _diverted(base, folder, plan.distribution.upstream_of(image)), bool(image.users)
-            ),
+            scripts=_system_scripts(plan, diverted),
         )
         return ActionResult({"package": _packed(plan, package, folder, scratch, shop)}, {})
 
@@ -263,11 +258,8 @@ def _configure_lines(image: Image) -> Iterator[str]:
         yield f"dpkg-statoverride --list {path} >/dev/null || \\"
         yield f"    dpkg-statoverride --update --add {user} {group} {mode} {path}"
     yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
-    yield (
-        f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"
-        if image.tmpfiles.lines
-        else ":"
-    )
+    if image.tmpfiles.lines:
+        yield f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"
 
 
 def _entry(plan: SystemPlan, facts: KernelFacts) -> str:

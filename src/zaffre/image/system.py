@@ -49,7 +49,9 @@ class SystemPlan:
 def initrd_action(
     plan: SystemPlan, files: Mapping[str, str], shop: Workshop
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    """The step that makes `initrd` and `kernel` (facts: the kernel's `version`). `files` are generated ones of the initrd."""
+    """The step that makes `initrd` and `kernel` (facts: the kernel's `version`). `files` are generated, for the initrd
+    alone.
+    """
     image = plan.image
     tree = plan.distribution.path(image.initrd.tree) if image.initrd.tree else None
     level = _INITRD_LEVELS[plan.profile]
