@@ -21,6 +21,7 @@ from zaffre.cli import (
     lock,
     machine,
     moving,
+    repository,
     store,
     verify,
 )
@@ -125,6 +126,7 @@ def make_app() -> typer.Typer:
     component_app.command("update")(moving.update)
     component_app.command("log")(building.log)
     app.add_typer(component_app, name="component", rich_help_panel=BUILD)
+    app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
     app.command("run", rich_help_panel=BUILD)(machine.run)
     app.command("check", rich_help_panel=PROVE)(machine.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)

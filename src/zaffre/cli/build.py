@@ -99,24 +99,33 @@ def reproduce(
     component: Annotated[
         str | None, typer.Option("--component", metavar="NAME", help="Not an image but this component.")
     ] = None,
+    repository: Annotated[
+        bool, typer.Option("--repository", help="Not an image but the repository ('zaffre repo build').")
+    ] = False,
     arch: ArchOption = None,
     profile: ProfileOption = "dev",
     json: JsonOption = False,
 ) -> None:
-    """Build an image or a component twice from nothing, under other circumstances, and compare bit for bit.
+    """Build an image, a component or the repository twice from nothing, under other circumstances; compare every bit.
 
     The second build has another clock, folder, umask, locale, time zone, host name and number of processors. Exit
     code 1 if anything differs; what differs is shown down to the file.
 
-    Examples: zaffre reproduce container-host; zaffre reproduce --component crictl
+    Examples: zaffre reproduce container-host; zaffre reproduce --component crictl; zaffre reproduce --repository
     """
-    if (image is None) == (component is None):
-        raise typer.BadParameter("name an image, or a component with --component", param_hint="IMAGE")
+    if sum((image is not None, component is not None, repository)) != 1:
+        raise typer.BadParameter(
+            "name an image, or a component with --component, or give --repository", param_hint="IMAGE"
+        )
     require_profile(profile)
     if component is not None:
         from zaffre.cli.building import reproduce_component
 
         reproduce_component(workspace(context), component, arch, as_json=json)
+    elif repository:
+        from zaffre.cli.repository import reproduce_all
+
+        reproduce_all(workspace(context), as_json=json)
     elif image is not None:
         _reproduce_image(workspace(context), image, arch, profile, as_json=json)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from zaffre.definition import Distribution
     from zaffre.progress import Progress
     from zaffre.store import Store
-    from zaffre.trust import Certificates, Keys
+    from zaffre.trust import ArchiveCertificate, ArchiveKey, Certificates, Keys
 
 DISTRIBUTION_FILE = "zaffre.toml"
 
@@ -114,6 +114,20 @@ class Workspace:
         from zaffre.trust import load_certificates
 
         return load_certificates(self.keys_path)
+
+    @cached_property
+    def archive_key(self) -> ArchiveKey:
+        """The key of the distribution's own repository."""
+        from zaffre.trust import load_archive_key
+
+        return load_archive_key(self.keys_path, now=self.now)
+
+    @cached_property
+    def archive_certificate(self) -> ArchiveCertificate:
+        """Its public half, for commands that sign nothing."""
+        from zaffre.trust import load_archive_certificate
+
+        return load_archive_certificate(self.keys_path)
 
     @cached_property
     def progress(self) -> Progress:

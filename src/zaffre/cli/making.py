@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zaffre.component.engine import Built, ComponentEngine
     from zaffre.component.graph import Identity
     from zaffre.image import Build, Builder, Order, SigningKeys
+    from zaffre.repository.build import Workshop
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
     from zaffre.upstream import Lock, LockedComponent, LockedPackage, LockedSet, Users
@@ -46,6 +47,7 @@ class Making:
             environ=os.environ,
             config_home=user_config_path(),
             published=published_of(self.work.distribution),
+            own=self.work.distribution.repository.url if self.work.distribution.repository else None,
         )
 
     @cached_property
@@ -79,11 +81,12 @@ class Making:
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there.
 
-        What was built here and is not there is built again, from the lock, and must come out as it is locked.
+        What was built here and is not there comes from our own repository, or is built again, from the lock, and must
+        come out as it is locked.
         """
         from zaffre.upstream import COMPONENTS
         from zaffre.upstream.acceptance import Acceptance
-        from zaffre.upstream.fetch import fetch, missing
+        from zaffre.upstream.fetch import fetch, fetch_own, missing
 
         store, created = self.work.store, self.lock.created
         acceptance = Acceptance(self.work.distribution.upstreams.values(), store, now=created)
@@ -91,7 +94,8 @@ class Making:
         if ours := [one for one in wanted if one.archive == COMPONENTS]:
             from zaffre.component.engine import locked_packages
 
-            for component in locked_packages(self.lock, ours).values():
+            fetch_own(ours, self.mirrors, store, self.work.progress)
+            for component in locked_packages(self.lock, missing(ours, store)).values():
                 self.component(component)
         if theirs := [one for one in wanted if one.archive != COMPONENTS]:
             fetch(theirs, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
@@ -202,6 +206,20 @@ class Making:
             tools_key=tools_key(self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH),
             sandbox=lambda: self.sandbox,
             fetch=self.fetch,
+        )
+
+    @cached_property
+    def repository(self) -> Workshop:
+        """Who makes snapshots of the lock for the distribution's own repository."""
+        from zaffre.repository.build import Workshop
+
+        return Workshop(
+            distribution=self.work.distribution,
+            lock=self.lock,
+            store=self.work.store,
+            sandbox=self.sandbox,
+            fetch=self.fetch,
+            progress=self.work.progress,
         )
 
     def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:

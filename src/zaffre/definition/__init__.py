@@ -27,6 +27,7 @@ from zaffre.definition.digests import (
 from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
+    MACHINES,
     Defaults,
     Distribution,
     Identity,
@@ -55,6 +56,7 @@ from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
+from zaffre.definition.repository import OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.upstream import (
@@ -72,6 +74,7 @@ from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verifica
 __all__ = [
     "DISTRIBUTION_FILE",
     "LOCK_FILE",
+    "MACHINES",
     "Architecture",
     "Archive",
     "BuildSettings",
@@ -101,6 +104,7 @@ __all__ = [
     "Origin",
     "Overlay",
     "OwnPackage",
+    "OwnRepository",
     "PackageList",
     "Prune",
     "PublishedArchive",

@@ -14,6 +14,7 @@ from pydantic import Field
 from zaffre.definition.component import COMPONENTS, Component
 from zaffre.definition.image import Image, Items
 from zaffre.definition.merge import Origin
+from zaffre.definition.repository import OwnRepository
 from zaffre.definition.upstream import DebUpstream, Upstream
 from zaffre.definition.values import (
     Architecture,
@@ -29,6 +30,8 @@ from zaffre.errors import DefinitionError
 
 DISTRIBUTION_FILE = "zaffre.toml"
 LOCK_FILE = "zaffre.lock"
+MACHINES = "main"
+"""The component (sources.list(5)) of the repository that machines use."""
 
 
 class Identity(Model):
@@ -80,6 +83,8 @@ class DistributionFile(Model):
     """The tools tree: the programs that build, run and check images."""
     seed: PackageList = PackageList(packages=("apt",))
     """What the bootstrap resolver installs to solve everything else with."""
+    repository: OwnRepository | None = None
+    """The repository of one's own: `zaffre repo`."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,7 @@ class Distribution:
     images: Mapping[str, Image]
     lineage: Mapping[str, tuple[str, ...]] = field(repr=False)
     provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
+    repository: OwnRepository | None = None
 
     @property
     def lock_file(self) -> Path:
@@ -160,6 +166,47 @@ class Distribution:
 
     def upstream_of_component(self, component: Component) -> Upstream:
         return self.upstream(component.upstream)
+
+    @property
+    def own_repository(self) -> OwnRepository:
+        """What `[repository]` says. DefinitionError where there is no such table."""
+        if self.repository is None:
+            raise DefinitionError(
+                "the distribution has no repository of its own",
+                where=f"{DISTRIBUTION_FILE}: repository",
+                resolution='add [repository] with url = "https://…", where machines will reach it',
+            )
+        return self.repository
+
+    def apt_sources(self, channel: str) -> str:
+        """The deb822 text (sources.list(5)) with which apt follows a channel of the repository, and trusts its key.
+
+        It names `archive_keyring`, which has to be on the machine. Raises DefinitionError for an unknown channel.
+        """
+        return (
+            f"Types: deb\nURIs: {self.own_repository.url}\nSuites: {self.channel(channel)}\n"
+            f"Components: {MACHINES}\nSigned-By: {self.archive_keyring}\n"
+        )
+
+    def channel(self, name: str | None = None) -> str:
+        """A channel of the repository by name, or the first one. DefinitionError with near names if there is none."""
+        channels = self.own_repository.channels
+        if name is None:
+            return channels[0]
+        if name in channels:
+            return name
+        near = get_close_matches(name, channels, n=1)
+        raise DefinitionError(
+            f"there is no channel {name!r}",
+            where=f"{DISTRIBUTION_FILE}: repository.channels",
+            details="channels: " + ", ".join(channels),
+            resolution=f"did you mean {near[0]!r}?" if near else "name one of these, or add it there",
+        )
+
+    @property
+    def archive_keyring(self) -> str:
+        """Where a machine has the repository's public key."""
+        return f"/usr/share/keyrings/{self.identity.id}-archive-keyring.gpg"
 
     def path(self, relative: str) -> Path:
         """A path that the definition names, on this machine."""

@@ -101,6 +101,7 @@ class _Loader(Reader):
             images=images,
             lineage=lineage,
             provenance=provenance,
+            repository=main.repository,
         )
 
     def _check_tools(

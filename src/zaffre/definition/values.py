@@ -49,6 +49,11 @@ _provided = _form(rf"{_PACKAGE}(?: \(= {_VERSION}\))?", 'a virtual package, such
 ProvidedName = Annotated[str, *_provided]
 _identifier = _form(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", "a name of lower-case letters, digits, '.', '_' and '-'")
 Identifier = Annotated[str, *_identifier]
+_channel = _form(
+    r"(?!snapshots$)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?",
+    "the name of a channel: lower-case letters, digits, '.', '_' and '-', and not \"snapshots\"",
+)
+ChannelName = Annotated[str, *_channel]
 _path = _form(
     r"/(?:(?!\.\.?(?:/|$))[^/\0\n]+(?:/(?!\.\.?(?:/|$))[^/\0\n]+)*)?",
     "an absolute path without '.', '..' or a '/' at its end",

@@ -6,6 +6,13 @@ Keys are made by `trust.generate`, which a build does without.
 
 from __future__ import annotations
 
+from zaffre.trust.archive import (
+    ArchiveCertificate,
+    ArchiveKey,
+    has_archive_key,
+    load_archive_certificate,
+    load_archive_key,
+)
 from zaffre.trust.keys import (
     EXPIRY_WARNING,
     Certificates,
@@ -21,6 +28,8 @@ from zaffre.trust.verify import Check, VerifyReport, verify_build
 
 __all__ = [
     "EXPIRY_WARNING",
+    "ArchiveCertificate",
+    "ArchiveKey",
     "Certificates",
     "Check",
     "FileSigner",
@@ -30,6 +39,9 @@ __all__ = [
     "Signer",
     "VerifyReport",
     "default_directory",
+    "has_archive_key",
+    "load_archive_certificate",
+    "load_archive_key",
     "load_certificates",
     "load_keys",
     "signature_holds",

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from zaffre.errors import DefinitionError
+from zaffre.trust.archive import make_archive_key
+from zaffre.trust.files import create
 from zaffre.trust.keys import Keys, PrivateKey, Role, load_keys
 from zaffre.trust.worktree import enclosing_work_tree, is_ignored
 
@@ -54,8 +55,18 @@ def init_keys(directory: Path, *, owner: str, now: datetime, outside: Sequence[P
         fresh.mkdir(mode=0o700)
         for role in Role:
             _make(fresh, role, owner, now)
+        make_archive_key(fresh, owner=owner, now=now, lifetime=LIFETIME)
         fresh.rename(target)
     return load_keys(target, now=now)
+
+
+def add_keys(directory: Path, *, owner: str, now: datetime) -> None:
+    """Make the keys that a directory lacks since it is older than they are: that of the repository.
+
+    Raises DefinitionError when it is there, or when there are no keys; WorldError when others can read these.
+    """
+    load_keys(directory, now=now)
+    make_archive_key(directory, owner=owner, now=now, lifetime=LIFETIME)
 
 
 def _refuse_published(target: Path, outside: Sequence[Path]) -> None:
@@ -86,17 +97,8 @@ def _make(directory: Path, role: Role, owner: str, now: datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    _write(directory / role.private_name, private, 0o600)
-    _write(directory / role.public_name, public, 0o644)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    create(directory / role.private_name, private, 0o600)
+    create(directory / role.public_name, public, 0o644)
 
 
 def _certificate(key: rsa.RSAPrivateKey, role: Role, owner: str, now: datetime) -> x509.Certificate:

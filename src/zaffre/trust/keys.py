@@ -15,7 +15,6 @@ and `openssl dgst` both check.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,10 +32,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError, WorldError, ZaffreError
+from zaffre.trust.files import read_bounded, require_directory, require_private
 from zaffre.trust.signer import FileSigner, Signer
 
 EXPIRY_WARNING = timedelta(days=180)
-_MAX_FILE = 64 * 1024
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -129,7 +128,7 @@ class Keys:
 
 def load_certificates(directory: Path) -> Certificates:
     """Read the public halves. Raises DefinitionError for a missing directory or file, IntegrityError for an odd one."""
-    _require_directory(directory)
+    require_directory(directory)
     return Certificates(directory, {role: _load_public(directory / role.public_name, role) for role in Role})
 
 
@@ -140,14 +139,14 @@ def load_keys(directory: Path, *, now: datetime) -> Keys:
     certificate has expired at `now`. Raises DefinitionError (missing), WorldError (permissions, expired) or
     IntegrityError (unreadable or mismatched).
     """
-    _require_directory(directory)
-    _require_private(directory, wanted=0o700)
+    require_directory(directory)
+    require_private(directory, wanted=0o700)
     certificates = load_certificates(directory)
     for role in Role:
         path = directory / role.private_name
         if not path.is_file():
             raise _missing(path, role)
-        _require_private(path, wanted=0o600)
+        require_private(path, wanted=0o600)
         _require_pair(path, certificates[role])
         _require_current(certificates[role], now)
     return Keys(certificates)
@@ -160,15 +159,6 @@ def fingerprint_of(public: x509.Certificate | PublicKey) -> Sha256:
     return sha256_bytes(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def _require_directory(directory: Path) -> None:
-    if not directory.is_dir():
-        raise DefinitionError(
-            "there are no keys here",
-            where=str(directory),
-            resolution="make them with 'zaffre keys init', or say where they are with --keys DIR or ZAFFRE_KEYS",
-        )
-
-
 def _missing(path: Path, role: Role) -> ZaffreError:
     return DefinitionError(
         f"the {role.value} key is missing ({role.purpose})",
@@ -177,28 +167,10 @@ def _missing(path: Path, role: Role) -> ZaffreError:
     )
 
 
-def _require_private(path: Path, *, wanted: int) -> None:
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise WorldError(
-            f"private keys are open to other users: mode {mode:04o}, at most {wanted:04o} is allowed",
-            where=str(path),
-            resolution=f"if nobody else can have read it: chmod {wanted:o} {path}",
-        )
-
-
-def _read(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(_MAX_FILE + 1)
-    if len(data) > _MAX_FILE:
-        raise IntegrityError(f"the file is larger than any key ({_MAX_FILE} bytes)", where=str(path))
-    return data
-
-
 def _load_public(path: Path, role: Role) -> PublicHalf:
     if not path.is_file():
         raise _missing(path, role)
-    data = _read(path)
+    data = read_bounded(path)
     try:
         if role.has_certificate:
             certificate = x509.load_pem_x509_certificate(data)
@@ -220,7 +192,7 @@ def _require_pair(path: Path, public: PublicHalf) -> None:
     try:
         # That its primes are primes was seen when it was made, and would take longer than all the rest of a build that
         # has nothing to do. What has to be seen each time is that it belongs to what machines trust.
-        private = load_pem_private_key(_read(path), password=None, unsafe_skip_rsa_key_validation=True)
+        private = load_pem_private_key(read_bounded(path), password=None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise IntegrityError(
             "the file is not a private key in PEM form without a passphrase", where=str(path), details=str(error)

@@ -16,6 +16,7 @@ from zaffre.upstream.download import CancelledError, Downloader, Limits
 from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
+from zaffre.upstream.pool import may_be_in_pool, pool_url
 
 _MOST_NAMED = 20
 
@@ -57,7 +58,8 @@ def fetch(
 ) -> None:
     """After this, the store has the file of every package. Present ones cost nothing, and then no mirror is needed.
 
-    A file is used when it has the locked digest and `acceptance` has accepted it.
+    A file is used when it has the locked digest and `acceptance` has accepted it. A repository of our own is asked for
+    what mirrors don't give.
     `mirrors` should be turned to the time of the lock (`Mirrors.at`), so that snapshot services can serve.
     Raises DroppedError when files are gone everywhere, IntegrityError when a source serves others in their
     place, WorldError when no source answers. What has arrived stays in the store, and parts are resumed.
@@ -69,7 +71,7 @@ def fetch(
             acceptance.accept(package, store.path(package.digest))
     if not wanted:
         return
-    sources = {archive: mirrors.sources(archive) for archive in {package.archive for package in wanted}}
+    urls = {package.digest: _urls(package, mirrors) for package in wanted}
     # Large files first: the last connection to finish decides how long all take.
     ordered = sorted(wanted, key=lambda package: package.size, reverse=True)
     failures: dict[Sha256, tuple[LockedPackage, UnobtainableError]] = {}
@@ -81,9 +83,9 @@ def fetch(
         mutex = Mutex()
 
         def one(package: LockedPackage) -> None:
-            urls = urls_at(sources[package.archive], package.path)
+            places = urls[package.digest]
             try:
-                path = obtain(package.digest, package.size, urls, downloader=downloader, store=store, advance=advance)
+                path = obtain(package.digest, package.size, places, downloader=downloader, store=store, advance=advance)
                 acceptance.accept(package, path)
             except UnobtainableError as error:
                 with mutex:
@@ -104,6 +106,44 @@ def fetch(
             raise
     if failures:
         raise _failure([failures[package.digest] for package in wanted if package.digest in failures])
+
+
+def _urls(package: LockedPackage, mirrors: Mirrors) -> list[str]:
+    """Everywhere that a package may be. Raises WorldError where nothing is known that could have it."""
+    own = [pool_url(source.url, package) for source in mirrors.own] if may_be_in_pool(package) else []
+    try:
+        return [*urls_at(mirrors.sources(package.archive), package.path), *own]
+    except WorldError:
+        if own:
+            return own
+        raise
+
+
+def fetch_own(
+    packages: Iterable[LockedPackage],
+    mirrors: Mirrors,
+    store: Store,
+    progress: Progress = SILENT,
+    *,
+    limits: Limits | None = None,
+) -> None:
+    """Bring what was built here into the store from a repository of our own, as far as that has it.
+
+    What it lacks, or serves with another content, is left out: it can be built.
+    """
+    wanted = missing([package for package in packages if may_be_in_pool(package)], store)
+    if not wanted or not mirrors.own:
+        return
+    with (
+        Downloader(limits) as downloader,
+        progress.transfer(f"{len(wanted)} packages of ours", sum(one.size for one in wanted)) as advance,
+    ):
+        for package in wanted:
+            places = [pool_url(source.url, package) for source in mirrors.own]
+            try:
+                obtain(package.digest, package.size, places, downloader=downloader, store=store, advance=advance)
+            except UnobtainableError as error:
+                progress.note(f"{package.name} is not in our own repository, so it is built: {error}")
 
 
 def _failure(failures: list[tuple[LockedPackage, UnobtainableError]]) -> WorldError:

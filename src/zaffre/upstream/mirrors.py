@@ -6,7 +6,8 @@ apt sources, and what the project itself publishes, if the upstream's definition
 names an archive decides for it, so that a mirror that was asked for is never silently replaced; a level may
 name several sources, which are tried in order. A URL that only implies an archive (the neighbour of
 `…/debian`) is tried first, but does not keep later levels out. Snapshot services stand last at every level:
-they are for files that mirrors have dropped.
+they are for files that mirrors have dropped. So is a repository of our own, which is asked after them, by digest:
+`repository` stands for it where an archive is named, and the definition's `[repository]` is its last level.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from zaffre.errors import DefinitionError, WorldError
+from zaffre.upstream.pool import OWN
 
 ENVIRONMENT_VARIABLE = "ZAFFRE_MIRROR"
 MIRRORS_FILE = "zaffre/mirrors.toml"
@@ -48,9 +50,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Mirrors:
-    """All sources, in the order in which they are tried."""
+    """All sources, in the order in which they are tried. `own`: repositories of ours, which have files by digest."""
 
     entries: tuple[Source, ...]
+    own: tuple[Source, ...] = ()
 
     def sources(self, archive: str) -> tuple[Source, ...]:
         """Sources of an archive whose URL is complete. Raises WorldError that says how to set one."""
@@ -66,7 +69,7 @@ class Mirrors:
     def at(self, time: datetime) -> Mirrors:
         """The same with the snapshot services turned to `time`: what a lock made then can be fetched from."""
         stamp = f"{time:%Y%m%dT%H%M%SZ}"
-        return Mirrors(tuple(replace(one, url=one.url.replace("{timestamp}", stamp)) for one in self.entries))
+        return Mirrors(tuple(replace(one, url=one.url.replace("{timestamp}", stamp)) for one in self.entries), self.own)
 
 
 _HOW_TO = """\
@@ -94,10 +97,12 @@ def find_mirrors(
     config_home: Path,
     apt: Path = Path("/etc/apt"),
     published: Mapping[str, Sequence[str]] | None = None,
+    own: str | None = None,
 ) -> Mirrors:
     """Sources of the archives. `archives` maps their names to the directory that mirrors usually keep them in.
 
-    `published` maps names of archives to the URLs under which their projects publish them.
+    `published` maps names of archives to the URLs under which their projects publish them; `own` is where the
+    definition says that our own repository is.
 
     Raises DefinitionError for a value that is no mirror. Finding none is only an error once one is needed.
     """
@@ -111,7 +116,14 @@ def find_mirrors(
         ],
         list(_from_config(config_home / MIRRORS_FILE, archives)),
         list(_from_apt(apt, archives)),
-        [Source(name, url, "the upstream's definition") for name, urls in (published or {}).items() for url in urls],
+        [
+            *(
+                Source(name, url, "the upstream's definition")
+                for name, urls in (published or {}).items()
+                for url in urls
+            ),
+            *([Source(OWN, own, "[repository] of the definition")] if own is not None else []),
+        ],
     )
     chosen: list[Source] = []
     for archive in archives:
@@ -124,11 +136,15 @@ def find_mirrors(
                 break
         chosen.extend(snapshots)
     unique = {(one.archive, one.url.rstrip("/")): one for one in reversed(chosen)}
-    return Mirrors(tuple(reversed(unique.values())))
+    ours = next(filter(None, ([one for one in level if one.archive == OWN] for level in levels)), [])
+    return Mirrors(tuple(reversed(unique.values())), tuple(ours))
 
 
 def _parse_value(value: str, archives: Mapping[str, str], origin: str) -> Iterator[Source]:
     name, equals, rest = value.partition("=")
+    if equals and name == OWN:
+        yield _own(rest, origin)
+        return
     if equals and re.fullmatch(r"[A-Za-z0-9._-]+", name):
         if name not in archives:
             raise DefinitionError(
@@ -147,6 +163,17 @@ def _parse_value(value: str, archives: Mapping[str, str], origin: str) -> Iterat
             snapshot="{timestamp}" in value,
             implied=path is not None and path != directory,
         )
+
+
+def _own(url: str, origin: str) -> Source:
+    """Our own repository keeps all of its past at one place, so no snapshot service stands for it."""
+    if "{timestamp}" in url:
+        raise DefinitionError(
+            "a repository of one's own has no {timestamp} in its URL",
+            where=origin,
+            resolution="give the URL of the folder above its dists/ and pool/",
+        )
+    return Source(OWN, _checked(url, origin), origin)
 
 
 def _split(url: str, archives: Mapping[str, str]) -> tuple[str, str | None]:
@@ -200,7 +227,9 @@ def _from_config(path: Path, archives: Mapping[str, str]) -> Iterator[Source]:
             raise DefinitionError("archive and url are strings, snapshot is true or false", where=where)
         if snapshot != ("{timestamp}" in url):
             raise DefinitionError("a snapshot service has snapshot = true and {timestamp} in its url", where=where)
-        if archive is None:
+        if archive == OWN:
+            yield _own(url, where)
+        elif archive is None:
             yield from _parse_value(url, archives, str(path))
         elif archive in archives:
             yield Source(archive, _checked(url, where), str(path), snapshot=snapshot)
