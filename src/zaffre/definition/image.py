@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
+    ChannelName,
     Compressor,
     Identifier,
     ImageReference,
@@ -159,6 +160,9 @@ class Server(Model):
 
     tries: Annotated[int, Field(ge=1, le=9)] = 3
     """How often a new kernel is started before the one before it is taken again."""
+    channel: ChannelName | None = None
+    """Channel of the distribution's own repository that the package manager follows, and nothing else. Without it the
+    image names no repository."""
 
 
 class Compression(Model):

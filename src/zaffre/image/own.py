@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from zaffre.definition import Architecture, Image, Upstream, tree_digest
-from zaffre.digest import JSON, Sha256, sha256_file
+from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file
 from zaffre.errors import DefinitionError
 from zaffre.image import uki
 from zaffre.image.output import place
@@ -28,7 +28,7 @@ from zaffre.tree.identity import OS_RELEASE, os_release
 from zaffre.tree.installed import installed_packages, owners
 from zaffre.tree.overlay import lay_files
 from zaffre.tree.own import OwnPackage, asked_about, make_own_package
-from zaffre.tree.rootfs import read_text, walk
+from zaffre.tree.rootfs import read_text, walk, write_bytes
 from zaffre.upstream import LockedPackage
 
 _KERNEL = "usr/lib/zaffre/kernel"
@@ -142,9 +142,9 @@ def kernel_package(
 
 
 def system_package(
-    plan: SystemPlan, root: Sha256, facts: KernelFacts, generated: Mapping[str, str], shop: Workshop
+    plan: SystemPlan, facts: KernelFacts, generated: Mapping[str, bytes], shop: Workshop
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    """The step that makes the package of the definition's own files. `root` is the configured root's archive."""
+    """The step that makes the package of the definition's own files and of `generated` ones, by relative path."""
     image = plan.image
     architecture = Architecture(shop.architecture)
     requested = set(image.requested_packages(architecture)) - {image.kernel_package(architecture)}
@@ -154,11 +154,11 @@ def system_package(
         kind="system-package",
         label=f"system package {image.name}",
         inputs={
-            "root": root,
+            "root": plan.root,
             "settings": settings,
             "identity": plan.distribution.identity.model_dump(mode="json"),
             "trees": [[tree, tree_digest(plan.distribution.path(tree))] for tree in image.files.trees],
-            "generated": dict(generated),
+            "generated": {path: sha256_bytes(content) for path, content in generated.items()},
             "depends": list(depends),
             "version": plan.version,
             "architecture": shop.architecture,
@@ -172,7 +172,7 @@ def system_package(
     def produce(scratch: Path) -> ActionResult:
         base, folder = scratch / "root", scratch / "package"
         folder.mkdir()
-        extract_root(shop.store.verified(root), base, skip=lambda path: not _needed(path))
+        extract_root(shop.store.verified(plan.root), base, skip=lambda path: not _needed(path))
         lay_definition(
             folder,
             image,
@@ -181,7 +181,9 @@ def system_package(
             architecture=shop.architecture,
             base=read_text(base, OS_RELEASE),
         )
-        lay_files(folder, {**generated, **_package_manager_files(image)})
+        lay_files(folder, _package_manager_files(image))
+        for path, content in generated.items():
+            write_bytes(folder, path, content)
         if image.users:
             lay_files(folder, {SYSUSERS: sysusers_text(image.users)})
         diverted = _diverted(base, folder, plan.distribution.upstream_of(image))

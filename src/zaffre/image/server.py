@@ -32,42 +32,58 @@ from zaffre.upstream import LockedPackage
 
 
 @dataclass(frozen=True)
-class ServerParts:
-    """Blobs of a server's files. `packages` are those of ours, by their file names in an archive."""
+class OwnPackages:
+    """Blobs of the packages of ours, by file name, and of the kernel image that one of them carries."""
 
-    ext4: Sha256
-    inventory: Sha256
     uki: Sha256
     kernel: KernelFacts
     packages: Mapping[str, Sha256]
 
 
-def build_server(plan: SystemPlan, packages: tuple[LockedPackage, ...], shop: Workshop) -> ServerParts:
-    """Run the steps. The same plan, lock and keys give the same blobs."""
-    image = plan.image
+@dataclass(frozen=True)
+class ServerParts:
+    """Blobs of a server's files."""
+
+    ours: OwnPackages
+    ext4: Sha256
+    inventory: Sha256
+
+
+def build_server(
+    plan: SystemPlan, packages: tuple[LockedPackage, ...], keyring: bytes | None, shop: Workshop
+) -> ServerParts:
+    """Run the steps. The same plan, lock and keys give the same blobs.
+
+    `packages` is the locked set; `keyring` has the public key of the repository that the server follows, if it does.
+    """
+    ours = build_own(plan, packages, keyring, shop)
+    root = shop.perform("root", *_root_action(plan, tuple(ours.packages.values()), shop))
+    return ServerParts(ours, ext4=root.outputs["ext4"], inventory=root.outputs["inventory"])
+
+
+def build_own(
+    plan: SystemPlan, packages: tuple[LockedPackage, ...], keyring: bytes | None, shop: Workshop
+) -> OwnPackages:
+    """The packages of ours alone, as a repository wants them."""
     initrd = shop.perform("initrd", *initrd_action(plan, server_initrd_files(), shop))
     facts = kernel_facts(plan, packages, str(initrd.facts["version"]))
     kernel = shop.perform("kernel package", *kernel_package(plan, facts, initrd, shop))
-    generated = server_root_files(image)
-    system = shop.perform("system package", *system_package(plan, plan.root, facts, generated, shop))
-    ours = (kernel.outputs["package"], system.outputs["package"])
-    root = shop.perform("root", *_root_action(plan, ours, shop))
-    names = (f"{plan.slug}-kernel_{facts.version}", f"{plan.slug}_{plan.version}")
-    return ServerParts(
-        ext4=root.outputs["ext4"],
-        inventory=root.outputs["inventory"],
-        uki=kernel.outputs["uki"],
-        kernel=facts,
-        packages={f"{name}_{shop.architecture}.deb": blob for name, blob in zip(names, ours, strict=True)},
-    )
+    generated = server_root_files(plan.distribution, plan.image, keyring)
+    system = shop.perform("system package", *system_package(plan, facts, generated, shop))
+    made = {
+        f"{plan.slug}-kernel_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
+        f"{plan.slug}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],
+    }
+    return OwnPackages(kernel.outputs["uki"], facts, made)
 
 
 def place_server(plan: SystemPlan, parts: ServerParts, folder: Path, shop: Workshop) -> int:
     """Write packages, UKI and the disk image into `folder`; returns the bytes written."""
-    for name, digest in {**parts.packages, "uki.efi": parts.uki, "inventory.json": parts.inventory}.items():
+    ours = parts.ours
+    for name, digest in {**ours.packages, "uki.efi": ours.uki, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
-        esp = stage_esp(f"{plan.slug}_{parts.kernel.entry}", folder / "uki.efi", scratch, shop)
+        esp = stage_esp(f"{plan.slug}_{ours.kernel.entry}", folder / "uki.efi", scratch, shop)
         root = shop.store.verified(parts.ext4)
         disk = ServerDisk(
             architecture=shop.architecture,

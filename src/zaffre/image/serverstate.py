@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from zaffre.definition import Image
+from zaffre.definition import Distribution, Image
 
 _UNITS = "usr/lib/systemd/system"
 
@@ -24,12 +24,21 @@ def server_initrd_files() -> Mapping[str, str]:
     }
 
 
-def server_root_files(image: Image) -> Mapping[str, str]:
-    """Of the package that has the definition's files."""
-    return {
-        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root),
-        "etc/apt/apt.conf.d/50zaffre": _APT,
+def server_root_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
+    """Of the package that has the definition's files. With a channel, `keyring` has the repository's public key.
+
+    Raises DefinitionError for a channel that the distribution's repository has not got.
+    """
+    files = {
+        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
+        "etc/apt/apt.conf.d/50zaffre": _APT.encode(),
     }
+    if image.server.channel is not None and keyring is not None:
+        files[f"etc/apt/sources.list.d/{distribution.identity.id}.sources"] = distribution.apt_sources(
+            image.server.channel
+        ).encode()
+        files[distribution.archive_keyring.lstrip("/")] = keyring
+    return files
 
 
 _NO_JOURNAL = (
