@@ -223,7 +223,7 @@ class Making:
             progress=self.work.progress,
         )
 
-    def own_packages(self, images: Sequence[str]) -> tuple[Path, ...]:
+    def own_packages(self, images: Sequence[str], *, revision: int) -> tuple[Path, ...]:
         """The packages that are made with the servers among these images, or among all that the lock has."""
         from zaffre.definition import Kind
 
@@ -234,7 +234,7 @@ class Making:
             for image in servers
             for locked in self.lock.sets
             if locked.name == image.name
-            for path in self.builder.own_packages(image, locked.architecture)
+            for path in self.builder.own_packages(image, locked.architecture, revision=revision)
         )
 
     def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:

@@ -147,8 +147,11 @@ class Builder:
             shop.timed("disk", "partitions and boot loader", lambda: place_server(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=None)
 
-    def own_packages(self, image: Image, architecture: str) -> tuple[Path, ...]:
-        """The packages of ours that a server image of the lock has: blobs of the store. Raises what `build` does."""
+    def own_packages(self, image: Image, architecture: str, *, revision: int) -> tuple[Path, ...]:
+        """The packages of ours that a server image of the lock has: blobs of the store. Raises what `build` does.
+
+        `revision` tells what is made from the same lock at different times apart.
+        """
         require_native(architecture)
         locked = self.lock.set(image.name, architecture)
         order = Order(image.name, architecture, "release", Path())
@@ -156,7 +159,8 @@ class Builder:
         self.fetch(locked.packages)
         with located(self.distribution, image.name):
             root = self._configured(_Job(image, locked, order, Path(), Sha256("")), shop)
-            plan = SystemPlan(self.distribution, image, order.profile, self.version, root)
+            version = self.version if revision == 1 else f"{self.version}.{revision}"
+            plan = SystemPlan(self.distribution, image, order.profile, version, root)
             ours = build_own(plan, locked.packages, self._keyring(image), shop)
         return tuple(self.store.verified(digest) for digest in ours.packages.values())
 

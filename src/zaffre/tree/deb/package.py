@@ -70,7 +70,7 @@ def file_name(fields: dict[str, str]) -> str:
 
 
 def write_package(package: OwnPackage, folder: Path, target: Path, *, epoch: int, sandbox: Sandbox) -> Path:
-    """Pack `folder`, all of whose files become root's and get the time `epoch`, as `package`.
+    """Pack `folder`, all of whose files become root's, with plain modes and the time `epoch`, as `package`.
 
     What is below /etc are its conffiles, as debhelper(7) has it.
     """
@@ -106,8 +106,8 @@ def write_package(package: OwnPackage, folder: Path, target: Path, *, epoch: int
     for path, status in (*walk(folder), ("", folder.lstat())):
         place = folder / path
         os.chown(place, 0, 0, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            place.chmod(0o755)
+        if not stat.S_ISLNK(status.st_mode):
+            place.chmod(0o755 if stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR else 0o644)
         os.utime(place, (epoch, epoch), follow_symlinks=False)
     return pack_deb(folder, target, epoch=epoch, sandbox=sandbox)
 
