@@ -76,8 +76,9 @@ def test_keys_are_made_once_and_listed(zaffre: Shell, tmp_path: Path) -> None:
     assert zaffre("keys", "list") == ExitCode.USAGE
     made = zaffre.json("keys", "init", "--owner", "Acme")
     assert made["directory"] == str(tmp_path / "data" / "zaffre" / "keys")
-    assert [key["role"] for key in made["keys"]] == ["PK", "KEK", "db", "verity", "release"]
-    assert all(len(key["fingerprint"]) == 64 and key["state"] == "good" and key["private"] for key in made["keys"])
+    assert [key["role"] for key in made["keys"]] == ["PK", "KEK", "db", "verity", "release", "repository"]
+    assert all(key["state"] == "good" and key["private"] for key in made["keys"])
+    assert [len(key["fingerprint"]) for key in made["keys"]] == [64, 64, 64, 64, 64, 40]
     assert "Acme" in made["keys"][0]["subject"]
 
     assert zaffre.json("keys", "list") == made
@@ -102,7 +103,7 @@ def test_keys_take_the_name_of_the_distribution_but_do_not_lie_in_it(zaffre: She
 
 def test_no_private_key_is_printed(zaffre: Shell) -> None:
     assert zaffre("keys", "init") == 0
-    for role in ("PK", "KEK", "db", "verity", "release"):
+    for role in ("PK", "KEK", "db", "verity", "release", "repository"):
         assert zaffre("keys", "show", role) == 0
         assert "PRIVATE" not in zaffre.out + zaffre.err
 

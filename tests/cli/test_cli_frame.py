@@ -34,13 +34,15 @@ def test_the_first_screen_says_what_to_try(capsys: pytest.CaptureFixture[str]) -
     "command",
     [[], ["init"], ["show"], ["schema"], ["lock"], ["build"], ["run"], ["check"],
      ["reproduce"], ["inventory"], ["verify"], ["doctor"], ["keys"], ["keys", "init"], ["keys", "list"],
-     ["keys", "show"], ["store"], ["store", "size"], ["store", "gc"], ["store", "verify"]],
+     ["keys", "add"], ["keys", "show"], ["repo"], ["repo", "build"], ["repo", "list"], ["repo", "verify"],
+     ["repo", "promote"], ["repo", "refresh"], ["repo", "gc"],
+     ["store"], ["store", "size"], ["store", "gc"], ["store", "verify"]],
 )  # fmt: skip
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: zaffre")
-    if len(command) == 2 or (command and command[0] not in {"keys", "store"}):
+    if len(command) == 2 or (command and command[0] not in {"keys", "repo", "store"}):
         assert "Example" in shown
 
 

@@ -13,6 +13,7 @@ from support.repository import NOW, Archive, Deb, Fault, Mirror
 from support.shop import Shop, greeting, hello, served
 from support.upstreams import QUICK, said
 from zaffre.definition import load_distribution
+from zaffre.definition.repository import OWN
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT
 from zaffre.repository.folder import Folder
@@ -20,10 +21,10 @@ from zaffre.repository.verify import verify_repository
 from zaffre.repository.web import Web
 from zaffre.store import Store
 from zaffre.upstream.acceptance import Acceptance
-from zaffre.upstream.fetch import fetch, fetch_own
+from zaffre.upstream.fetch import DroppedError, fetch, fetch_own
 from zaffre.upstream.lock import COMPONENTS, LockedPackage
 from zaffre.upstream.mirrors import Mirrors, find_mirrors
-from zaffre.upstream.pool import OWN, pool_path
+from zaffre.upstream.pool import pool_path
 
 ARCHIVES = {"debian": "debian"}
 
@@ -86,6 +87,14 @@ def test_what_cannot_be_is_refused(shop: Shop, line: str, word: str) -> None:
     assert word in text
 
 
+def test_no_archive_has_its_name(shop: Shop) -> None:
+    path = shop.root / "distro/upstreams/debian.toml"
+    path.write_text(path.read_text().replace('archive = "debian"', 'archive = "repository"'))
+    with pytest.raises(DefinitionError) as caught:
+        load_distribution(shop.root / "distro")
+    assert "what a repository of your own is called" in said(caught.value)
+
+
 def test_where_our_own_repository_is_found(tmp_path: Path) -> None:
     (tmp_path / "zaffre").mkdir()
     (tmp_path / "zaffre/mirrors.toml").write_text(
@@ -137,6 +146,17 @@ def test_a_lock_is_fetched_from_our_own_alone(
     store = Store(tmp_path / "fresh")
     bring(package, find(*(["http://127.0.0.1:9/debian"] if mirrors == "down" else []), own=own), shop, store)
     assert store.verified(package.digest)
+
+
+@pytest.mark.parametrize("where", ["down", "without it"])
+def test_a_dropped_file_is_dropped_whatever_becomes_of_our_own(
+    shop: Shop, package: LockedPackage, tmp_path: Path, where: str
+) -> None:
+    with Mirror({"debian": Archive(), "own": Archive()}) as mirror:
+        own = "http://127.0.0.1:9" if where == "down" else f"{mirror.url}/own"
+        with pytest.raises(DroppedError) as caught:
+            bring(package, find(f"{mirror.url}/debian", own=own), shop, Store(tmp_path / "fresh"))
+    assert pool_path(package).rpartition("/")[0] in said(caught.value)
 
 
 def test_the_mirror_is_asked_first(shop: Shop, package: LockedPackage, tmp_path: Path) -> None:

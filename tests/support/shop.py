@@ -29,7 +29,8 @@ from zaffre.repository.target import Target
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.trust import ArchiveKey, load_archive_key
-from zaffre.trust.generate import init_keys
+from zaffre.trust.archive import make_archive_key
+from zaffre.trust.generate import LIFETIME
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.lock import Lock, LockedPackage, LockedSet
 
@@ -85,7 +86,8 @@ class Shop:
             path.write_text(text)
         self.distribution = load_distribution(self.root / "distro")
         self.store = Store(self.root / "store")
-        init_keys(self.root / "keys", owner="Acme", now=NOW)
+        (self.root / "keys").mkdir(mode=0o700)
+        make_archive_key(self.root / "keys", owner="Acme", now=NOW, lifetime=LIFETIME)
 
     @property
     def key(self) -> ArchiveKey:

@@ -42,6 +42,8 @@ def test_every_role_has_both_halves_and_only_the_owner_can_read_the_private_one(
         **{f"{role.value}.key": 0o600 for role in Role},
         **{f"{role.value}.crt": 0o644 for role in Role if role is not Role.RELEASE},
         "release.pub": 0o644,
+        "repository.key": 0o600,
+        "repository.asc": 0o644,
     }
 
 

@@ -95,7 +95,7 @@ def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
     from zaffre.component.engine import locked_packages
     from zaffre.component.obtaining import SourceGoneError
     from zaffre.upstream import COMPONENTS
-    from zaffre.upstream.fetch import DroppedError, missing
+    from zaffre.upstream.fetch import DroppedError
 
     making = Making(work)
     names: list[str] = []
@@ -105,7 +105,7 @@ def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
         making.fetch([one for one in packages if one.archive != COMPONENTS])
     except DroppedError as error:
         names += error.names
-    ours = missing([one for one in packages if one.archive == COMPONENTS], work.store)
+    ours = making.fetch_own([one for one in packages if one.archive == COMPONENTS])
     for component in locked_packages(making.lock, ours).values():
         try:
             making.fetch_component(component)

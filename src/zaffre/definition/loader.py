@@ -23,6 +23,7 @@ from zaffre.definition.lineage import Lineage
 from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
 from zaffre.definition.problems import near, problems_of, raise_problems
 from zaffre.definition.reader import Reader
+from zaffre.definition.repository import OWN
 from zaffre.definition.upstream import (
     UPSTREAM_FILES,
     DebUpstream,
@@ -206,6 +207,10 @@ class _Loader(Reader):
                     said = 'is required with verify = "signature": an old signature is good for ever'
                     self._add(file, (key, index, "max_age_days"), said)
         archives = {archive for archive, _ in places}
+        if OWN in archives:
+            index = next(index for index, (archive, _) in enumerate(places) if archive == OWN)
+            said = f"{OWN!r} is what a repository of your own is called: name the archive otherwise"
+            self._add(file, (key, index, "archive"), said)
         for archive in sorted(set(loaded.archives) - archives):
             self._add(file, ("archives", archive), f"no {what} is in archive {archive!r}", near(archive, archives))
         for index, (archive, place) in enumerate(places):

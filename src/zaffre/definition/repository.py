@@ -10,6 +10,9 @@ from pydantic import Field
 from zaffre.definition.image import Items
 from zaffre.definition.values import ChannelName, Line, Model, Url
 
+OWN = "repository"
+"""What it is called where archives and their mirrors are named, so that no archive can be."""
+
 
 class OwnRepository(Model):
     """Where machines reach the repository, and what its Releases say of themselves."""

@@ -19,7 +19,7 @@ from zaffre.repository.layout import (
     snapshot_key,
     snapshot_suite,
 )
-from zaffre.repository.state import Suite, channel_names, pool_files, read_suite, snapshot_names
+from zaffre.repository.state import Suite, channel_names, pool_files, read_suite, require_repository, snapshot_names
 from zaffre.repository.target import Target
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.pool import POOL
@@ -53,6 +53,7 @@ class Collected:
 
 def collect(target: Target, keyring: Keyring, rule: Rule, *, now: datetime, dry_run: bool) -> Collected:
     """Remove snapshots by the rule, and all that no suite needs. Raises IntegrityError for what is not signed by us."""
+    require_repository(target)
     if dry_run:
         return _collect(target, keyring, rule, now=now, dry_run=True)
     with target.publishing() as held:

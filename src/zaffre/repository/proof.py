@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from zaffre.definition import MACHINES
+from zaffre.definition.repository import OWN
 from zaffre.errors import DefinitionError, FindingError
 from zaffre.progress import Progress
 from zaffre.repository.layout import index_path
@@ -14,7 +15,6 @@ from zaffre.store import Store
 from zaffre.upstream.deb.index import Index, Indexes
 from zaffre.upstream.deb.solve import Solver
 from zaffre.upstream.lock import LockedPackage, LockedSuite
-from zaffre.upstream.pool import OWN
 
 
 def prove(snapshot: Snapshot, selection: Selection, *, store: Store, sandbox: Sandbox, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from zaffre.progress import Progress
 from zaffre.repository.channel import Hand, Moved, move_channel
 from zaffre.repository.layout import INRELEASE, below, snapshot_key
 from zaffre.repository.snapshot import Snapshot
-from zaffre.repository.state import Suite, read_suite, require_snapshot
+from zaffre.repository.state import Suite, read_suite, require_repository, require_snapshot
 from zaffre.repository.target import Publishing, Target
 from zaffre.store import Store
 from zaffre.upstream.lock import LockedPackage
@@ -77,6 +77,7 @@ def publish(
 
 def promote(target: Target, hand: Hand, channel: str, snapshot: str) -> Moved:
     """Point a channel at a published snapshot, an older one too. Raises DefinitionError for one that isn't there."""
+    require_repository(target)
     with target.publishing() as held:
         source = require_snapshot(target, snapshot, hand.keyring, now=hand.now)
         before = read_suite(target, channel, hand.keyring, now=hand.now)
@@ -86,6 +87,7 @@ def promote(target: Target, hand: Hand, channel: str, snapshot: str) -> Moved:
 def refresh(target: Target, hand: Hand, channels: Sequence[str]) -> list[Moved]:
     """Sign channels anew where they are, so that they are good for longer; those that are not there are left out."""
     moved = []
+    require_repository(target)
     with target.publishing() as held:
         for channel in channels:
             before = read_suite(target, channel, hand.keyring, now=hand.now)

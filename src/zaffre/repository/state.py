@@ -107,6 +107,21 @@ def channel_names(target: Listed) -> list[str]:
     return sorted(found - {SNAPSHOTS})
 
 
+def no_repository(target: Readable) -> DefinitionError:
+    """What is said of a place where nothing is published."""
+    return DefinitionError(
+        "there is no repository here",
+        where=target.shown,
+        resolution="give the folder or URL above its dists/ and pool/; `zaffre repo build` makes one",
+    )
+
+
+def require_repository(target: Listed) -> None:
+    """Raises DefinitionError for a place without a channel, before anything is made there."""
+    if not channel_names(target):
+        raise no_repository(target)
+
+
 def require_snapshot(target: Readable, name: str, keyring: Keyring, *, now: datetime) -> Suite:
     """Raises DefinitionError for one that is not there."""
     snapshot_key(name)

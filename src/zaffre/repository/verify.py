@@ -9,11 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.errors import IntegrityError
 from zaffre.progress import Progress
 from zaffre.repository.channel import is_out_of_date
 from zaffre.repository.layout import snapshot_suite
-from zaffre.repository.state import PoolFile, Suite, channel_names, pool_files, read_suite, snapshot_names
+from zaffre.repository.state import (
+    PoolFile,
+    Suite,
+    channel_names,
+    no_repository,
+    pool_files,
+    read_suite,
+    snapshot_names,
+)
 from zaffre.repository.target import Listed, Readable
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.pool import POOL
@@ -57,11 +65,7 @@ def verify_repository(
     """
     suites, checks = _suites(target, keyring, channels, now)
     if not suites and not checks:
-        raise DefinitionError(
-            "there is no repository here",
-            where=target.shown,
-            resolution="give the folder or URL above its dists/ and pool/; `zaffre repo build` makes one",
-        )
+        raise no_repository(target)
     files: dict[str, PoolFile] = {}
     for suite in suites:
         check, mine = _check_suite(target, suite, suites, now)

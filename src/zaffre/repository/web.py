@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from zaffre.errors import IntegrityError, WorldError
+from zaffre.upstream.download import tls_context
 from zaffre.upstream.mirrors import shown_url
 
 _ABSENT = {403, 404, 410}  # object stores say 403 of what is not there to those who may not list
@@ -21,7 +22,11 @@ class Web:
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/")
         self._client = httpx.Client(
-            timeout=_TIMEOUT, follow_redirects=True, max_redirects=5, headers={"Accept-Encoding": "identity"}
+            verify=tls_context(),
+            timeout=_TIMEOUT,
+            follow_redirects=True,
+            max_redirects=5,
+            headers={"User-Agent": "zaffre", "Accept-Encoding": "identity"},
         )
 
     @property

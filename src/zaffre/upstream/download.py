@@ -75,7 +75,7 @@ class Downloader:
         self._down: dict[str, str] = {}
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._client = httpx.Client(
-            verify=_tls(),
+            verify=tls_context(),
             follow_redirects=True,
             max_redirects=5,
             timeout=httpx.Timeout(self.limits.silence, connect=self.limits.connect),
@@ -284,7 +284,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """The host's certificates (an organisation's own among them) and certifi's for hosts that have none."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

@@ -71,7 +71,7 @@ def fetch(
             acceptance.accept(package, store.path(package.digest))
     if not wanted:
         return
-    urls = {package.digest: _urls(package, mirrors) for package in wanted}
+    places = {package.digest: _places(package, mirrors) for package in wanted}
     # Large files first: the last connection to finish decides how long all take.
     ordered = sorted(wanted, key=lambda package: package.size, reverse=True)
     failures: dict[Sha256, tuple[LockedPackage, UnobtainableError]] = {}
@@ -83,9 +83,11 @@ def fetch(
         mutex = Mutex()
 
         def one(package: LockedPackage) -> None:
-            places = urls[package.digest]
+            urls, own = places[package.digest]
             try:
-                path = obtain(package.digest, package.size, places, downloader=downloader, store=store, advance=advance)
+                path = obtain(
+                    package.digest, package.size, urls, spare=own, downloader=downloader, store=store, advance=advance
+                )
                 acceptance.accept(package, path)
             except UnobtainableError as error:
                 with mutex:
@@ -108,14 +110,17 @@ def fetch(
         raise _failure([failures[package.digest] for package in wanted if package.digest in failures])
 
 
-def _urls(package: LockedPackage, mirrors: Mirrors) -> list[str]:
-    """Everywhere that a package may be. Raises WorldError where nothing is known that could have it."""
+def _places(package: LockedPackage, mirrors: Mirrors) -> tuple[list[str], list[str]]:
+    """Where a package should be, and where a repository of our own may have it.
+
+    Raises WorldError where neither is known.
+    """
     own = [pool_url(source.url, package) for source in mirrors.own] if may_be_in_pool(package) else []
     try:
-        return [*urls_at(mirrors.sources(package.archive), package.path), *own]
+        return urls_at(mirrors.sources(package.archive), package.path), own
     except WorldError:
         if own:
-            return own
+            return [], own
         raise
 
 

@@ -20,8 +20,8 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from zaffre.definition.repository import OWN
 from zaffre.errors import DefinitionError, WorldError
-from zaffre.upstream.pool import OWN
 
 ENVIRONMENT_VARIABLE = "ZAFFRE_MIRROR"
 MIRRORS_FILE = "zaffre/mirrors.toml"

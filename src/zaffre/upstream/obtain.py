@@ -17,12 +17,16 @@ from zaffre.upstream.mirrors import Source, shown_url
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why one URL did not give the file. `absent`: it hasn't got it; `wrong`: it gave other bytes."""
+    """Why one URL did not give the file. `absent`: it hasn't got it; `wrong`: it gave other bytes.
+
+    `spare`: it need not have it.
+    """
 
     url: str
     reason: str
     absent: bool = False
     wrong: bool = False
+    spare: bool = False
 
     def __str__(self) -> str:
         return f"{shown_url(self.url)}: {self.reason}"
@@ -37,8 +41,8 @@ class UnobtainableError(Exception):
 
     @property
     def dropped(self) -> bool:
-        """Whether every source answered, and none has the file."""
-        return all(refusal.absent for refusal in self.refusals)
+        """Whether every source that should have the file answered, and none has it."""
+        return all(refusal.absent for refusal in self.refusals if not refusal.spare)
 
     @property
     def wrong(self) -> bool:
@@ -67,13 +71,15 @@ def obtain(
     size: int,
     urls: Sequence[str],
     *,
+    spare: Sequence[str] = (),
     downloader: Downloader,
     store: Store,
     advance: Callable[[int], None],
 ) -> Path:
     """The blob's path; downloaded only when the store hasn't got it, and by one process at a time.
 
-    `advance` gets `size` in total, whatever way was taken. Raises UnobtainableError when all URLs failed.
+    `spare` are URLs to try after all others; whether the file is there says nothing. `advance` gets `size` in total,
+    whatever way was taken. Raises UnobtainableError when all URLs failed.
     """
     with store.lock(f"fetch-{digest}"):
         if store.has(digest):
@@ -83,7 +89,7 @@ def obtain(
         refusals: list[Refusal] = []
         if partial.exists():
             advance(partial.stat().st_size)
-        for url in urls:
+        for url, last in (*((url, False) for url in urls), *((url, True) for url in spare)):
             try:
                 # A partial file may be rotten or of another mirror's making: then once more from its beginning.
                 for _ in range(2):
@@ -95,7 +101,7 @@ def obtain(
                         if not resumed:
                             raise
             except IntegrityError:
-                refusals.append(Refusal(url, "it does not have the SHA-256 that it must have", wrong=True))
+                refusals.append(Refusal(url, "it does not have the SHA-256 that it must have", wrong=True, spare=last))
             except DownloadError as error:
-                refusals.append(Refusal(url, str(error), absent=error.absent, wrong=error.wrong))
+                refusals.append(Refusal(url, str(error), absent=error.absent, wrong=error.wrong, spare=last))
         raise UnobtainableError(refusals)

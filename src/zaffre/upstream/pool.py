@@ -8,8 +8,6 @@ from urllib.parse import quote
 from zaffre.upstream.lock import LockedPackage
 
 POOL = "pool"
-OWN = "repository"
-"""What a repository of our own is called where mirrors are named."""
 
 
 def pool_path(package: LockedPackage) -> str:
