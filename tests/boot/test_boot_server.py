@@ -33,18 +33,6 @@ suites = [{ archive = "debian", suite = "trixie", components = ["main"] }]
 [archives.debian]
 path = "debian"
 """
-_GREETING = """
-description = "a package that no image has"
-[source]
-kind = "files"
-tree = "tree"
-version = "1.0"
-[[packages]]
-name = "greeting"
-description = "says hello"
-architecture = "all"
-install = { hello = "/usr/share/greeting/hello" }
-"""
 
 
 @dataclass
@@ -76,25 +64,14 @@ class Story:
 
     def make(self) -> None:
         shutil.copytree(self.lab.distro, self.distro, symlinks=True)
-        for path in (self.distro / "images").iterdir():
-            if path.name != "server.toml":
-                path.unlink()
-        shutil.rmtree(self.distro / "components")
-        files = {
-            "components/greeting/component.toml": _GREETING,
-            "components/greeting/tree/hello": "hello\n",
-            "upstreams/release.toml": _RELEASE,
-        }
-        for name, text in files.items():
-            path = self.distro / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        (self.distro / "upstreams/release.toml").write_text(_RELEASE)
         self.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "release"')
         self.change("images/server.toml", r'"panic=10"', '"panic=1"')
         self.change("zaffre.toml", r'^url = ".*"$', f'url = "{self.url}"')
 
     def publish(self, *options: str) -> None:
-        self.zaffre("repo", "build", "--channel", "stable", "--to", str(self.published), *options)
+        images = ("--image", "server", "--image", "container-host")
+        self.zaffre("repo", "build", "--channel", "stable", "--to", str(self.published), *images, *options)
 
     def drain(self, seconds: float) -> None:
         assert self.machine is not None
@@ -192,9 +169,10 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     secure = "sudo od --address-radix=n --format=u1 /sys/firmware/efi/efivars/SecureBoot-*"
     assert story.ssh(secure).split()[-1] == "1"
 
-    # A package of our repository, and none of anywhere else.
-    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes install greeting")
-    assert story.ssh("cat /usr/share/greeting/hello") == "hello\n"
+    # The machine has one repository, and there are packages in it that are in no server.
+    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes install conntrack")
+    assert story.ssh("apt-get indextargets --format '$(SITE)' | sort --unique").split() == [story.url]
+    assert story.ssh("/usr/sbin/conntrack --version").startswith("conntrack v")
 
     # A newer snapshot: the security archive's packages, and a newer kernel.
     story.change("images/server.toml", '^upstream = "release"$', 'upstream = "debian"')
