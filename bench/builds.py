@@ -14,6 +14,7 @@ from lab import IMAGE, PROFILE, Lab, Say
 from measure import BenchError, Cost, measure
 from mkosi import Mkosi
 from noise import wait_for_calm
+
 from repository import PROVIDES
 
 _SECONDS = 900.0

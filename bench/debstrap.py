@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lab import Lab
 from measure import Cost, measure
-from repository import INSIDE
 
+from repository import INSIDE
 from zaffre.sandbox import Mount
 
 _SECONDS = 900.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from lab import PROFILE, Lab
 from measure import Cost, measure
-from repository import INSIDE, PROVIDES
 
+from repository import INSIDE, PROVIDES
 from zaffre.sandbox import Mount
 
 INITRD_PACKAGES = (

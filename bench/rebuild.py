@@ -18,8 +18,8 @@ from figures import Figure, Limit, Unit
 from lab import Lab, Say
 from measure import BenchError, Cost, measure
 from noise import wait_for_calm
-from repository import INSIDE, make_repository
 
+from repository import INSIDE, make_repository
 from zaffre.sandbox import Mount
 from zaffre.store import copy_sparse
 from zaffre.upstream.solving import SetRequest

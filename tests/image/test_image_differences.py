@@ -10,8 +10,8 @@ import pytest
 
 from support.lab import Lab
 from zaffre.image.differences import differences
-from zaffre.image.host import LOADER_CONF
 from zaffre.image.seal import Compression, make_erofs
+from zaffre.image.system import LOADER_CONF
 from zaffre.sandbox import Mount, Sandbox
 
 pytestmark = pytest.mark.tools

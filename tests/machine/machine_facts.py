@@ -7,7 +7,7 @@ import base64
 import json
 
 from zaffre.machine.facts import Facts
-from zaffre.machine.judge import Expectations
+from zaffre.machine.judging import Expectations
 
 NONCE = "0123456789abcdef0123456789abcdef"
 ROOT_HASH = "7918dcf152cb" + "5a" * 26

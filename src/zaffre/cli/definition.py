@@ -26,17 +26,23 @@ def init(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="NAME in os-release. Else: from the ID, with capitals.")
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="IMAGE", help="A further image of the reference distribution. Repeatable."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Make a small distribution of your own, which builds as it is.
 
-    Example: zaffre init acme-linux --name "Acme Linux"
+    It has the container host and what checks it; the reference distribution has a server too.
+
+    Examples: zaffre init acme-linux --name "Acme Linux"; zaffre init acme-linux --with server
     """
     from zaffre.definition import init_distribution
 
     chosen = identity or _identifier(directory.absolute().name)
     title = name or " ".join(word.capitalize() for word in re.split("[-_.]", chosen))
-    files = init_distribution(directory, id=chosen, name=title)
+    files = init_distribution(directory, id=chosen, name=title, also=also or ())
     workspace(context).emit(
         {"directory": str(directory), "id": chosen, "name": title, "files": [str(file) for file in files]},
         lambda: _initialised(directory, title, len(files)),

@@ -17,6 +17,7 @@ from zaffre.errors import DefinitionError, ExitCode
 if TYPE_CHECKING:
     from zaffre.cli.making import Making
     from zaffre.definition import Image
+    from zaffre.digest import JSON
     from zaffre.machine import Choice, OwnerCertificates
     from zaffre.machine.report import BootTimes, CheckReport
 
@@ -38,6 +39,14 @@ def run(
     network: Annotated[
         bool, typer.Option("--network", help="Let it reach the host's network. Else: a network of its own.")
     ] = False,
+    forward: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PORT:GUEST", help="Have a port of this host lead to one of the machine. Repeatable."),
+    ] = None,
+    ssh_key: Annotated[
+        Path | None,
+        typer.Option("--ssh-key", metavar="FILE", help="Public key that cloud-init gives a server's user, 'admin'."),
+    ] = None,
     until_ready: Annotated[bool, typer.Option("--until-ready", help="End when the system is up.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -46,7 +55,8 @@ def run(
     Secure Boot is on with your keys enrolled, and there is a TPM. The image itself is not changed: what the machine
     writes is thrown away. End it with Ctrl-C (debug image: Ctrl-]), which presses its power button.
 
-    Examples: zaffre run container-host; zaffre run container-host --until-ready --json
+    Examples: zaffre run container-host; zaffre run container-host --until-ready --json; zaffre run server
+    --ssh-key ~/.ssh/id_ed25519.pub --forward 2222:22, and in another terminal: ssh -p 2222 admin@localhost
     """
     from dataclasses import asdict
 
@@ -56,18 +66,21 @@ def run(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
-    chosen = _host(making, image)
+    chosen = _system(making, image)
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
     accelerator = _accelerator(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
+    forwards = dict(_forward(one) for one in forward or ())
     guest = Guest(
         image=folder / "image.raw",
         architecture=architecture_named(manifest.architecture),
         certificates=_certificates(making),
+        disks=_seed(making, ssh_key) if ssh_key is not None else {},
         memory_mib=memory,
         cpus=cpus,
-        network=Network.HOST if network else Network.ISOLATED,
+        network=Network.HOST if network or forwards else Network.ISOLATED,
+        forwards=forwards,
     )
     how = "Ctrl-]" if chosen.debug else "Ctrl-C"
     report = run_image(
@@ -106,8 +119,9 @@ def check(
 ) -> None:
     """Boot an image as it ships, and prove what it promises.
 
-    Two boots in one machine with Secure Boot and your keys: units, verity, read-only root, what a restart keeps, a
-    container, addresses, boot times, memory. Exit code 1 if anything fails.
+    Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
+    keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
+    memory. Exit code 1 if anything fails.
 
     Example: zaffre check container-host --profile release
     """
@@ -117,8 +131,9 @@ def check(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
-    chosen = _host(making, image)
-    if work.distribution.image(extension).base != image:
+    chosen = _system(making, image)
+    server = chosen.kind == "server"
+    if not server and work.distribution.image(extension).base != image:
         raise DefinitionError(
             f"the extension '{extension}' is made for another image than '{image}'",
             where=f"images/{extension}.toml: base",
@@ -126,14 +141,14 @@ def check(
         )
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
-    probes = making.build(extension, architecture=arch, profile=profile, out=out).folder
+    probes = None if server else making.build(extension, architecture=arch, profile=profile, out=out).folder
     accelerator = _accelerator(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     report = check_image(
         Subject(
             name=image,
             image=folder / "image.raw",
-            extension=probes / "extension.raw",
+            extension=probes / "extension.raw" if probes else None,
             extension_name=extension,
             certificates=_certificates(making),
             architecture=architecture_named(manifest.architecture),
@@ -200,12 +215,38 @@ def _seconds(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _host(making: Making, name: str) -> Image:
-    image = making.work.distribution.image(name)
-    if image.kind != "host":
+def _forward(text: str) -> tuple[int, int]:
+    outside, _, within = text.partition(":")
+    if not all(port.isdecimal() and 0 < int(port) < 65536 for port in (outside, within)):
         raise DefinitionError(
-            f"'{name}' is a {image.kind}: only a host boots", resolution="`zaffre show` lists the images"
+            f"{text!r} is not two ports", where="--forward", resolution="write the host's port, a colon, the machine's"
         )
+    return int(outside), int(within)
+
+
+def _seed(making: Making, key: Path) -> dict[str, Path]:
+    """A disk for cloud-init with that public key, which lasts as long as the command."""
+    from zaffre.machine.seed import SEED_DISK, make_seed
+
+    work = making.work
+    try:
+        text = key.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"the key cannot be read: {error}", where=f"--ssh-key {key}") from error
+    if not text.startswith(("ssh-", "ecdsa-", "sk-")):
+        raise DefinitionError(
+            "the file has no public SSH key", where=f"--ssh-key {key}", resolution="give the file that ends in .pub"
+        )
+    scratch = work.cleanup.enter_context(work.store.scratch("seed"))
+    settings: dict[str, JSON] = {"ssh_authorized_keys": [text]}
+    make_seed(scratch / "seed.img", instance="zaffre-run", settings=settings, scratch=scratch, sandbox=making.sandbox)
+    return {SEED_DISK: scratch / "seed.img"}
+
+
+def _system(making: Making, name: str) -> Image:
+    image = making.work.distribution.image(name)
+    if not image.kind.boots:
+        raise DefinitionError(f"'{name}' is a {image.kind}, which does not boot", resolution="name the image it is for")
     return image
 
 

@@ -213,6 +213,7 @@ class Making:
             tools_key=tools_key(self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH),
             sandbox=lambda: self.sandbox,
             fetch=self.fetch,
+            archive_keyring=lambda: self.work.archive_certificate.keyring,
         )
 
     @cached_property
@@ -227,6 +228,20 @@ class Making:
             sandbox=self.sandbox,
             fetch=self.fetch,
             progress=self.work.progress,
+        )
+
+    def own_packages(self, images: Sequence[str], *, revision: int) -> tuple[Path, ...]:
+        """The packages that are made with the servers among these images, or among all that the lock has."""
+        from zaffre.definition import Kind
+
+        names = images or [one.name for one in self.work.distribution.images.values()]
+        servers = [image for image in map(self.work.distribution.image, names) if image.kind is Kind.SERVER]
+        return tuple(
+            path
+            for image in servers
+            for locked in self.lock.sets
+            if locked.name == image.name
+            for path in self.builder.own_packages(image, locked.architecture, revision=revision)
         )
 
     def build(self, image: str, *, architecture: str | None, profile: str, out: Path, use_cache: bool = True) -> Build:

@@ -65,7 +65,8 @@ def build(
     making = Making(work)
     work.distribution.channel(channel)
     target, hand = open_target(to), _hand(work)
-    order = Order(images=tuple(image or ()), revision=revision)
+    names = tuple(image or ())
+    order = Order(images=names, extra=making.own_packages(names, revision=revision), revision=revision)
     done = making.repository.publish(order, target, hand, channel=channel, dry_run=dry_run)
     work.emit({"dry_run": dry_run, **_fields(done)}, lambda: _published(done, target.shown), as_json=json)
 

@@ -10,7 +10,7 @@ from zaffre.component.buildroot import PLACE, build_root
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given
 from zaffre.component.obtaining import SourceGoneError, fetch_files, upstream_binary
-from zaffre.component.overlay import apply_overlays, maintainer_of
+from zaffre.component.overlay import apply_overlays
 from zaffre.component.pristine import unpack_deb_source
 from zaffre.component.relations import reduced
 from zaffre.component.settings import settings_of
@@ -110,7 +110,7 @@ class DebBuild:
                 folder=bench.folder,
                 source=upstreams,
                 target=tree,
-                maintainer=maintainer_of(bench.distribution),
+                maintainer=bench.distribution.identity.maintainer,
             )
             remove_tree(upstreams)
         return tree

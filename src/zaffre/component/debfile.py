@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from zaffre.component.halves import CONTROL, read_control
+from zaffre.component.halves import read_control
 from zaffre.errors import IntegrityError, ToolError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
+from zaffre.tree.deb.package import CONTROL, file_name
 from zaffre.tree.rootfs import is_plain
 from zaffre.upstream.deb.control import parse_stanza, source_of
 from zaffre.upstream.lock import COMPONENTS, BuiltPackage, LockedPackage, LockedSource, is_package_name
@@ -18,8 +19,6 @@ _WORK = "/run/work"
 _DEB = "/run/package.deb"
 _TIMEOUT = 900.0
 _MAX_CONTROL = 1 << 20
-# One thread, as the number of threads shows in what zstd writes; owners as they are, times no later than the epoch.
-_PACK = ("dpkg-deb", "--build", "-Zzstd", "-z9", "--threads-max=1")
 
 
 def unpack_deb(deb: Path, folder: Path, *, sandbox: Sandbox) -> None:
@@ -61,28 +60,6 @@ def unpack_packages(
             )
         folders[name] = folder.rename(target / name)
     return folders
-
-
-def pack_deb(folder: Path, target: Path, *, epoch: int, sandbox: Sandbox) -> Path:
-    """A package of what `unpack_deb` would unpack, in the directory `target`, under its full name.
-
-    The same files give the same bytes. `epoch`: SOURCE_DATE_EPOCH in seconds.
-    """
-    name = file_name(read_control(folder))
-    (folder / CONTROL).chmod(0o755)
-    sandbox.run(
-        [*_PACK, f"{_WORK}/{folder.name}", f"/run/target/{name}"],
-        mounts=[Mount(folder.parent, _WORK), Mount(target, "/run/target", writable=True)],
-        env={"SOURCE_DATE_EPOCH": str(epoch)},
-        timeout=_TIMEOUT,
-    )
-    return target / name
-
-
-def file_name(fields: dict[str, str]) -> str:
-    """Name, version without its epoch, architecture (dpkg-name(1))."""
-    version = fields["Version"].partition(":")[2] or fields["Version"]
-    return f"{fields['Package']}_{version}_{fields['Architecture']}.deb"
 
 
 def built_deb(component: str, deb: Path, *, store: Store, sandbox: Sandbox) -> BuiltPackage:

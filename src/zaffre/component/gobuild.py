@@ -17,7 +17,7 @@ from zaffre.component.buildroot import build_root
 from zaffre.component.goproxy import Modules
 from zaffre.component.gosum import GoFile, parse_go_sum, unpack_zip
 from zaffre.component.model import Bench, Choice, Made, Order
-from zaffre.component.overlay import apply_overlays, maintainer_of
+from zaffre.component.overlay import apply_overlays
 from zaffre.component.ownpackage import Origin, pack_own
 from zaffre.component.settings import Settings, settings_of
 from zaffre.component.version import mark_of
@@ -152,7 +152,7 @@ class GoBuild:
             folder=bench.folder,
             source=pristine,
             target=tree,
-            maintainer=maintainer_of(bench.distribution),
+            maintainer=bench.distribution.identity.maintainer,
         )
         return tree
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
+from zaffre.tree.deb.package import CONTROL, write_control
 from zaffre.tree.globs import matcher
 from zaffre.tree.rootfs import is_plain, walk
 from zaffre.upstream.deb.control import parse_stanza, source_of
 
-CONTROL = "DEBIAN"
 _SCRIPTS = ("preinst", "postinst", "prerm", "postrm", "config")
 _INHERITED = ("Architecture", "Maintainer", "Section", "Priority", "Homepage", "Multi-Arch")
 _LIBRARY = re.compile(r"usr/lib/(?:[^/]+-linux-gnu[^/]*/)?lib[^/]+\.so\.[^/]+\Z")
@@ -42,30 +42,6 @@ class NewHalf:
 
 def read_control(folder: Path) -> dict[str, str]:
     return parse_stanza((folder / CONTROL / "control").read_text(encoding="utf-8"))
-
-
-def write_control(folder: Path, fields: Mapping[str, str]) -> None:
-    """Write DEBIAN/control, with the size of what lies in the folder."""
-    told = {**fields, "Installed-Size": str(installed_size(folder))}
-    description = told.pop("Description", "")
-    lines = [f"{name}: {_continued(value)}\n" for name, value in told.items()]
-    path = folder / CONTROL / "control"
-    path.write_text("".join([*lines, f"Description: {_continued(description)}\n"]), encoding="utf-8")
-    path.chmod(0o644)
-
-
-def _continued(value: str) -> str:
-    """Continuation lines as they were read: without their first space, which parse_stanza takes off."""
-    return value.replace("\n", "\n ")
-
-
-def installed_size(folder: Path) -> int:
-    """KiB, as dpkg-gencontrol counts: a file by its size, rounded up, and everything else as one."""
-    return sum(
-        -(-status.st_size // 1024) if stat.S_ISREG(status.st_mode) else 1
-        for path, status in walk(folder)
-        if path != CONTROL and not path.startswith(f"{CONTROL}/")
-    )
 
 
 def split(folder: Path, other: Path, half: NewHalf, *, where: str) -> None:

@@ -19,7 +19,7 @@ from zaffre.component.faults import AlreadyError, NoMatchError, OperationError
 from zaffre.component.goeditor import GoModuleEditor
 from zaffre.component.rpmsource import RpmSourceEditor
 from zaffre.component.sourcetree import SourceTree, copy_source
-from zaffre.definition import Component, DebSource, Distribution, GoModule, Overlay, RpmSource
+from zaffre.definition import Component, DebSource, GoModule, Overlay, RpmSource
 from zaffre.definition.operations import Operation
 from zaffre.errors import DefinitionError
 
@@ -32,11 +32,6 @@ class Editor(Protocol):
     def finish(self, component: Component, *, maintainer: str) -> str | None:
         """Write version and changelog once all overlays were applied; the new version, or None if the build sets it."""
         ...
-
-
-def maintainer_of(distribution: Distribution) -> str:
-    """Who made a change, as changelogs name it. The address is one that nobody can have (RFC 2606)."""
-    return f"{distribution.identity.name} <{distribution.identity.id}@distribution.invalid>"
 
 
 def editor_for(component: Component, tree: SourceTree, folder: Path) -> Editor:

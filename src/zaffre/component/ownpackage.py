@@ -7,7 +7,6 @@ sysusers.d(5) like every other file. All files are root's, and have the time of 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import stat
@@ -15,12 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.component.debfile import pack_deb
-from zaffre.component.halves import CONTROL, write_control
 from zaffre.component.model import Bench
-from zaffre.component.overlay import maintainer_of
 from zaffre.definition.component import GoModule, OwnPackage, is_program
 from zaffre.errors import DefinitionError
+from zaffre.tree.deb.package import CONTROL, md5_of, pack_deb, write_control
 from zaffre.tree.rootfs import inside, make_folder, walk
 
 _UNITS = "usr/lib/systemd/system"
@@ -119,7 +116,7 @@ def _control(bench: Bench, origin: Origin, package: OwnPackage, root: Path) -> N
         )
     control = root / CONTROL
     control.mkdir(mode=0o755)
-    sums = "".join(f"{_md5(root / path)}  {path}\n" for path in sorted(files) if f"/{path}" not in package.conffiles)
+    sums = "".join(f"{md5_of(root / path)}  {path}\n" for path in sorted(files) if f"/{path}" not in package.conffiles)
     for name, text in (("md5sums", sums), ("conffiles", "".join(f"{path}\n" for path in package.conffiles))):
         if text:
             (control / name).write_text(text, encoding="utf-8")
@@ -129,16 +126,10 @@ def _control(bench: Bench, origin: Origin, package: OwnPackage, root: Path) -> N
         "Source": origin.source,
         "Version": origin.version,
         "Architecture": bench.architecture if package.architecture == "any" else "all",
-        "Maintainer": maintainer_of(bench.distribution),
+        "Maintainer": bench.distribution.identity.maintainer,
         "Section": "misc",
         "Priority": "optional",
     }
     relations: dict[str, Sequence[str]] = {name.title(): getattr(package, name) for name in _RELATIONS}
     fields |= {name: ", ".join(values) for name, values in relations.items() if values}
     write_control(root, {**fields, "Description": package.description})
-
-
-def _md5(path: Path) -> str:
-    """What dpkg --verify compares; no protection against anybody."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -14,12 +14,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-from zaffre.component.debfile import pack_deb, unpack_packages
-from zaffre.component.halves import CONTROL, NewHalf, read_control, split, write_control
+from zaffre.component.debfile import unpack_packages
+from zaffre.component.halves import NewHalf, read_control, split
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given, operations_of, place_of_operation
 from zaffre.component.obtaining import fetch_files
-from zaffre.component.overlay import maintainer_of
 from zaffre.component.relations import added, changed
 from zaffre.component.version import mark_of, said
 from zaffre.definition.component import DebBinary
@@ -33,6 +32,7 @@ from zaffre.definition.operations import (
 )
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
+from zaffre.tree.deb.package import CONTROL, pack_deb, write_control
 from zaffre.tree.rootfs import is_plain, walk
 from zaffre.upstream.deb.control import source_of
 from zaffre.upstream.lock import LockedFile, LockedPackage, LockedSource
@@ -130,7 +130,7 @@ def _mark(folder: Path, name: str, bench: Bench, epoch: int) -> None:
     entry = (
         f"{source} ({fields['Version']}) {bench.distribution.identity.id}; urgency=medium\n\n"
         + "".join(f"  * {line}\n" for line in said(overlays))
-        + f"\n -- {maintainer_of(bench.distribution)}  {format_datetime(datetime.fromtimestamp(epoch, UTC))}\n\n"
+        + f"\n -- {bench.distribution.identity.maintainer}  {format_datetime(datetime.fromtimestamp(epoch, UTC))}\n\n"
     )
     _begin_with(entry, folder / path, bench.sandbox)
     _replace_sum(folder, path)

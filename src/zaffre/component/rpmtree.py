@@ -11,7 +11,7 @@ from pathlib import Path
 
 from zaffre.component.buildroot import BuildRoot
 from zaffre.component.model import Bench
-from zaffre.component.overlay import apply_overlays, maintainer_of
+from zaffre.component.overlay import apply_overlays
 from zaffre.component.rpmfile import unpack_rpm_source
 from zaffre.definition import RpmUpstream
 from zaffre.definition.component import COMPONENT_FILE, RpmSource
@@ -45,7 +45,7 @@ def lay_sources(bench: Bench, given: RpmSource, source: LockedSource | None, roo
             folder=bench.folder,
             source=before,
             target=target,
-            maintainer=maintainer_of(bench.distribution),
+            maintainer=bench.distribution.identity.maintainer,
         )
         remove_tree(before)
     specs = sorted(path.name for path in target.iterdir() if path.name.endswith(_SPEC))

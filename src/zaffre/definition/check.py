@@ -12,8 +12,16 @@ from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.values import KeyPath, Kind, dotted
 
-HOST_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "etc", "tmpfiles", "disk", "provides")
+SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides")
+HOST_ONLY = ("etc", "compression")
+SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("base", "extract", "oci")
+MISPLACED = {
+    Kind.HOST: (*SERVER_ONLY, *SYSEXT_ONLY),
+    Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY),
+    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, "etc"),
+}
+"""What each kind of image has no use for."""
 
 Origins = Mapping[KeyPath, Origin]
 
@@ -40,15 +48,11 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
     yield from _unique(origins, "users", "name", [user.name for user in image.users])
     yield from _unique(origins, "users", "uid", [user.uid for user in image.users])
     yield from _unique(origins, "oci", "name", [item.name for item in image.oci])
-    if image.kind is Kind.HOST:
-        if image.kernel.package is None:
-            yield _problem(origins, ("kernel",), "a host needs a kernel: package is required")
-        misplaced: Iterable[str] = SYSEXT_ONLY
-    else:
-        if image.base is None:
-            yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
-        misplaced = HOST_ONLY
-    for key in misplaced:
+    if image.kind.boots and image.kernel.package is None:
+        yield _problem(origins, ("kernel",), f"a {image.kind} needs a kernel: package is required")
+    if image.kind is Kind.SYSEXT and image.base is None:
+        yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
+    for key in MISPLACED[image.kind]:
         if (key,) in origins:
             yield _problem(origins, (key,), f"is not for a {image.kind}")
 

@@ -46,6 +46,13 @@ class Identity(Model):
     home_url: Url | None = None
     support_url: Url | None = None
 
+    @property
+    def maintainer(self) -> str:
+        """Who made a package or a change, as control files and changelogs name it. The address is one that nobody can
+        have (RFC 2606).
+        """
+        return f"{self.name} <{self.id}@distribution.invalid>"
+
 
 class Defaults(Model):
     """What an image or a command takes when nothing else is said."""

@@ -9,11 +9,11 @@ from enum import Enum
 
 from pydantic import BaseModel
 
-from zaffre.definition.check import HOST_ONLY, SYSEXT_ONLY
+from zaffre.definition.check import MISPLACED
 from zaffre.definition.distribution import Distribution
 from zaffre.definition.image import Disk
 from zaffre.definition.merge import origin_of
-from zaffre.definition.values import KeyPath, Kind, dotted, format_size
+from zaffre.definition.values import KeyPath, dotted, format_size
 
 DEFAULT = "default"
 _FIRST = ("description", "kind", "base", "upstream", "extends", "profiles")
@@ -40,7 +40,7 @@ def explain(distribution: Distribution, image_name: str) -> list[Explained]:
     """
     image = distribution.image(image_name)
     origins = distribution.provenance[image_name]
-    foreign = SYSEXT_ONLY if image.kind is Kind.HOST else HOST_ONLY
+    foreign = MISPLACED[image.kind]
     rows = []
     leaves = sorted(_leaves(image, (), said=True), key=lambda leaf: leaf[0][0] not in _FIRST)
     for path, value, said in leaves:

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
+    ChannelName,
     Compressor,
     Identifier,
     ImageReference,
@@ -146,11 +147,22 @@ class Disk(Model):
     esp: Size = 256 << 20
     """EFI system partition: boot loader and two kernels."""
     root: Size = 256 << 20
-    """One root slot. An update must fit in it, so leave room to grow."""
+    """One root slot. An update must fit in it, so leave room to grow. For a server: its one root at least, which takes
+    the rest of the disk at first boot."""
     verity: Size = 16 << 20
     """One slot of dm-verity hashes."""
     var_min: Size = 512 << 20
     """Least size of /var, which takes the rest of the disk at first boot."""
+
+
+class Server(Model):
+    """What only a server has: a writable system that its package manager changes."""
+
+    tries: Annotated[int, Field(ge=1, le=9)] = 3
+    """How often a new kernel is started before the one before it is taken again."""
+    channel: ChannelName | None = None
+    """Channel of the distribution's own repository that the package manager follows, and nothing else. Without it the
+    image names no repository."""
 
 
 class Compression(Model):
@@ -210,6 +222,7 @@ class Fragment(Model):
     etc: Etc = Etc()
     tmpfiles: Tmpfiles = Tmpfiles()
     disk: Disk = Disk()
+    server: Server = Server()
     compression: Compression = Compression()
     os_release: Mapping[OsReleaseKey, Line] = {}
     """Keys of os-release beside those that the distribution's identity gives."""
@@ -223,7 +236,8 @@ class ImageFile(Fragment):
     """What the file of an image may say."""
 
     kind: LaxKind | None = None
-    """What the image becomes: a bootable "host" or a "sysext" laid over one."""
+    """What the image becomes: an immutable "host", a "sysext" laid over one, or a "server" that is changed by its
+    package manager."""
     extends: Annotated[
         Items[Identifier],
         BeforeValidator(_one_or_many),

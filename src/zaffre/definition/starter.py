@@ -46,8 +46,16 @@ def _reference() -> Iterator[Path]:
         yield Path(scratch)
 
 
-def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # noqa: A002 - the field's own word
+def init_distribution(
+    directory: Path,
+    *,
+    id: str,  # noqa: A002 - the field's own word
+    name: str,
+    also: Sequence[str] = (),
+) -> list[Path]:
     """Write a small distribution called `name` that builds as it is; return its files, relative to `directory`.
+
+    `also` names further images of the reference distribution that it is to have.
 
     The directory appears whole or not at all. DefinitionError if it exists and is not empty, or if `id` or
     `name` cannot be those of a distribution.
@@ -70,7 +78,9 @@ def init_distribution(directory: Path, *, id: str, name: str) -> list[Path]:  # 
     ):
         reference = load_distribution(root)
         whole = Path(scratch, "distribution")
-        for file in files_of(reference, STARTER_IMAGES):
+        for image in also:
+            reference.image(image)
+        for file in files_of(reference, tuple(dict.fromkeys((*STARTER_IMAGES, *also)))):
             _copy(reference.root / file, whole / file)
         main = whole / DISTRIBUTION_FILE
         main.write_text(_renamed(main.read_text("utf-8"), identity), "utf-8")

@@ -239,7 +239,13 @@ class Kind(StrEnum):
     """What an image is sealed into."""
 
     HOST = "host"
+    SERVER = "server"
     SYSEXT = "sysext"
+
+    @property
+    def boots(self) -> bool:
+        """Whether it is a system of its own, with a kernel."""
+        return self is not Kind.SYSEXT
 
 
 class Verification(StrEnum):

@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, digest, located
-from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
+from zaffre.definition import Distribution, Image, Kind, digest, located
+from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.fresh import fresh_directory, remove_leftovers
-from zaffre.image.host import HostPlan, build_host, place_host
+from zaffre.image.host import build_host, place_host
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
     read_build,
     write_manifest,
 )
+from zaffre.image.server import build_own, build_server, place_server
 from zaffre.image.steps import StepLog, Workshop, code_digest
+from zaffre.image.system import SystemPlan
 from zaffre.image.uki import SigningKeys
 from zaffre.manifest import Artifact, Manifest, PackageFact, Report
 from zaffre.progress import Progress
@@ -70,7 +72,7 @@ class Builder:
     """Builds images of one distribution from one lock.
 
     `tools_key` names the tools tree without making it; `sandbox` makes it, and is called only when a step has to
-    run. `fetch` brings locked packages into the store.
+    run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own repository.
     """
 
     distribution: Distribution
@@ -82,6 +84,7 @@ class Builder:
     tools_key: str
     sandbox: Callable[[], Sandbox]
     fetch: Callable[[Iterable[LockedPackage]], None]
+    archive_keyring: Callable[[], bytes]
 
     def build(self, order: Order) -> Build:
         """Build an image, or find that it is built.
@@ -92,7 +95,7 @@ class Builder:
         watch = Stopwatch()
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
-        if image.kind == "host":
+        if image.kind.boots:
             require_native(order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
@@ -103,7 +106,20 @@ class Builder:
             return Build(folder, built, fresh=False, why=())
         remove_leftovers(order.out)
         memory.remove_leftovers()
-        shop = Workshop(
+        shop = self._shop(order)
+        with located(self.distribution, image.name):
+            make = {Kind.HOST: self._host, Kind.SERVER: self._server, Kind.SYSEXT: self._extension}[image.kind]
+            manifest = make(job, shop, watch)
+        self.store.remember(label, inputs)
+        return Build(folder, manifest, fresh=True, why=why)
+
+    @property
+    def version(self) -> str:
+        """`<distribution>.<date of the lock>.<n>`."""
+        return f"{self.distribution.identity.version}.{self.lock.version}"
+
+    def _shop(self, order: Order) -> Workshop:
+        return Workshop(
             store=self.store,
             sandbox=self.sandbox(),
             keys=self.keys,
@@ -113,24 +129,48 @@ class Builder:
             epoch=self.lock.epoch,
             use_cache=order.use_cache,
         )
-        with located(self.distribution, image.name):
-            manifest = self._host(job, shop, watch) if image.kind == "host" else self._extension(job, shop, watch)
-        self.store.remember(label, inputs)
-        return Build(folder, manifest, fresh=True, why=why)
-
-    @property
-    def version(self) -> str:
-        """`<distribution>.<date of the lock>.<n>`."""
-        return f"{self.distribution.identity.version}.{self.lock.version}"
 
     def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
-        plan = HostPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
         parts = build_host(plan, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
+
+    def _server(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        self.fetch(job.locked.packages)
+        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, self._configured(job, shop))
+        parts = build_server(plan, job.locked.packages, self._keyring(job.image), shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("disk", "partitions and boot loader", lambda: place_server(plan, parts, partial, shop))
+            return self._finish(job, partial, shop, watch, root_hash=None)
+
+    def own_packages(self, image: Image, architecture: str, *, revision: int) -> tuple[Path, ...]:
+        """The packages of ours that a server image of the lock has: blobs of the store. Raises what `build` does.
+
+        `revision` tells what is made from the same lock at different times apart.
+        """
+        require_native(architecture)
+        locked = self.lock.set(image.name, architecture)
+        order = Order(image.name, architecture, "release", Path())
+        shop = self._shop(order)
+        self.fetch(locked.packages)
+        with located(self.distribution, image.name):
+            root = self._configured(_Job(image, locked, order, Path(), Sha256("")), shop)
+            version = self.version if revision == 1 else f"{self.version}.{revision}"
+            plan = SystemPlan(self.distribution, image, order.profile, version, root)
+            ours = build_own(plan, locked.packages, self._keyring(image), shop)
+        return tuple(self.store.verified(digest) for digest in ours.packages.values())
+
+    def _repository(self, image: Image) -> JSON:
+        if (keyring := self._keyring(image)) is None or image.server.channel is None:
+            return None
+        return [self.distribution.apt_sources(image.server.channel), sha256_bytes(keyring)]
+
+    def _keyring(self, image: Image) -> bytes | None:
+        return self.archive_keyring() if image.server.channel is not None else None
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
@@ -211,6 +251,7 @@ class Builder:
             "profile": order.profile,
             "architecture": order.architecture,
             "certificates": [sha256_file(self.keys.db_certificate), sha256_file(self.keys.verity_certificate)],
+            "repository": self._repository(image),
             "code": code_digest(),
         }
 

@@ -95,12 +95,7 @@ def require_fit(plan: DiskPlan, *, root_size: int, verity_size: int, esp_size: i
         ("disk.verity", verity_size, plan.verity_bytes),
         ("disk.esp", esp_size, plan.esp_bytes),
     ):
-        if size > room:
-            raise DefinitionError(
-                f"{size / 1e6:.1f} MB do not fit the partition of {room / 1e6:.1f} MB",
-                where=key,
-                resolution=f"raise {key}, or make the image smaller: `zaffre inventory` shows what takes the room",
-            )
+        _require(room, size, key=key)
 
 
 def write_disk(
@@ -118,6 +113,62 @@ def write_disk(
         epoch=epoch,
         sandbox=sandbox,
     )
+
+
+@dataclass(frozen=True)
+class ServerDisk:
+    """Sizes in bytes. `name` labels the root: a type that is the same everywhere tells whose it is to nobody."""
+
+    architecture: str
+    name: str
+    version: str
+    esp_bytes: int
+    root_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        return self.esp_bytes + self.root_bytes + 4 * _GPT_BYTES
+
+
+def require_server_fit(disk: ServerDisk, *, esp_size: int) -> None:
+    """Raise DefinitionError when the kernels that a server keeps do not fit its ESP."""
+    _require(disk.esp_bytes, esp_size, key="disk.esp")
+
+
+def write_server_disk(
+    disk: ServerDisk, target: Path, *, esp: Path, root: Path, scratch: Path, epoch: int, sandbox: Sandbox
+) -> None:
+    """Write the raw, sparse image `target`; the same inputs give the same bytes. Raises DiskFullError."""
+    require_room(target.parent, _GPT_BYTES + sum(allocated_size(path) for path in (esp, root)))
+    definitions = {
+        "10-esp.conf": _partition("esp", disk.esp_bytes, Label="esp", Format="vfat", CopyFiles="/esp:/"),
+        "20-root.conf": _partition(
+            ROOT_TYPES[disk.architecture],
+            disk.root_bytes,
+            Label=disk.name,
+            CopyBlocks="/job/root.ext4",
+            GrowFileSystem="yes",
+        ),
+    }
+    make_image(
+        target,
+        definitions,
+        size=str(disk.total_bytes),
+        seed=uuid.uuid5(uuid.NAMESPACE_OID, f"{disk.name} {disk.version} {disk.architecture}"),
+        mounts=[Mount(esp, "/esp"), Mount(root, "/job/root.ext4")],
+        scratch=scratch,
+        epoch=epoch,
+        sandbox=sandbox,
+    )
+
+
+def _require(room: int, size: int, *, key: str) -> None:
+    if size > room:
+        raise DefinitionError(
+            f"{size / 1e6:.1f} MB do not fit the partition of {room / 1e6:.1f} MB",
+            where=key,
+            resolution=f"raise {key}, or make the image smaller: `zaffre inventory` shows what takes the room",
+        )
 
 
 def _partition(kind: str, size: int, **settings: str) -> str:

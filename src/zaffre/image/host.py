@@ -6,60 +6,31 @@ Each step is an action whose key holds all it depends on; the disk is put togeth
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, tree_digest
+from zaffre.definition import tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
 from zaffre.image.output import place
-from zaffre.image.seal import Compression, make_erofs, make_verity
-from zaffre.image.state import READAHEAD_PROGRAMS, state_files
+from zaffre.image.seal import make_erofs, make_verity
+from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
+from zaffre.image.system import SystemPlan, initrd_action, stage_esp
 from zaffre.store import Action, ActionResult
 from zaffre.tree import (
-    KernelModules,
     customise,
-    extract_root,
     inventory_of,
     inventory_text,
-    kernel_image,
     pack,
     prune,
     scan,
     scratch_for,
 )
 
-LOADER_CONF = "timeout 0\neditor no\n"
-"""loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
-
-_INITRD_LEVELS = {"dev": 1, "release": 12}
 _TRUST = "usr/lib/verity.d/zaffre.crt"
-
-
-@dataclass(frozen=True)
-class HostPlan:
-    """What is to be built. `root` is the tar blob of the configured root."""
-
-    distribution: Distribution
-    image: Image
-    profile: str
-    version: str
-    root: Sha256
-
-    @property
-    def slug(self) -> str:
-        """The name that tells this system's partitions and boot entries from another's."""
-        return f"{self.distribution.identity.id}-{self.image.name}"
-
-    @property
-    def compression(self) -> Compression:
-        chosen = self.image.compression.release if self.profile == "release" else self.image.compression.dev
-        return Compression(mkfs_option(chosen), self.image.compression.cluster)
 
 
 @dataclass(frozen=True)
@@ -73,9 +44,9 @@ class HostParts:
     root_hash: str
 
 
-def build_host(plan: HostPlan, shop: Workshop) -> HostParts:
+def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
     """Run the steps. The same plan and lock give the same blobs."""
-    kernel = shop.perform("initrd", *_initrd_action(plan, shop))
+    kernel = shop.perform("initrd", *initrd_action(plan, state_files(plan.image).initrd, shop))
     pruned = shop.perform("pruned root", *_pruned_action(plan, shop))
     root = shop.perform("root", *_root_action(plan, pruned, shop))
     root_hash = str(root.facts["root_hash"])
@@ -89,13 +60,13 @@ def build_host(plan: HostPlan, shop: Workshop) -> HostParts:
     )
 
 
-def place_host(plan: HostPlan, parts: HostParts, folder: Path, shop: Workshop) -> int:
+def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop) -> int:
     """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written."""
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
-        esp = _stage_esp(plan, folder / "uki.efi", scratch, shop)
+        esp = stage_esp(f"{plan.slug}_{plan.version}", folder / "uki.efi", scratch, shop)
         layout = disk.DiskPlan(
             architecture=shop.architecture,
             name=plan.image.name,
@@ -125,71 +96,7 @@ def place_host(plan: HostPlan, parts: HostParts, folder: Path, shop: Workshop) -
     return sum(path.stat().st_blocks * 512 for path in folder.iterdir())
 
 
-def mkfs_option(compressor: str) -> str:
-    """The definition's "zstd,12" as mkfs.erofs(1) wants it: "zstd,level=12"; "none" is no compression."""
-    name, _, level = compressor.partition(",")
-    if name == "none":
-        return ""
-    return f"{name},level={level}" if level else name
-
-
-def _initrd_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
-    image = plan.image
-    state = state_files(image)
-    tree = plan.distribution.path(image.initrd.tree) if image.initrd.tree else None
-    level = _INITRD_LEVELS[plan.profile]
-    action = Action(
-        kind="initrd",
-        label=f"initrd {image.name} {plan.profile}",
-        inputs={
-            "root": plan.root,
-            "initrd": image.initrd.model_dump(mode="json"),
-            "tree": tree_digest(tree) if tree else None,
-            "state": dict(state.initrd),
-            "level": level,
-            "epoch": shop.epoch,
-            "tools": shop.sandbox.tools.key,
-            "code": code_digest(),
-        },
-        reason="the programs and modules that find and verify the root",
-    )
-
-    def produce(_: Path) -> ActionResult:
-        # It loads a reader of ELF files, which a build that has this step already does without.
-        from zaffre.image.initrd import (  # noqa: PLC0415
-            InitrdSpec,
-            pack_initrd,
-            stage_initrd,
-            useless_for_initrd,
-        )
-
-        archive = shop.store.verified(plan.root)
-        with scratch_for(shop.store, "initrd", expected=archive.stat().st_size) as scratch:
-            root, staging, generated = scratch / "root", scratch / "staging", scratch / "state"
-            for folder in (root, staging, generated):
-                folder.mkdir()
-            write_generated(generated, state.initrd)
-            spec = InitrdSpec(
-                modules=image.initrd.modules,
-                programs=(*image.initrd.programs, *(READAHEAD_PROGRAMS if image.initrd.readahead else ())),
-                files=image.initrd.files,
-                units=image.initrd.units,
-                trees=(generated, *((tree,) if tree else ())),
-                triplet=uki.triplet(shop.architecture),
-            )
-            extract_root(archive, root, skip=useless_for_initrd(archive, spec))
-            stage_initrd(root, staging, spec)
-            version = KernelModules.of_root(root).version
-            packed = scratch / "initrd.lz4"
-            pack_initrd(staging, packed, sandbox=shop.sandbox, level=level, epoch=shop.epoch, kernel_version=version)
-            kernel = kernel_image(root, version)
-            outputs = {"initrd": shop.store.add_file(packed), "kernel": shop.store.add_file(kernel)}
-        return ActionResult(outputs, {"version": version})
-
-    return action, produce
-
-
-def _pruned_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+def _pruned_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
     """Half of a configured root, and most of its modules, stay out of an image: a step of its own, so that a file that
     is changed in the definition costs neither reading that half again nor unpacking modules.
     """
@@ -227,7 +134,9 @@ def _pruned_action(plan: HostPlan, shop: Workshop) -> tuple[Action, Callable[[Pa
     return action, produce
 
 
-def _root_action(plan: HostPlan, pruned: ActionResult, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
+def _root_action(
+    plan: SystemPlan, pruned: ActionResult, shop: Workshop
+) -> tuple[Action, Callable[[Path], ActionResult]]:
     image = plan.image
     state = state_files(image)
     settings = image.model_dump(
@@ -262,7 +171,7 @@ def _root_action(plan: HostPlan, pruned: ActionResult, shop: Workshop) -> tuple[
     return action, produce
 
 
-def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
+def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
     """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
     image = plan.image
     state = state_files(image)
@@ -297,7 +206,7 @@ def _seal(plan: HostPlan, shop: Workshop, archive: Path, root: Path, scratch: Pa
 
 
 def _uki_action(
-    plan: HostPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
+    plan: SystemPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     arguments = uki.command_line(plan.image.kernel.command_line, root_hash=str(root.facts["root_hash"]))
     action = Action(
@@ -334,53 +243,3 @@ def _uki_action(
         return ActionResult({"uki": shop.store.add_file(target, move=True)}, {})
 
     return action, produce
-
-
-def _loader_action(shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
-    action = Action(
-        kind="loader",
-        label="boot loader",
-        inputs={
-            "architecture": shop.architecture,
-            "certificate": sha256_file(shop.keys.db_certificate),
-            "epoch": shop.epoch,
-            "tools": shop.sandbox.tools.key,
-            "code": code_digest(),
-        },
-        reason="the firmware starts what the owner has signed",
-    )
-
-    def produce(scratch: Path) -> ActionResult:
-        target = scratch / "loader.efi"
-        uki.sign_boot_loader(
-            target, architecture=shop.architecture, keys=shop.keys, epoch=shop.epoch, sandbox=shop.sandbox
-        )
-        return ActionResult({"loader": shop.store.add_file(target, move=True)}, {})
-
-    return action, produce
-
-
-def _stage_esp(plan: HostPlan, signed: Path, scratch: Path, shop: Workshop) -> Path:
-    """Boot loader, one UKI and loader.conf."""
-    esp = scratch / "esp"
-    loader = esp / uki.boot_loader_path(shop.architecture)
-    for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
-        folder.mkdir(parents=True)
-    signed_loader = shop.store.perform(*_loader_action(shop), use_cache=shop.use_cache).result.outputs["loader"]
-    place(shop.store.verified(signed_loader), loader)
-    shutil.copyfile(signed, esp / "EFI/Linux" / f"{plan.slug}_{plan.version}.efi")
-    (esp / "loader/loader.conf").write_text(LOADER_CONF)
-    for path in (esp, *esp.rglob("*")):
-        os.utime(path, (shop.epoch, shop.epoch))
-    return esp
-
-
-def write_generated(folder: Path, files: Mapping[str, str]) -> None:
-    """Write generated files below `folder`; a content that begins with `->` is the target of a link."""
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if content.startswith("->"):
-            path.symlink_to(content.removeprefix("->"))
-        else:
-            path.write_text(content)

@@ -96,7 +96,8 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
     """Write `target`, an lz4-compressed cpio of `staging`: sorted, owned by root, dated `epoch`.
 
     lz4 in its legacy format is what the kernel reads (lib/decompress_unlz4.c). It is larger than zstd, by a sixth at
-    the quick levels, and less work to unpack, at every boot.
+    the quick levels, and less work to unpack, at every boot. The format has no end: a block of length 0 is one to the
+    kernel, which else takes the next archive, such as the one of a boot stub's credentials, for a block.
     """
     sandbox.run(
         ["depmod", "-b", "/staging", "--", kernel_version],
@@ -127,6 +128,8 @@ def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, ep
         timeout=_PACK_SECONDS,
     )
     archive.unlink()
+    with target.open("ab") as file:
+        file.write(bytes(4 + -file.tell() % 4))
 
 
 def _output(target: Path, inside: str) -> Sequence[Mount]:

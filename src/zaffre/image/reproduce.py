@@ -33,6 +33,8 @@ class Recipe:
     tools: ToolsTree
     packages: Path
     """Root of the store that holds the packages; nothing else is taken from it."""
+    archive_keyring: bytes = b""
+    """The public key of the own repository, for a server that follows it."""
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,6 @@ def _build(circumstances: Circumstances, recipe: Recipe, place: Path) -> Path:
         tools_key=recipe.tools.key,
         sandbox=lambda: sandbox,
         fetch=fetch,
+        archive_keyring=lambda: recipe.archive_keyring,
     )
     return builder.build(replace(recipe.order, out=place / "out")).folder

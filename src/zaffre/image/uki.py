@@ -81,8 +81,13 @@ def build_uki(
 
 def sign_boot_loader(target: Path, *, architecture: str, keys: SigningKeys, epoch: int, sandbox: Sandbox) -> None:
     """Write `target`: the tools tree's systemd-boot, signed with the db key."""
-    source = sandbox.tools.root / f"usr/lib/systemd/boot/efi/systemd-boot{_EFI_NAMES[architecture]}.efi"
+    source = sandbox.tools.root / f"usr/lib/systemd/boot/efi/{boot_loader_name(architecture)}"
     sign_pe(source, target, keys=keys, epoch=epoch, sandbox=sandbox)
+
+
+def boot_loader_name(architecture: str) -> str:
+    """The name of systemd-boot's file where distributions keep it (bootctl(1), "update")."""
+    return f"systemd-boot{_EFI_NAMES[architecture]}.efi"
 
 
 def boot_loader_path(architecture: str) -> str:

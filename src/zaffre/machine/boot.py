@@ -33,7 +33,8 @@ _TOOL_SECONDS = 60.0
 class Guest:
     """What to boot. `disk_bytes` is what the guest sees, at least the image's size: /var grows into it.
 
-    `disks` are read-only and found by serial (/dev/disk/by-id/virtio-<serial>).
+    `disks` are read-only and found by serial (/dev/disk/by-id/virtio-<serial>). `forwards` are TCP ports of the guest
+    by those of the host's loopback, for a guest on the host's network.
     """
 
     image: Path
@@ -45,6 +46,7 @@ class Guest:
     cpus: int = 2
     disk_bytes: int = 4 * GIB
     network: Network = Network.ISOLATED
+    forwards: Mapping[int, int] = field(default_factory=dict)
 
 
 def enlarge(machine: Machine, guest: Guest, more: int) -> None:
@@ -92,6 +94,7 @@ def boot(guest: Guest, accelerator: Accelerator, *, store: Store, sandbox: Sandb
             ),
             firmware=Firmware(guest.architecture.firmware, f"{_INSIDE}/variables.fd"),
             network=guest.network,
+            forwards=guest.forwards,
             tpm=True,
             credentials=guest.credentials,
             identity=uuid.uuid4(),

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Boots an image as it ships and has it prove what is claimed for it: `zaffre check`.
 
-What looks around inside is a signed extension on a second disk, laid over the running system by an
-injected unit; the guest only reports, and the verdicts are made out here (`judge.py`). One run of QEMU,
-two boots: some claims are about what a restart keeps.
+What looks around inside a host is a signed extension on a second disk, laid over the running system by an injected
+unit; a server has the programs for it, and gets a seed for cloud-init on that disk. The guest only reports, and the
+verdicts are made out here (`judge.py`, `judge_server.py`). One run of QEMU, two boots: some claims are about what a
+restart keeps.
 """
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,11 +24,14 @@ from zaffre.machine.architecture import Architecture
 from zaffre.machine.boot import Guest, boot, enlarge
 from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
-from zaffre.machine.inject import CHECK_DISK, check_credentials
-from zaffre.machine.judge import DISK_GROWS_BY, Expectations, judge
+from zaffre.machine.inject import CHECK_DISK, check_credentials, server_check_credentials
+from zaffre.machine.judge import judge
+from zaffre.machine.judge_server import judge_server
+from zaffre.machine.judging import DISK_GROWS_BY, Expectations
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
+from zaffre.machine.seed import SEED_DISK, make_seed
 from zaffre.machine.spec import Accelerator, Network
 from zaffre.machine.watch import Watch
 from zaffre.progress import SILENT, Progress
@@ -34,6 +39,7 @@ from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 
 CHECK_SECONDS = 300.0
+_ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
 
 SIGNED_ONLY = "root=signed+absent:usr=signed+absent"
 """An image policy (systemd.image-policy(7)): an extension without a good signature is refused."""
@@ -41,7 +47,8 @@ SIGNED_ONLY = "root=signed+absent:usr=signed+absent"
 
 @dataclass(frozen=True)
 class Subject:
-    """An image and what it is meant to be. `extension_name` is the name in the extension's release file.
+    """An image and what it is meant to be: a host with the extension that looks around in it, or a server, which has
+    all that it takes. `extension_name` is the name in the extension's release file.
 
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's.
@@ -49,7 +56,7 @@ class Subject:
 
     name: str
     image: Path
-    extension: Path
+    extension: Path | None
     certificates: OwnerCertificates
     architecture: Architecture
     extension_name: str = "check"
@@ -78,49 +85,65 @@ def check_image(
     the boot stopped and the console's last lines. Raises WorldError when QEMU itself fails.
     """
     nonce = secrets.token_hex(16)
-    expected = Expectations(
-        nonce=nonce,
-        root_hash=subject.root_hash,
-        settings=subject.settings,
-        modules=subject.modules,
-        certificates={
-            "PK": _der(subject.certificates.pk),
-            "KEK": _der(subject.certificates.kek),
-            "db": _der(subject.certificates.db),
-        },
-        debug=subject.debug,
-    )
-    guest = Guest(
-        image=subject.image,
-        architecture=subject.architecture,
-        certificates=subject.certificates,
-        disks={CHECK_DISK: subject.extension},
-        credentials=check_credentials(
-            nonce=nonce,
-            extension=subject.extension_name,
-            image_policy=image_policy,
-            setting_paths=tuple(settings_path(key) for key in subject.settings),
-        ),
-        memory_mib=subject.memory_mib,
-        cpus=subject.cpus,
-        network=Network.ISOLATED,
-    )
-    began = time.monotonic()
-    with (
-        progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
-        boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
-    ):
-        watch = _follow(machine, guest, seconds, remark, console)
+    paths = tuple(settings_path(key) for key in subject.settings)
+    with store.scratch("seed") as scratch:
+        if subject.extension is not None:
+            disks = {CHECK_DISK: subject.extension}
+            credentials = check_credentials(
+                nonce=nonce, extension=subject.extension_name, image_policy=image_policy, setting_paths=paths
+            )
+            judged = judge
+        else:
+            disks = {SEED_DISK: scratch / "seed.img"}
+            # The public half of a key that nobody has: what is looked at is whether it arrives.
+            key = f"ssh-ed25519 {base64.b64encode(_ED25519 + secrets.token_bytes(32)).decode()} {nonce}"
+            make_seed(
+                disks[SEED_DISK],
+                instance="zaffre-check",
+                settings={"ssh_authorized_keys": [key]},
+                scratch=scratch,
+                sandbox=sandbox,
+            )
+            credentials = server_check_credentials(nonce=nonce, setting_paths=paths)
+            judged = judge_server
+        guest = Guest(
+            image=subject.image,
+            architecture=subject.architecture,
+            certificates=subject.certificates,
+            disks=disks,
+            credentials=credentials,
+            memory_mib=subject.memory_mib,
+            cpus=subject.cpus,
+            network=Network.ISOLATED,
+        )
+        began = time.monotonic()
+        with (
+            progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
+            boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
+        ):
+            watch = _follow(machine, guest, seconds, remark, console)
     memory = memory_bytes(watch.facts.get("system.memory").text)
     used = memory["MemTotal"] - memory["MemAvailable"] if {"MemTotal", "MemAvailable"} <= memory.keys() else None
     return CheckReport(
         image=subject.name,
         accelerator=str(accelerator),
-        lines=judge(watch.facts, expected),
+        lines=judged(watch.facts, _expectations(subject, nonce)),
         boots=tuple(boot_times(watch.facts, n, outside) for n, outside in enumerate(watch.outsides, start=1)),
         memory_used_bytes=used,
         memory_total_bytes=memory.get("MemTotal"),
         seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _expectations(subject: Subject, nonce: str) -> Expectations:
+    owner = subject.certificates
+    return Expectations(
+        nonce=nonce,
+        root_hash=subject.root_hash,
+        settings=subject.settings,
+        modules=subject.modules,
+        certificates={"PK": _der(owner.pk), "KEK": _der(owner.kek), "db": _der(owner.db)},
+        debug=subject.debug,
     )
 
 

@@ -50,10 +50,21 @@ def check_credentials(
     service = "ImportCredential=zaffre.*\nExecStart=/bin/sh %d/zaffre.start"
     return {
         **_unit(CHECK_UNIT, _UNIT.format(description="Check of this system", service=service)),
-        "zaffre.start": _script("start.sh"),
+        "zaffre.start": _script("report.sh") + _script("start.sh"),
         "zaffre.nonce": nonce.encode(),
         "zaffre.extension": extension.encode(),
         "zaffre.policy": image_policy.encode(),
+        "zaffre.sysctl": "".join(f"{path}\n" for path in setting_paths).encode(),
+    }
+
+
+def server_check_credentials(*, nonce: str, setting_paths: tuple[str, ...]) -> Mapping[str, bytes]:
+    """What `guest/server.sh` reads; `setting_paths` are relative to /proc/sys."""
+    service = "ImportCredential=zaffre.*\nExecStart=/bin/sh %d/zaffre.start"
+    return {
+        **_unit(CHECK_UNIT, _UNIT.format(description="Check of this system", service=service)),
+        "zaffre.start": _script("report.sh") + _script("server.sh"),
+        "zaffre.nonce": nonce.encode(),
         "zaffre.sysctl": "".join(f"{path}\n" for path in setting_paths).encode(),
     }
 

@@ -74,7 +74,10 @@ class DirectKernel:
 
 @dataclass(frozen=True)
 class MachineSpec:
-    """The first disk is booted from. With `restarts` False a reset of the guest ends the machine."""
+    """The first disk is booted from. With `restarts` False a reset of the guest ends the machine.
+
+    `forwards` are TCP ports of the guest by those of the host's loopback that lead there.
+    """
 
     architecture: Architecture
     accelerator: Accelerator
@@ -84,6 +87,7 @@ class MachineSpec:
     firmware: Firmware | None = None
     kernel: DirectKernel | None = None
     network: Network = Network.NONE
+    forwards: Mapping[int, int] = field(default_factory=dict)
     tpm: bool = False
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     identity: uuid.UUID | None = None
@@ -114,7 +118,7 @@ def arguments(spec: MachineSpec, channels: Channels) -> list[str]:
         *_channels(channels),
         *_start(spec),
         *_disks(spec.disks),
-        *_network(spec.network),
+        *_network(spec.network, spec.forwards),
         *_tpm(spec, channels),
         # Enough entropy at once; a guest that waits for it boots late.
         "-device",
@@ -176,11 +180,12 @@ def _disks(disks: tuple[Disk, ...]) -> list[str]:
     return out
 
 
-def _network(network: Network) -> list[str]:
+def _network(network: Network, forwards: Mapping[int, int]) -> list[str]:
     if network is Network.NONE:
         return []
+    doors = "".join(f",hostfwd=tcp:127.0.0.1:{outside}-:{within}" for outside, within in sorted(forwards.items()))
     return [
-        *("-netdev", f"user,id=network,ipv4=on,ipv6=on,ipv6-net={_IPV6_NETWORK}"),
+        *("-netdev", f"user,id=network,ipv4=on,ipv6=on,ipv6-net={_IPV6_NETWORK}{doors}"),
         # No option ROM: the firmware must not try to boot from the network.
         *("-device", "virtio-net-pci,netdev=network,romfile="),
     ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.component.debfile import built_packages
+from zaffre.component.debfile import built_deb
 from zaffre.definition import Distribution
 from zaffre.progress import Progress
 from zaffre.repository.channel import Hand
@@ -52,7 +52,7 @@ class Workshop:
         Raises FindingError for one that does, DefinitionError for an image that can't be in it, and what fetching
         raises.
         """
-        extra = built_packages(_EXTRA, order.extra, store=self.store, sandbox=self.sandbox)
+        extra = [built_deb(_EXTRA, file, store=self.store, sandbox=self.sandbox) for file in order.extra]
         selection = select(self.distribution, self.lock, order.images, extra)
         for name in selection.left_out:
             self.progress.note(f"{name} is made of RPM packages, so it is not in the repository")

@@ -29,7 +29,8 @@ from zaffre.tree.variable import make_var_recreatable
 _TARGET = "/run/target"
 _SECONDS = 120.0
 _MODULES = "usr/lib/modules"
-_SYSUSERS = "usr/lib/sysusers.d/zaffre.conf"
+TMPFILES = "usr/lib/tmpfiles.d/zaffre.conf"
+SYSUSERS = "usr/lib/sysusers.d/zaffre.conf"
 _BOOT = ("vmlinuz", "vmlinuz.old", "initrd.img", "initrd.img.old")
 _BESIDE_MODULES = (".vmlinuz.hmac", "System.map", "config", "vmlinuz")
 """The same, where a distribution keeps it with the modules."""
@@ -51,7 +52,7 @@ def prune(archive: Path, root: Path, image: Image, *, sandbox: Sandbox) -> None:
 
     The sandbox needs depmod. Raises DefinitionError for modules that are not there.
     """
-    extract_root(archive, root, skip=_gone(archive, image))
+    extract_root(archive, root, skip=prune_files(archive, image))
     _empty_boot(root)
     prune_modules(root, image.kernel, sandbox=sandbox)
 
@@ -76,13 +77,9 @@ def customise(
     """
     extract_root(archive, root)
     base = read_text(root, OS_RELEASE)
-    for tree in image.files.trees:
-        lay_tree(root, distribution.path(tree))
-    lay_files(root, settings_files(image))
+    lay_definition(root, image, distribution=distribution, version=version, architecture=architecture, base=base)
     identity = distribution.identity
-    text = os_release(identity, image, version=version, architecture=architecture, base=base)
-    lay_files(root, {OS_RELEASE: text, "etc/issue": f"{identity.name} {identity.version} \\n \\l\n\n"})
-    lay_files(root, generated)
+    lay_files(root, {"etc/issue": f"{identity.name} {identity.version} \\n \\l\n\n", **generated})
     make_users(root, image.users, epoch=epoch, sandbox=sandbox)
     give_owners(root, image.files.owners, setuid=setuid_policy(image))
     apply_units(root, image.units, sandbox=sandbox)
@@ -90,7 +87,23 @@ def customise(
     make_var_recreatable(root, sandbox=sandbox)
 
 
-def _gone(archive: Path, image: Image) -> Callable[[str], bool]:
+def lay_definition(
+    root: Path, image: Image, *, distribution: Distribution, version: str, architecture: str, base: str
+) -> None:
+    """Lay over `root` what the definition says in files: its trees, its settings, its name.
+
+    `base` is the text of the upstream's os-release.
+    """
+    for tree in image.files.trees:
+        lay_tree(root, distribution.path(tree))
+    lay_files(root, settings_files(image))
+    identity = distribution.identity
+    text = os_release(identity, image, version=version, architecture=architecture, base=base)
+    lay_files(root, {OS_RELEASE: text})
+
+
+def prune_files(archive: Path, image: Image) -> Callable[[str], bool]:
+    """Which absolute paths of a configured root the image does not want."""
     with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         paths = [f"/{entry.path}" for entry in read_tar(content) if entry.path]
     gone = pruned_paths(paths, prune=image.prune.paths, keep=image.prune.keep)
@@ -105,7 +118,7 @@ def settings_files(image: Image) -> dict[str, str]:
     if image.kernel.load:
         files["usr/lib/modules-load.d/zaffre.conf"] = "".join(f"{name}\n" for name in image.kernel.load)
     if image.tmpfiles.lines:
-        files["usr/lib/tmpfiles.d/zaffre.conf"] = "".join(f"{line}\n" for line in image.tmpfiles.lines)
+        files[TMPFILES] = "".join(f"{line}\n" for line in image.tmpfiles.lines)
     if text := preset(image.units):
         files["usr/lib/systemd/system-preset/00-zaffre.preset"] = text
     if image.debug:
@@ -159,7 +172,6 @@ def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sand
     if not users:
         return
     taken = {"uid": _owners(root, "etc/passwd"), "gid": _owners(root, "etc/group")}
-    lines = []
     for number, user in enumerate(users):
         gid = user.gid if user.gid is not None else user.uid
         for kind, value in (("uid", user.uid), ("gid", gid)):
@@ -171,16 +183,24 @@ def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sand
                     resolution="choose another number",
                 )
             taken[kind][value] = user.name
-        lines.append(f"g {user.name} {gid}")
-        lines.append(f'u {user.name} {user.uid}:{gid} "{user.name}" {user.home} {user.shell}')
-        lines.extend(f"m {user.name} {group}" for group in user.groups)
-    lay_files(root, {_SYSUSERS: "".join(f"{line}\n" for line in lines)})
+    lay_files(root, {SYSUSERS: sysusers_text(users)})
     sandbox.run(
-        ["systemd-sysusers", f"--root={_TARGET}", f"{_TARGET}/{_SYSUSERS}"],
+        ["systemd-sysusers", f"--root={_TARGET}", f"{_TARGET}/{SYSUSERS}"],
         mounts=[Mount(root, _TARGET, writable=True)],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SECONDS,
     )
+
+
+def sysusers_text(users: tuple[User, ...]) -> str:
+    """The users in the form of sysusers.d(5)."""
+    lines = []
+    for user in users:
+        gid = user.gid if user.gid is not None else user.uid
+        lines.append(f"g {user.name} {gid}")
+        lines.append(f'u {user.name} {user.uid}:{gid} "{user.name}" {user.home} {user.shell}')
+        lines.extend(f"m {user.name} {group}" for group in user.groups)
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _owners(root: Path, path: str) -> dict[int, str]:

@@ -50,25 +50,30 @@ def check_contents(manifest: Manifest, inspector: Inspector, progress: Progress)
 
 
 def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
-    if manifest.kind != "host":
+    if manifest.kind == "sysext":
         extensions = sorted(name for name in manifest.artifacts if name.endswith(".raw") and "/" not in name)
         return [
             _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
             for name in extensions
         ]
-    host = _Host(inspector, manifest.root_hash)
+    system = _System(inspector, manifest.root_hash)
+    boot = [
+        _Planned("kernel image signature", ("uki.efi",), system.uki_signature),
+        _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
+        _Planned("boot loader signature", ("image.raw",), system.boot_loader),
+    ]
+    if manifest.kind == "server":
+        return boot
     return [
-        _Planned("kernel image signature", ("uki.efi",), host.uki_signature),
-        _Planned("kernel image root hash", ("uki.efi",), host.uki_root_hash),
-        _Planned("root hash tree", ("root.erofs", "root.verity"), host.hash_tree),
-        _Planned("root in the disk image", ("image.raw", "root.erofs", "root.verity"), host.root_partitions),
-        _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), host.installed_uki),
-        _Planned("boot loader signature", ("image.raw",), host.boot_loader),
+        _Planned("kernel image root hash", ("uki.efi",), system.uki_root_hash),
+        _Planned("root hash tree", ("root.erofs", "root.verity"), system.hash_tree),
+        _Planned("root in the disk image", ("image.raw", "root.erofs", "root.verity"), system.root_partitions),
+        *boot,
     ]
 
 
 @dataclass(frozen=True)
-class _Host:
+class _System:
     inspector: Inspector
     manifest_hash: str | None
 

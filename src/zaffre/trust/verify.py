@@ -39,6 +39,7 @@ _MAX_MANIFEST = 64 * 1024 * 1024
 _MAX_SIGNATURE = 4096
 _NEEDED = {
     "host": ("image.raw", "root.erofs", "root.verity", "uki.efi"),
+    "server": ("image.raw", "uki.efi"),
 }
 
 

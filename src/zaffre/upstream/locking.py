@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 
-from zaffre.definition import Component, Distribution, Kind, Upstream
+from zaffre.definition import Component, Distribution, Upstream
 from zaffre.digest import EMPTY
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
@@ -129,7 +129,9 @@ def lock_distribution(
         sets = [*(solved[one.key] for one in wanted), *shelf.sets.values()]
         suites = tuple(suite for one in repositories.values() for suite in one.suites)
         lock = _assemble(job, sets, shelf.components.values(), suites)
-        lock = with_users(lock, old, world, {one.key for one in wanted if one.kind == Kind.HOST}, shelf)
+        lock = with_users(
+            lock, old, world, {one.key for one in wanted if one.kind is not None and one.kind.boots}, shelf
+        )
     return Locking(lock, old, diff_locks(old, lock), released)
 
 

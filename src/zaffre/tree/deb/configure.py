@@ -9,14 +9,15 @@ database; every preinst, in the order of dependencies; base-passwd, libc6, debia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.digest import JSON
 from zaffre.errors import DefinitionError, ToolError, WorldError
 from zaffre.progress import Progress
-from zaffre.sandbox import Sandbox
+from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
 from zaffre.tree import ids
 from zaffre.tree.cleanup import clean
@@ -40,6 +41,8 @@ POLICY = "usr/sbin/policy-rc.d"
 POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (invoke-rc.d(8)).\nexit 101\n"
 """What keeps scripts from starting services, and where it lies."""
 
+_STATUS = f"{ADMIN}/status"
+_FURTHER = "/run/packages"
 _TIMEOUT = 3600.0
 _MERGED_SUFFIX = ".usr-is-merged"
 _MERGED_FOLDERS = ("/bin/", "/sbin/", "/lib/", "/lib64/")
@@ -156,17 +159,16 @@ def configure(
 
     `preinsts` is false when dpkg has run them while it unpacked.
     """
-    environment = {**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(settings.epoch)}
-    kept = inside(root, POLICY)
-    own = kept.read_bytes() if kept.is_file() else None
-    write_text(root, POLICY, POLICY_TEXT, mode=0o755)
 
     def run(script: str, *arguments: str) -> None:
-        try:
-            sandbox.run(["/bin/sh", "-euc", script, "sh", *arguments], root=root, env=environment, timeout=_TIMEOUT)
-        except ToolError as error:
-            raise _script_error(error) from error
+        _run(root, script, *arguments, epoch=settings.epoch, sandbox=sandbox)
 
+    with _nothing_starts(root):
+        _configure(root, packages, run, preinsts=preinsts)
+    _check_installed(read_text(root, _STATUS), [index.name for index in packages])
+
+
+def _configure(root: Path, packages: Sequence[PackageIndex], run: Callable[..., None], *, preinsts: bool) -> None:
     scripts = [index for index in packages if preinsts and "preinst" in index.files]
     dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
     run(_PREINST, dpkg, *(word for index in scripts for word in (index.label, index.name, index.architecture)))
@@ -175,14 +177,42 @@ def configure(
     run(_CONFIGURE, "--force-depends", "--configure", *(name for name in EARLY if name in present))
     run(_CONFIGURE, "--configure", "-a")
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"), packages)
-    status = f"{ADMIN}/status"
-    write_text(root, status, without_package(read_text(root, status), PROVIDES))
+    write_text(root, _STATUS, without_package(read_text(root, _STATUS), PROVIDES))
     remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
+
+
+def install_packages(root: Path, debs: Sequence[Path], *, epoch: int, sandbox: Sandbox) -> None:
+    """Install further packages into a configured root, by its own dpkg."""
+    names = [f"{_FURTHER}/{number}.deb" for number in range(len(debs))]
+    mounts = [Mount(deb, name) for deb, name in zip(debs, names, strict=True)]
+    with _nothing_starts(root):
+        _run(root, _CONFIGURE, "--install", *names, epoch=epoch, sandbox=sandbox, mounts=mounts)
+    clean(root)
+
+
+def _run(root: Path, script: str, *arguments: str, epoch: int, sandbox: Sandbox, mounts: Sequence[Mount] = ()) -> None:
+    try:
+        sandbox.run(
+            ["/bin/sh", "-euc", script, "sh", *arguments],
+            root=root,
+            mounts=mounts,
+            env={**ENVIRONMENT, "SOURCE_DATE_EPOCH": str(epoch)},
+            timeout=_TIMEOUT,
+        )
+    except ToolError as error:
+        raise _script_error(error) from error
+
+
+@contextmanager
+def _nothing_starts(root: Path) -> Iterator[None]:
+    kept = inside(root, POLICY)
+    own = kept.read_bytes() if kept.is_file() else None
+    write_text(root, POLICY, POLICY_TEXT, mode=0o755)
+    yield
     if own is None:
         remove(inside(root, POLICY))
     else:
         write_bytes(root, POLICY, own, mode=0o755)
-    _check_installed(read_text(root, status), [index.name for index in packages])
 
 
 def _script_error(error: ToolError) -> ToolError:

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from zaffre.tree.deb.dpkgdb import ADMIN
 from zaffre.tree.installed import InstalledPackage
-from zaffre.tree.rootfs import inside
+from zaffre.tree.rootfs import inside, read_text, write_text
 from zaffre.upstream.deb.control import parse_stanzas
 
 _PLACES = ("usr/lib/sysimage/dpkg", "var/lib/dpkg")
@@ -28,3 +29,20 @@ def deb_packages(root: Path) -> Iterator[InstalledPackage]:
 
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8", errors="surrogateescape")
+
+
+def conffiles(root: Path) -> frozenset[str]:
+    """Absolute paths of the files that dpkg asks about when they were changed."""
+    stanzas = parse_stanzas(read_text(root, f"{ADMIN}/status"))
+    lines = [line.split() for stanza in stanzas for line in stanza.get("Conffiles", "").splitlines()]
+    return frozenset(words[0] for words in lines if words)
+
+
+def mark_dependencies(root: Path, wanted: Collection[str]) -> None:
+    """Have all packages but `wanted` marked as there for others (apt-mark(8), /var/lib/apt/extended_states)."""
+    stanzas = [
+        f"Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1\n"
+        for name, architecture in sorted(package.key for package in deb_packages(root))
+        if name not in wanted
+    ]
+    write_text(root, "var/lib/apt/extended_states", "".join(f"{stanza}\n" for stanza in stanzas))

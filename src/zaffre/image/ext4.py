@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory becomes an ext4 file system, by mke2fs(8) of the tools tree, without being mounted."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from zaffre.errors import DefinitionError, ToolError
+from zaffre.sandbox import Mount, Sandbox
+
+_SECONDS = 1800.0
+_FULL = ("Could not allocate block", "No space left", "No free space")
+
+
+def make_ext4(
+    source: Path, target: Path, *, size: int, label: str, seed: uuid.UUID, epoch: int, sandbox: Sandbox
+) -> None:
+    """Write `target`, a sparse file of `size` bytes, from `source` with its owners, modes, times and attributes.
+
+    The same tree, size and seed give the same bytes. Raises DefinitionError when the tree does not fit.
+    """
+    target.touch()
+    try:
+        sandbox.run(
+            [
+                *("mke2fs", "-q", "-t", "ext4", "-L", label, "-U", str(seed), "-d", "/job/tree"),
+                # All tables are written now, so that the kernel has none to write at the first boot.
+                *("-E", f"hash_seed={seed},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-m", "1"),
+                *("/job/root.ext4", f"{size // 1024}k"),
+            ],
+            mounts=[Mount(source, "/job/tree"), Mount(target, "/job/root.ext4", writable=True)],
+            env={"SOURCE_DATE_EPOCH": str(epoch), "MKE2FS_DEVICE_SECTSIZE": "512"},
+            timeout=_SECONDS,
+        )
+    except ToolError as error:
+        if any(word in (error.details or "") for word in _FULL):
+            raise DefinitionError(
+                f"the root does not fit a partition of {size / 1e6:.1f} MB",
+                where="disk.root",
+                details=error.details,
+                resolution="raise disk.root, or make the image smaller: `zaffre inventory` shows what takes the room",
+            ) from error
+        raise

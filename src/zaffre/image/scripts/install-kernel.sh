@@ -1,0 +1,56 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Puts the signed kernel image of this package where the boot loader finds it.
+#
+# The new one is counted: when it did not come up after so many tries, the boot loader takes the one before it
+# (systemd.io/AUTOMATIC_BOOT_ASSESSMENT). Beside it stay the one that runs, and the newest that is known to be good.
+set -eu
+
+here=/usr/lib/zaffre/kernel
+# NAME and VERSION, which make an entry, and TRIES
+. "$here/entry"
+
+# Without EFI there is no boot loader of ours: a container, or an image that is being made.
+[ -d /sys/firmware/efi/efivars ] || exit 0
+
+esp=$(bootctl --print-esp-path) || {
+    echo "$NAME: the EFI system partition is not mounted: mount it, then run 'dpkg --configure -a'" >&2
+    exit 1
+}
+entries=$esp/EFI/Linux
+new=${NAME}_$VERSION
+
+# The entry that a file is of: its name without the tries left and done.
+entry_of() {
+    printf '%s\n' "${1##*/}" | sed -E 's/(\+[0-9]+(-[0-9]+)?)?\.efi$//'
+}
+
+for file in "$entries/$new".efi "$entries/$new"+*.efi; do
+    [ ! -e "$file" ] || exit 0
+done
+
+running=$(entry_of "$(bootctl --print-stub-path 2>/dev/null || true)")
+good=
+for file in $(find "$entries" -maxdepth 1 -name "${NAME}_*.efi" | sort -rV); do
+    entry=$(entry_of "$file")
+    [ "$entry" != "$running" ] || continue
+    if [ -z "$good" ] && [ "$file" = "$entries/$entry.efi" ]; then
+        good=$entry
+        continue
+    fi
+    rm -f -- "$file"
+    echo "$NAME: removed $entry from the EFI system partition"
+done
+
+size=$(stat --format=%s "$here/kernel.efi")
+room=$(($(stat --file-system --format='%a * %S' "$esp")))
+if [ "$size" -gt "$room" ]; then
+    echo "$NAME: the kernel image has $size bytes, and $esp has room for $room" >&2
+    exit 1
+fi
+cp -- "$here/kernel.efi" "$entries/.$NAME.new"
+sync -- "$entries/.$NAME.new"
+mv -- "$entries/.$NAME.new" "$entries/$new+$TRIES.efi"
+sync -f -- "$entries"
+echo "$NAME: $VERSION is started next, and has $TRIES tries to come up"
+bootctl --no-variables --graceful update >/dev/null

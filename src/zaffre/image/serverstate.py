@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generated files of a server: how its initrd finds the root, and how the root takes the whole disk.
+
+Pure. The root is found by the Discoverable Partitions Specification: the partition of the type "root" on the disk whose
+ESP the boot loader came from (systemd-gpt-auto-generator(8)). A second disk made from the same image is no rival then,
+as one would be that is found by a label or a UUID. The generator mounts the ESP too, when somebody looks into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zaffre.definition import Distribution, Image
+
+_UNITS = "usr/lib/systemd/system"
+
+
+def server_initrd_files() -> Mapping[str, str]:
+    """By relative path; a content that begins with `->` is the target of a link."""
+    return {
+        "etc/systemd/system.conf.d/10-zaffre.conf": _NO_JOURNAL,
+        f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
+        f"{_UNITS}/initrd.target.wants/initrd-cleanup.service": "->../initrd-cleanup.service",
+    }
+
+
+def server_root_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
+    """Of the package that has the definition's files. With a channel, `keyring` has the repository's public key.
+
+    Raises DefinitionError for a channel that the distribution's repository has not got.
+    """
+    files = {
+        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
+        "etc/apt/apt.conf.d/50zaffre": _APT.encode(),
+    }
+    if image.server.channel is not None and keyring is not None:
+        files[f"etc/apt/sources.list.d/{distribution.identity.id}.sources"] = distribution.apt_sources(
+            image.server.channel
+        ).encode()
+        files[distribution.archive_keyring.lstrip("/")] = keyring
+    return files
+
+
+_NO_JOURNAL = (
+    "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=tty\nDefaultEnvironment=SYSTEMD_LOG_TARGET=kmsg\n"
+)
+
+# A machine that waits for a password nobody has is lost; one that restarts comes to the kernel before.
+_EMERGENCY_SERVICE = """\
+[Unit]
+Description=The root could not be found or mounted: the machine restarts
+DefaultDependencies=no
+
+[Service]
+Type=oneshot
+ExecStart=systemctl --force --no-block reboot
+"""
+
+_REPART_ROOT = """\
+# repart.d(5): the root takes what its disk has.
+[Partition]
+Type=root
+SizeMinBytes={minimum}
+GrowFileSystem=yes
+"""
+
+_APT = """\
+// The system is upgraded as a whole: what an upgrade needs more is installed, and what it replaces is removed.
+APT::Get::Upgrade-Allow-New "true";
+APT::Install-Recommends "false";
+APT::Install-Suggests "false";
+"""

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server and its repository: one machine that is logged in to, upgraded, given a newer kernel, and a broken one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from support.lab import Lab
+from support.shop import served
+from zaffre.cli.making import Making
+from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
+from zaffre.machine.qemu import ConsoleOutput, Ended, Machine
+from zaffre.machine.seed import SEED_DISK, make_seed
+from zaffre.trust import Role
+
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-server")]
+
+_PORT = 22022
+_BOOT = 240.0
+_RELEASE = """
+family = "deb"
+keyring = "keyrings/debian-archive.asc"
+architectures = ["amd64"]
+suites = [{ archive = "debian", suite = "trixie", components = ["main"] }]
+[archives.debian]
+path = "debian"
+"""
+
+
+@dataclass
+class Story:
+    """A distribution of one server, its repository, and the machine."""
+
+    lab: Lab
+    root: Path
+    url: str
+    machine: Machine | None = None
+    console: bytearray = field(default_factory=bytearray)
+
+    @property
+    def distro(self) -> Path:
+        return self.root / "distro"
+
+    @property
+    def published(self) -> Path:
+        return self.root / "published"
+
+    def zaffre(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.lab.zaffre("--distro", str(self.distro), *words)
+
+    def change(self, name: str, pattern: str, text: str) -> None:
+        path = self.distro / name
+        changed, count = re.subn(pattern, text, path.read_text(), flags=re.MULTILINE)
+        assert count == 1, (name, pattern, count)
+        path.write_text(changed)
+
+    def make(self) -> None:
+        shutil.copytree(self.lab.distro, self.distro, symlinks=True)
+        (self.distro / "upstreams/release.toml").write_text(_RELEASE)
+        self.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "release"')
+        self.change("images/server.toml", r'"panic=10"', '"panic=1"')
+        self.change("zaffre.toml", r'^url = ".*"$', f'url = "{self.url}"')
+
+    def publish(self, *options: str) -> None:
+        images = ("--image", "server", "--image", "container-host")
+        self.zaffre("repo", "build", "--channel", "stable", "--to", str(self.published), *images, *options)
+
+    def drain(self, seconds: float) -> None:
+        assert self.machine is not None
+        for event in self.machine.events(time.monotonic() + seconds):
+            if isinstance(event, ConsoleOutput):
+                self.console += event.data
+            assert not isinstance(event, Ended), self.console[-2000:].decode(errors="replace")
+
+    def ssh(self, command: str, *, check: bool = True, seconds: float = 300.0) -> str:
+        """What a command prints that the machine's administrator gives over SSH, with the machine kept running."""
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
+        with subprocess.Popen(
+            [
+                *("ssh", "-p", str(_PORT), "-i", str(self.root / "id"), "-o", "BatchMode=yes"),
+                *(word for option in options for word in ("-o", option)),
+                *("admin@127.0.0.1", command),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            deadline = time.monotonic() + seconds
+            while process.poll() is None:
+                if time.monotonic() > deadline:
+                    process.kill()
+                self.drain(0.2)
+            assert process.stdout is not None
+            said = process.stdout.read()
+        if check:
+            assert process.returncode == 0, f"{command}\n{said}\n{self.console[-2000:].decode(errors='replace')}"
+        return said
+
+    def wait(self, holds: Callable[[], bool], seconds: float = _BOOT) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self.console[-3000:].decode(errors="replace")
+            self.drain(1.0)
+
+    def up(self, *, other_than: str = "") -> str:
+        """The id of the boot that is now running and settled, once it is another one than `other_than`."""
+        found = ""
+
+        def settled() -> bool:
+            nonlocal found
+            said = self.ssh(
+                "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running", check=False, seconds=20.0
+            ).split()
+            found = said[0] if said else ""
+            return len(said) == 2 and said[1] == "running" and found != other_than
+
+        self.wait(settled)
+        return found
+
+    def entries(self) -> list[str]:
+        return sorted(self.ssh("sudo ls /efi/EFI/Linux").split())
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    root = tmp_path_factory.mktemp("server")
+    (root / "published").mkdir()
+    with served(root / "published") as url:
+        story = Story(lab, root, url.replace("127.0.0.1", "10.0.2.2"))  # the host, as QEMU's network has it
+        story.make()
+        story.zaffre("lock")
+        story.publish()
+        image = Path(
+            lab.json("--distro", str(story.distro), "build", "server", "--out", str(root / "out"))["directory"]
+        )
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "id"], check=True)
+        with lab.workspace() as work:
+            sandbox = Making(work).sandbox
+            key = (root / "id.pub").read_text().strip()
+            settings = {"ssh_authorized_keys": [key]}
+            make_seed(root / "seed.img", instance="story", settings=settings, scratch=root, sandbox=sandbox)
+            guest = Guest(
+                image=image / "image.raw",
+                architecture=AMD64,
+                certificates=OwnerCertificates(*(work.keys.public_path(role) for role in (Role.PK, Role.KEK, Role.DB))),
+                disks={SEED_DISK: root / "seed.img"},
+                network=Network.HOST,
+                forwards={_PORT: 22},
+            )
+            with boot(guest, Accelerator.TCG, store=work.store, sandbox=sandbox) as machine:
+                story.machine = machine
+                yield story
+
+
+def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: Story) -> None:
+    first = story.up()
+    assert story.ssh("id --user --name; sudo id --user --name").split() == ["admin", "root"]
+    old = story.ssh("uname --kernel-release").strip()
+    (original,) = story.entries()
+    secure = "sudo od --address-radix=n --format=u1 /sys/firmware/efi/efivars/SecureBoot-*"
+    assert story.ssh(secure).split()[-1] == "1"
+
+    # The machine has one repository, and there are packages in it that are in no server.
+    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes install conntrack")
+    assert story.ssh("apt-get indextargets --format '$(SITE)' | sort --unique").split() == [story.url]
+    assert story.ssh("/usr/sbin/conntrack --version").startswith("conntrack v")
+
+    # A newer snapshot: the security archive's packages, and a newer kernel.
+    story.change("images/server.toml", '^upstream = "release"$', 'upstream = "debian"')
+    story.zaffre("lock")
+    if f'"linux-image-{old}"' in (story.distro / "zaffre.lock").read_text():
+        # Right after a point release both archives have the same one.
+        story.change("images/server.toml", 'package = "linux-image-cloud-{arch}"', 'package = "linux-image-{arch}"')
+        story.zaffre("lock")
+    story.publish()
+    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes dist-upgrade", seconds=900.0)
+    assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
+    newer = [name for name in story.entries() if name != original]
+    assert [name.endswith("+3.efi") for name in newer] == [True], "it is on trial"
+    story.ssh("sudo systemctl reboot", check=False)
+    second = story.up(other_than=first)
+    new = story.ssh("uname --kernel-release").strip()
+    assert new != old
+    assert story.ssh(secure).split()[-1] == "1"
+    story.wait(lambda: newer[0].replace("+3.efi", ".efi") in story.entries(), 60.0)
+    assert original in story.entries(), "the kernel before stays bootable"
+
+    # A kernel that panics: after three tries the one before is taken, by nobody's hand.
+    story.change("images/server.toml", '"panic=1"', '"panic=1",\n  "rdinit=/nowhere"')
+    story.publish("--revision", "2")
+    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes dist-upgrade", seconds=900.0)
+    assert original not in story.entries(), "the oldest of three makes room"
+    story.console.clear()
+    story.ssh("sudo systemctl reboot", check=False)
+    story.up(other_than=second)
+    assert story.console.count(b"Kernel panic") == 3
+    assert story.ssh("uname --kernel-release").strip() == new
+    assert any(re.search(r"\+0-3\.efi$", name) for name in story.entries())
