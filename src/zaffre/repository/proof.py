@@ -17,8 +17,10 @@ from zaffre.upstream.deb.solve import Solver
 from zaffre.upstream.lock import LockedPackage, LockedSuite
 
 
-def prove(snapshot: Snapshot, selection: Selection, *, store: Store, sandbox: Sandbox, progress: Progress) -> None:
-    """Raises FindingError that names what is missing, for whom.
+def prove(
+    snapshot: Snapshot, selection: Selection, *, store: Store, sandbox: Sandbox, progress: Progress
+) -> tuple[LockedPackage, ...]:
+    """The spare packages that cannot be installed. Raises FindingError that names what else is missing, for whom.
 
     A promise is kept when apt, with an empty system and no other source, would install just its versions. What an image
     provides by itself (`provides`) counts as installed, as it did when the image was locked.
@@ -26,18 +28,22 @@ def prove(snapshot: Snapshot, selection: Selection, *, store: Store, sandbox: Sa
     with progress.step("apt solves the snapshot") as remark:
         with Solver(_indexes(snapshot, store), sandbox, store) as solver:
             broken = [
-                f"{promise.request.name} ({promise.request.architecture}):\n  {reason}"
-                for promise in selection.promises
-                if (reason := _broken(solver, promise))
+                (promise, reason) for promise in selection.promises if (reason := _broken(solver, promise)) is not None
             ]
         remark(f"{len(selection.promises)} sets")
-    if broken:
+    lacking = [
+        f"{promise.request.name} ({promise.request.architecture}):\n  {reason}"
+        for promise, reason in broken
+        if not promise.spare
+    ]
+    if lacking:
         raise FindingError(
             "the snapshot lacks what its own packages need",
             where=f"snapshot {snapshot.name}",
-            details="\n".join(broken),
+            details="\n".join(lacking),
             resolution="add what is missing to an image's packages and run `zaffre lock`; nothing was published",
         )
+    return tuple(package for promise, _ in broken for package in promise.packages)
 
 
 def _broken(solver: Solver, promise: Promise) -> str | None:

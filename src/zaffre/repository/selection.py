@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from zaffre.definition import DebUpstream, Distribution, Image
@@ -19,10 +19,14 @@ Packages = tuple[LockedPackage, ...]
 
 @dataclass(frozen=True)
 class Promise:
-    """A set that must be installable from the snapshot alone, at just these versions."""
+    """A set that must be installable from the snapshot alone, at just these versions.
+
+    `spare`: a package that a component gave and nothing asks for. It is left out when it is not installable.
+    """
 
     request: SetRequest
     packages: Packages
+    spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,20 @@ class Selection:
     def packages(self) -> Packages:
         """All of them, each file once."""
         return _unique(*self.machines.values(), *self.builders.values())
+
+    def without(self, packages: Collection[LockedPackage]) -> Selection:
+        """The same without packages that machines could have installed."""
+        gone = {package.sha256 for package in packages}
+        return replace(
+            self,
+            machines={
+                architecture: tuple(one for one in found if one.sha256 not in gone)
+                for architecture, found in self.machines.items()
+            },
+            promises=tuple(
+                one for one in self.promises if not gone.intersection(package.sha256 for package in one.packages)
+            ),
+        )
 
 
 def select(
@@ -93,7 +111,7 @@ def select(
         images=tuple(chosen),
         machines=machines,
         builders=builders,
-        promises=tuple(_promises(distribution, sets, machines)),
+        promises=tuple(_promises(distribution, sets, machines, {one.package.sha256 for one in extra})),
         controls={one.package.digest: one.control for one in ours},
         left_out=tuple(left_out),
     )
@@ -128,7 +146,7 @@ def _unique(*groups: Iterable[LockedPackage]) -> Packages:
 
 
 def _promises(
-    distribution: Distribution, sets: Sequence[LockedSet], machines: Mapping[str, Packages]
+    distribution: Distribution, sets: Sequence[LockedSet], machines: Mapping[str, Packages], extra: Collection[str]
 ) -> Iterable[Promise]:
     """Each image's set, and for each architecture what is in no set: the rest of our own packages."""
     for one in sets:
@@ -143,7 +161,8 @@ def _promises(
         provides = tuple(sorted({name for one in sets for name in distribution.image(one.name).provides}))
         for package in packages:
             if package.sha256 not in in_sets:
-                yield Promise(_request(package.name, architecture, (package,), provides), (package,))
+                request = _request(package.name, architecture, (package,), provides)
+                yield Promise(request, (package,), spare=package.sha256 not in extra)
 
 
 def _request(name: str, architecture: str, packages: Packages, provides: Iterable[str]) -> SetRequest:
