@@ -159,6 +159,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
             with boot(guest, Accelerator.TCG, store=work.store, sandbox=sandbox) as machine:
                 story.machine = machine
                 yield story
+        (root / "console.log").write_bytes(story.console)
 
 
 def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: Story) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from zaffre.component.debfile import built_deb
 from zaffre.definition import Distribution
-from zaffre.errors import FindingError
 from zaffre.progress import Progress
 from zaffre.repository.channel import Hand
 from zaffre.repository.proof import prove
@@ -59,21 +58,14 @@ class Workshop:
             self.progress.note(f"{name} is made of RPM packages, so it is not in the repository")
         given = {one.package.sha256 for one in extra}
         self.fetch([one for one in selection.packages if one.sha256 not in given])
-        snapshot = self._indexed(selection, order)
-        spare = prove(snapshot, selection, store=self.store, sandbox=self.sandbox, progress=self.progress)
-        if not spare:
-            return snapshot
-        for one in spare:
-            self.progress.note(f"{one.name} is left out: no image asks for it, nor for what it needs")
-        rest = selection.without(spare)
-        snapshot = self._indexed(rest, order)
-        if prove(snapshot, rest, store=self.store, sandbox=self.sandbox, progress=self.progress):
-            raise FindingError(
-                "packages of components need each other and cannot be installed",
-                where=f"snapshot {snapshot.name}",
-                resolution="add what is missing to an image's packages and run `zaffre lock`; nothing was published",
-            )
-        return snapshot
+        while True:
+            snapshot = self._indexed(selection, order)
+            spare = prove(snapshot, selection, store=self.store, sandbox=self.sandbox, progress=self.progress)
+            if not spare:
+                return snapshot
+            for one in spare:
+                self.progress.note(f"{one.name} is left out: no image asks for it, nor for what it needs")
+            selection = selection.without(spare)
 
     def _indexed(self, selection: Selection, order: Order) -> Snapshot:
         with self.progress.step(f"index {len(selection.packages)} packages"):
