@@ -125,7 +125,7 @@ class Bench:
         return self.engine().built(locked, self.installed, self.sandbox, created=CREATED, use_cache=False)
 
     def log(self) -> str:
-        kept = self.store.recall(log_label("probe", "amd64"))
+        kept = self.store.recall(log_label(self.distribution, "probe", "amd64"))
         assert kept is not None
         return self.store.path(Sha256(str(kept["log"]))).read_text()
 

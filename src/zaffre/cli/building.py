@@ -169,7 +169,7 @@ def log(
     work = workspace(context)
     architecture = str(work.distribution.architecture(arch))
     work.distribution.component(name)
-    kept = work.store.recall(log_label(name, architecture))
+    kept = work.store.recall(log_label(work.distribution, name, architecture))
     digest = Sha256(str(kept["log"])) if kept else None
     if digest is None or not work.store.has(digest):
         raise DefinitionError(

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.component.model import Bench
+from zaffre.definition import Distribution
 from zaffre.digest import Sha256
 from zaffre.errors import DiskFullError, ToolError
 from zaffre.sandbox import Mount
@@ -147,13 +148,18 @@ def build_root(bench: Bench, installed: LockedSet, name: str) -> Iterator[BuildR
 def keep_log(bench: Bench, path: Path) -> Sha256:
     """Put a log into the store and remember it as the last one of the component."""
     digest = bench.store.add_file(path) if path.is_file() else bench.store.add_bytes(b"")
-    bench.store.remember(log_label(bench.component.name, bench.architecture), {"log": digest})
+    remember_log(bench, digest)
     return digest
 
 
-def log_label(name: str, architecture: str) -> str:
-    """Under which the store remembers where the last log of a component is."""
-    return f"log of component {name} {architecture}"
+def remember_log(bench: Bench, digest: Sha256) -> None:
+    """Have this log of the store be the one that is shown for the component."""
+    bench.store.remember(log_label(bench.distribution, bench.component.name, bench.architecture), {"log": digest})
+
+
+def log_label(distribution: Distribution, name: str, architecture: str) -> str:
+    """Under which the store remembers where the last log of a component is. Several distributions share a store."""
+    return f"log of component {name} {architecture} of {distribution.root.resolve()}"
 
 
 def _give(folder: Path, owner: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from zaffre.component.buildroot import remember_log
 from zaffre.component.built import built_packages
 from zaffre.component.debbuild import DebBuild
 from zaffre.component.filespack import FilesPack
@@ -95,6 +96,8 @@ class ComponentEngine:
             performed = self.store.perform(action, produce, use_cache=use_cache)
             packages = _packages(performed.result.facts)
             remark("cached" if performed.cached else f"{sum(one.package.size for one in packages) / 1e6:.1f} MB")
+        if LOG in performed.result.outputs:
+            remember_log(bench, performed.result.outputs[LOG])
         _check_locked(locked, packages)
         return Built(packages, performed.cached, performed.wall_seconds, performed.cpu_seconds, performed.why)
 
