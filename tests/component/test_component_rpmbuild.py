@@ -24,7 +24,7 @@ from support.rpm_sources import GREETER, GREETER_FILES, SourceRpm, build_source
 from support.rpms import Rpm, RpmRepository, build_rpms, signed
 from support.upstreams import QUICK, said
 from zaffre.cli.making import Making
-from zaffre.component.buildroot import BuildRoot, build_root
+from zaffre.component.buildroot import PLACE, BuildRoot, build_root, log_label
 from zaffre.component.engine import Built, ComponentEngine, maker_of
 from zaffre.component.examine import examine
 from zaffre.component.newest import newest_source
@@ -34,6 +34,7 @@ from zaffre.component.rpmfile import unpack_rpm
 from zaffre.component.twice import Recipe, build_twice
 from zaffre.component.update import plan_update
 from zaffre.definition import Distribution, load_distribution
+from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, DiskFullError, IntegrityError, ToolError
 from zaffre.progress import SILENT
 from zaffre.sandbox import Sandbox
@@ -220,6 +221,11 @@ class Shop:
             component(lock, name), installed, self.shared.sandbox, created=lock.created, use_cache=False
         )
 
+    def log(self, name: str) -> str:
+        kept = self.shared.store.recall(log_label(self.distribution, name, "amd64"))
+        assert kept is not None
+        return self.shared.store.path(Sha256(str(kept["log"]))).read_text()
+
     def refresh(self) -> Repositories:
         return family_of(self.distribution.upstreams[UPSTREAM]).refresh(
             self.mirrors,
@@ -314,6 +320,7 @@ def test_a_source_of_the_upstream_is_changed_built_and_taken(shop: Shop, tmp_pat
     assert [str(one) for one in check_lock(shop.distribution, lock)] == []
     assert {one.suite for one in lock.suites if one.archive == "extras"} == {"main", "source"}
     assert "sed" in content(lock, "component:greeter")
+    assert f"tests run by 1000 in {PLACE}/BUILD" in shop.log("greeter")
     extra = shop.unpacked(lock, "greeter", "greeter-extra", tmp_path / "extra")
     assert (extra / "usr/bin/greet").read_text().splitlines()[1:] == ["echo hello", "echo again", "echo and again"]
     assert shop.lock(lock).lock is lock
@@ -361,6 +368,7 @@ def test_a_spec_of_our_own_is_built_with_what_another_component_gives(shop: Shop
     assert (locked.source.name, locked.source.version, locked.gives) == ("ours", "3-1", ("ours",))
     assert locked.source.epoch == int(NOW.timestamp()) // 86400 * 86400
     assert content(lock, "component:ours").items() >= {"greeter": "1.0-3.z1", "helper": "1:2.0-1"}.items()
+    assert "tests run by" not in shop.log("greeter")
     built = shop.build(lock, "ours")
     with shop.built_root(lock, "ours") as root:
         there = {one.name: one.version for one in rpm_packages(root.root)}
@@ -511,6 +519,7 @@ def test_builds_that_fail_say_why_and_keep_their_log(shop: Shop, step: str, word
         shop.build(lock, "ours")
     assert words in said(caught.value)
     assert "zaffre component log ours" in said(caught.value)
+    assert "Executing(%install)" in shop.log("ours")
     assert not Path("/usr/share/outside").exists()
 
 
