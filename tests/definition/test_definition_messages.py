@@ -49,8 +49,8 @@ OF_A_VALUE = [
         ),
     ),
     # wrong values
-    ('kind = "sysxt"', 'images/a.toml: kind: must be one of "host", "sysext" (did you mean \'sysext\'?)'),
-    ("kind = 1", 'images/a.toml: kind: must be one of "host", "sysext"'),
+    ('kind = "sysxt"', 'images/a.toml: kind: must be one of "host", "server", "sysext" (did you mean \'sysext\'?)'),
+    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext"'),
     (
         'packages = ["System D"]',
         "images/a.toml: packages[0]: 'System D' is not the name of a package, such as \"iproute2\"",

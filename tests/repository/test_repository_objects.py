@@ -140,8 +140,8 @@ def test_the_right_is_renewed_as_long_as_its_holder_lives(memory: Objects, monke
 def test_places_that_nothing_can_be_published_to(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match="cannot be published by HTTP"):
         open_target("https://packages.example/linux")
-    with pytest.raises(DefinitionError, match="no place that a repository can be in"):
-        open_target("nothing://here")
+    with pytest.raises(DefinitionError, match="is no object store"):
+        open_target("sftp://here/linux")
     assert open_readable(f"file://{tmp_path}").shown == str(tmp_path)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import lzma
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ import pytest
 from support.repository import NOW, Deb
 from support.shop import NEWER, OLDER, Shop, greeting, hello
 from support.upstreams import said
+from zaffre.definition import load_distribution
 from zaffre.errors import DefinitionError, FindingError, WorldError
 from zaffre.progress import SILENT
 from zaffre.repository.build import Order
@@ -23,10 +25,12 @@ from zaffre.repository.folder import Folder
 from zaffre.repository.layout import snapshot_name
 from zaffre.repository.overview import overview
 from zaffre.repository.publish import promote, publish, refresh
+from zaffre.repository.selection import select
 from zaffre.repository.snapshot import Snapshot
 from zaffre.repository.state import read_suite
 from zaffre.repository.target import Publishing, Target
 from zaffre.repository.verify import VerifyReport, verify_repository
+from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.pool import pool_path
 
 pytestmark = pytest.mark.tools
@@ -117,6 +121,51 @@ def test_packages_of_our_own_are_published_and_held_to_the_same(shop: Shop, targ
     with pytest.raises(FindingError) as caught:
         shop.publish(lock, target, order=Order(extra=(file(lonely),), revision=2))
     assert "lonely" in said(caught.value)
+
+
+def test_one_name_and_version_is_one_file(shop: Shop, target: Folder, repo: Path, tmp_path: Path) -> None:
+    other = tmp_path / "hello.deb"
+    other.write_bytes(hello("1.0", Section="other").build())
+    with pytest.raises(FindingError, match=r"two different packages hello 1\.0"):
+        shop.publish(shop.lock(hello("1.0"), greeting()), target, order=Order(extra=(other,)))
+    assert not repo.exists()
+
+
+def test_each_architecture_has_its_own_index_and_all_of_them_what_is_for_all(
+    shop: Shop, target: Folder, repo: Path
+) -> None:
+    lock = shop.lock(hello("1.0"), greeting())
+    foreign = Deb("hello", "1.0", "arm64", fields={"Depends": "greeting"})
+    packages = (shop.locked(foreign), shop.locked(greeting()))
+    arm = lock.sets[0].model_copy(update={"architecture": "arm64", "packages": packages})
+    assert shop.publish(lock.model_copy(update={"sets": (*lock.sets, arm)}), target).packages == 3
+    for architecture in ("amd64", "arm64"):
+        index = repo / f"dists/snapshots/{snapshot_name(OLDER)}/main/binary-{architecture}/Packages.xz"
+        text = lzma.decompress(index.read_bytes()).decode()
+        assert [one["Architecture"] for one in parse_stanzas(text)] == ["all", architecture]
+    assert check(shop, target).ok
+    lacking = arm.model_copy(update={"packages": packages[:1]})
+    with pytest.raises(FindingError) as caught:
+        shop.publish(lock.model_copy(update={"sets": (*lock.sets, lacking), "created": NEWER}), target)
+    assert "host (arm64)" in said(caught.value)
+
+
+def test_an_image_of_rpm_packages_is_left_out_unless_it_is_asked_for(shop: Shop, target: Folder) -> None:
+    distro = shop.root / "distro"
+    (distro / "upstreams/rpms.toml").write_text(
+        'family = "rpm"\nkeyring = "debian.asc"\narchitectures = ["amd64"]\n'
+        '[[repositories]]\narchive = "rpms"\npath = "main"\nverify = "signature"\nmax_age_days = 30\n'
+    )
+    host = (distro / "images/host.toml").read_text()
+    (distro / "images/other.toml").write_text(f'upstream = "rpms"\n{host}')
+    shop.distribution = load_distribution(distro)
+    lock = shop.lock(hello("1.0"), greeting())
+    assert select(shop.distribution, lock).left_out == ("other",)
+    assert shop.publish(lock, target).packages == 2
+    with pytest.raises(DefinitionError, match="made of RPM packages"):
+        select(shop.distribution, lock, ["other"])
+    with pytest.raises(FindingError, match="the lock has no packages for 'host'"):
+        select(shop.distribution, lock.model_copy(update={"sets": ()}), ["host"])
 
 
 def test_a_snapshot_never_changes(shop: Shop, target: Folder, repo: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.shop import Shop, greeting, hello, served
 from support.upstreams import QUICK, said
 from zaffre.definition import load_distribution
 from zaffre.definition.repository import OWN
+from zaffre.definition.starter import _renamed
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.progress import SILENT
 from zaffre.repository.folder import Folder
@@ -85,6 +87,21 @@ def test_what_cannot_be_is_refused(shop: Shop, line: str, word: str) -> None:
     text = said(caught.value)
     assert "repository" in text
     assert word in text
+
+
+def test_a_new_distribution_does_not_begin_with_another_s_repository() -> None:
+    text = (
+        '# SPDX-License-Identifier: Apache-2.0\n[distribution]\nid = "zaffre"\n\n[defaults]\nupstream = "debian"\n\n'
+        '[repository]\nurl = "http://x.example"\nchannels = ["a"]\n\n# The tools.\n[tools]\npackages = ["apt"]\n'
+    )
+    identity = {"id": "own", "name": "Own", "version": "1"}
+    made = _renamed(text, identity)
+    assert tomllib.loads(made) == {
+        "distribution": identity,
+        "defaults": {"upstream": "debian"},
+        "tools": {"packages": ["apt"]},
+    }
+    assert "# The tools." in made
 
 
 def test_no_archive_has_its_name(shop: Shop) -> None:

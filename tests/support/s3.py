@@ -68,7 +68,12 @@ class S3:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**_KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}", "AWS_DEFAULT_REGION": "us-east-1"}
+        return {
+            **_KEYS,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_MAX_ATTEMPTS": "1",
+        }
 
     @property
     def url(self) -> str:

@@ -3,26 +3,25 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zaffre.cli.context import JsonOption, Workspace, workspace
-from zaffre.cli.output import amount, count, table
-from zaffre.digest import JSON
+from zaffre.cli.published import (
+    collected_words,
+    comparison_words,
+    fields,
+    moved_words,
+    overview_words,
+    published_words,
+    verified_words,
+)
 from zaffre.errors import ExitCode
 
 if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-    from zaffre.repository.channel import Hand, Moved
-    from zaffre.repository.collect import Collected
-    from zaffre.repository.overview import Overview
-    from zaffre.repository.publish import Published
-    from zaffre.repository.reproduce import Twice
-    from zaffre.repository.verify import VerifyReport
+    from zaffre.repository.channel import Hand
     from zaffre.upstream.keyring import Keyring
 
 app = typer.Typer(
@@ -68,19 +67,7 @@ def build(
     names = tuple(image or ())
     order = Order(images=names, extra=making.own_packages(names, revision=revision), revision=revision)
     done = making.repository.publish(order, target, hand, channel=channel, dry_run=dry_run)
-    work.emit({"dry_run": dry_run, **_fields(done)}, lambda: _published(done, target.shown), as_json=json)
-
-
-def _published(done: Published, where: str) -> str:
-    new = done.moved is not None
-    verb = "wrote" if new else "would write"
-    lines = [
-        f"snapshot {done.snapshot}: {count(done.packages, 'package')}" + ("" if done.fresh else ", published before"),
-        f"{verb} {count(done.pool_files, 'package')}, {amount(done.pool_bytes)}",
-        f"there already: {count(done.kept_files, 'package')}, {amount(done.kept_bytes)}",
-        f"{verb} {count(done.files - done.pool_files, 'other file')}, {amount(done.bytes - done.pool_bytes)}",
-    ]
-    return "\n".join([*lines, *([_moved(done.moved)] if done.moved else []), where])
+    work.emit({"dry_run": dry_run, **fields(done)}, lambda: published_words(done, target.shown), as_json=json)
 
 
 @app.command("list")
@@ -94,33 +81,7 @@ def list_published(context: typer.Context, target: TargetArgument, json: JsonOpt
 
     work = workspace(context)
     found = overview(open_target(target), _keyring(work), now=work.now)
-    work.emit(_fields(found), lambda: _overview(found), as_json=json)
-
-
-def _overview(found: Overview) -> str:
-    if not found.snapshots and not found.channels:
-        return f"{found.where}: nothing is published here"
-    snapshots = [
-        (one.name, str(one.packages), amount(one.bytes), amount(one.new_bytes), " ".join(one.channels))
-        for one in found.snapshots
-    ]
-    channels = [
-        (
-            one.name,
-            one.snapshot,
-            f"{one.date:%Y-%m-%d %H:%M}",
-            f"{one.valid_until:%Y-%m-%d %H:%M}" if one.valid_until else "-",
-            "OUT OF DATE" if one.out_of_date else "good",
-        )
-        for one in found.channels
-    ]
-    return "\n\n".join(
-        [
-            table(snapshots, headers=("SNAPSHOT", "PACKAGES", "SIZE", "NEW", "CHANNELS"), right=(1, 2, 3)),
-            table(channels, headers=("CHANNEL", "SNAPSHOT", "MOVED", "GOOD UNTIL", "STATE")),
-            f"{found.where}: {count(found.pool_files, 'package')}, {amount(found.pool_bytes)}",
-        ]
-    )
+    work.emit(fields(found), lambda: overview_words(found), as_json=json)
 
 
 @app.command()
@@ -151,20 +112,9 @@ def verify(
         quick=quick,
         progress=work.progress,
     )
-    work.emit({"ok": report.ok, **_fields(report)}, lambda: _report(report), as_json=json)
+    work.emit({"ok": report.ok, **fields(report)}, lambda: verified_words(report), as_json=json)
     if not report.ok:
         raise typer.Exit(ExitCode.FINDING)
-
-
-def _report(report: VerifyReport) -> str:
-    rows = [
-        ("ok" if check.ok else "BAD", check.name, line) if number == 0 else ("", "", line)
-        for check in report.checks
-        for number, line in enumerate(check.detail.splitlines() or [""])
-    ]
-    bad = sum(not check.ok for check in report.checks)
-    verdict = "everything holds" if report.ok else f"{bad} of {count(len(report.checks), 'check')} do not hold"
-    return f"{table(rows)}\n\n{report.where}: {verdict}"
 
 
 @app.command()
@@ -195,7 +145,7 @@ def promote(
     place, hand = open_target(target), _hand(work)
     chosen = snapshot if snapshot is not None else hand.snapshot_of(place, work.distribution.channel(source))
     done = point(place, hand, channel, chosen)
-    work.emit(_fields(done), lambda: _moved(done), as_json=json)
+    work.emit(fields(done), lambda: moved_words(done), as_json=json)
 
 
 @app.command()
@@ -219,21 +169,10 @@ def refresh(
     place = open_target(target)
     done = sign_anew(place, _hand(work), names)
     work.emit(
-        {"channels": [_fields(one) for one in done]},
-        lambda: "\n".join(map(_moved, done)) or f"{place.shown}: no channel is published here",
+        {"channels": [fields(one) for one in done]},
+        lambda: "\n".join(map(moved_words, done)) or f"{place.shown}: no channel is published here",
         as_json=json,
     )
-
-
-def _moved(done: Moved) -> str:
-    if done.before == done.snapshot:
-        where = f"stays at {done.snapshot}"
-    elif done.before is None:
-        where = f"is at {done.snapshot}"
-    else:
-        where = f"went from {done.before} to {done.snapshot}"
-        where += ", which is older: machines keep what they have" if done.goes_back else ""
-    return f"channel {done.channel} {where}, good until {done.valid_until:%Y-%m-%d %H:%M} UTC"
 
 
 @app.command()
@@ -263,20 +202,7 @@ def gc(
     work = workspace(context)
     rule = Rule(keep, None if max_age is None else timedelta(days=max_age))
     done = collect(open_target(target), _keyring(work), rule, now=work.now, dry_run=dry_run)
-    work.emit(_fields(done), lambda: _collected(done), as_json=json)
-
-
-def _collected(done: Collected) -> str:
-    verb = "would remove" if done.dry_run else "removed"
-    lines = [f"{verb} snapshot {name}" for name in done.snapshots]
-    lines.append(
-        f"{verb} {count(done.packages, 'package')} and {count(done.files - done.packages, 'index', 'indexes')}"
-    )
-    lines.append(
-        f"{'would free' if done.dry_run else 'freed'} {amount(done.bytes)}; {count(len(done.kept), 'snapshot')} "
-        f"{'stays' if len(done.kept) == 1 else 'stay'}"
-    )
-    return "\n".join(lines)
+    work.emit(fields(done), lambda: collected_words(done), as_json=json)
 
 
 def reproduce_all(work: Workspace, *, as_json: bool) -> None:
@@ -299,17 +225,11 @@ def reproduce_all(work: Workspace, *, as_json: bool) -> None:
     found = reproduce_repository(recipe, progress=work.progress)
     work.emit(
         {"reproducible": not found.differences, "artifacts": dict(found.files), "differences": list(found.differences)},
-        lambda: _comparison(found),
+        lambda: comparison_words(found),
         as_json=as_json,
     )
     if found.differences:
         raise typer.Exit(ExitCode.FINDING)
-
-
-def _comparison(found: Twice) -> str:
-    verdict = f"{count(len(found.differences), 'file')} differ" if found.differences else "two are bit for bit the same"
-    rows = [f"differs  {path}" for path in found.differences]
-    return "\n".join([*rows, f"the repository, {count(len(found.files), 'file')}, signatures included: {verdict}"])
 
 
 def _hand(work: Workspace) -> Hand:
@@ -323,25 +243,3 @@ def _keyring(work: Workspace) -> Keyring:
 
     certificate = work.archive_certificate
     return Keyring(certificate.keyring, where=str(certificate.path))
-
-
-def _fields(value: DataclassInstance) -> dict[str, JSON]:
-    """A value as JSON."""
-    return {name: _plain(one) for name, one in asdict(value).items()}
-
-
-def _plain(value: Any) -> JSON:
-    """A value of plain parts as JSON has it: times as text."""
-    from datetime import datetime
-
-    match value:
-        case dict():
-            return {key: _plain(one) for key, one in value.items()}
-        case list() | tuple():
-            return [_plain(one) for one in value]
-        case datetime():
-            return value.isoformat()
-        case None | bool() | int() | float() | str():
-            return value
-        case _:
-            raise TypeError(type(value))

@@ -125,7 +125,11 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _renamed(text: str, identity: dict[str, str]) -> str:
-    """`zaffre.toml` with another identity: its comments and package lists stay, the reference's URLs go."""
+    """`zaffre.toml` with another identity: its comments and package lists stay, the reference's URLs go.
+
+    With them goes its repository, which is not the new distribution's.
+    """
+    text = re.sub(r"(?ms)^\[repository\]\n.*?(?=^#|^\[|\Z)", "", text)
     before, table, rest = re.split(r"(?m)^(\[distribution\]\n)", text, maxsplit=1)
     others = re.split(r"(?m)^(?=\[)", rest, maxsplit=1)[1:]
     spdx = "".join(line for line in before.splitlines(keepends=True) if "SPDX" in line)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A repository in an object store, by fsspec: S3 and what speaks like it, and whatever else fsspec has a driver for.
+"""A repository in an object store, by fsspec: S3 and what speaks like it; others by fsspec's drivers for them.
 
-An object appears whole when its upload ends. Keys and endpoint come from where the driver looks for them: for S3, the
-environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …) and the user's AWS files.
+An object appears whole when its upload ends: what fsspec reaches besides, such as SFTP, does not promise that. Keys and
+endpoint come from where the driver looks for them: for S3, the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …) and
+the user's AWS files.
 """
 
 from __future__ import annotations
@@ -21,30 +22,29 @@ from zaffre.upstream.mirrors import shown_url
 
 _CHUNK = 4 << 20
 _EXTRAS = {"s3": "zaffre[s3]", "s3a": "zaffre[s3]"}
+_STORES = {*_EXTRAS, "gs", "gcs", "abfs", "az", "memory"}
 
 
 def open_objects(url: str) -> Objects:
-    """Raises DefinitionError for a scheme that no installed driver knows."""
+    """Raises DefinitionError for what is no object store, and when its driver is not installed."""
     scheme = url.partition("://")[0]
+    if scheme not in _STORES:
+        raise DefinitionError(
+            f"'{scheme}://' is no object store that a repository can be in",
+            where=shown_url(url),
+            resolution="give a folder, or s3://bucket/folder",
+        )
     try:
         # Listings are not remembered: another may publish meanwhile.
         system, root = fsspec.url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
     except ImportError as error:
-        package = _EXTRAS.get(scheme, "the driver that fsspec names")
         raise DefinitionError(
             f"{scheme}:// needs a driver that is not installed",
             where=shown_url(url),
             details=str(error),
-            resolution=f"install it beside Zaffre: pip install '{package}'"
+            resolution=f"install it beside Zaffre: pip install '{_EXTRAS[scheme]}'"
             if scheme in _EXTRAS
-            else f"install {package}",
-        ) from error
-    except ValueError as error:
-        raise DefinitionError(
-            f"'{scheme}://' is no place that a repository can be in",
-            where=shown_url(url),
-            details=str(error),
-            resolution="give a folder, or s3://bucket/folder",
+            else "install the package that is named there",
         ) from error
     return Objects(system, root.rstrip("/"), shown_url(url))
 

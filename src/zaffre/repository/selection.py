@@ -75,7 +75,7 @@ def select(
     it all is built with; and `extra` packages that no lock names.
 
     Raises DefinitionError for an unknown image and one that has no Debian packages, FindingError when the lock lacks
-    one that is named.
+    one that is named, or has two packages of one name and version that differ.
     """
     chosen, left_out = _images(distribution, images)
     sets = [one for one in lock.sets if one.name in chosen]
@@ -101,6 +101,7 @@ def select(
         for architecture in sorted({one.architecture for one in sets})
     }
     built_with = {TOOLS, *(part.build_set for part in components)}
+    _refuse_contradictions(machines)
     building = [one for one in lock.sets if one.name in built_with]
     builders = {
         architecture: _unique(*(one.packages for one in building if one.architecture == architecture))
@@ -138,6 +139,22 @@ def _images(distribution: Distribution, names: Sequence[str]) -> tuple[list[str]
 
 def _is_debian(distribution: Distribution, image: Image) -> bool:
     return isinstance(distribution.upstream_of(image), DebUpstream)
+
+
+def _refuse_contradictions(machines: Mapping[str, Packages]) -> None:
+    """One name, version and architecture must be one file: apt could not tell two apart."""
+    for packages in machines.values():
+        seen: dict[tuple[str, str, str], LockedPackage] = {}
+        for package in packages:
+            other = seen.setdefault((package.name, package.version, package.architecture), package)
+            if other is not package:
+                raise FindingError(
+                    f"there are two different packages {package.name} {package.version}",
+                    where=f"{package.name} ({package.architecture})",
+                    details="\n".join(f"{one.sha256} of {one.archive}, {one.path}" for one in (other, package)),
+                    resolution="give the one that you make another version; if both are the upstream's, run "
+                    f"`zaffre lock --update {package.name}`",
+                )
 
 
 def _unique(*groups: Iterable[LockedPackage]) -> Packages:
