@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates
 from zaffre.machine.qemu import ConsoleOutput, Ended, Machine
 from zaffre.machine.seed import SEED_DISK, make_seed
 from zaffre.trust import Role
+from zaffre.upstream import load_lock
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-server")]
 
@@ -129,8 +129,9 @@ class Story:
 
     def kernels(self) -> set[str]:
         """Releases of the kernels in the server's set of the lock."""
-        lock = json.loads((self.distro / "zaffre.lock").read_text())
-        (names,) = ([row["name"] for row in one["packages"]] for one in lock["sets"] if one["name"] == "server")
+        lock = load_lock(self.distro / "zaffre.lock")
+        assert lock is not None
+        names = [package.name for package in lock.set("server", "amd64").packages]
         return {name.removeprefix("linux-image-") for name in names if name.startswith("linux-image-")}
 
     def entries(self) -> list[str]:

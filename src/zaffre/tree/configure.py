@@ -100,6 +100,11 @@ def package_files(
     return _family(upstream).files(packages, store=store, sandbox=sandbox, progress=progress)
 
 
+def handles_single_packages(upstream: Upstream) -> bool:
+    """Whether packages of this upstream's family can be unpacked, made and installed one by one, as Debian's can."""
+    return isinstance(upstream, DebUpstream)
+
+
 def _family(upstream: Upstream) -> RootFamily:
     if isinstance(upstream, DebUpstream):
         from zaffre.tree.deb.configure import DebFamily  # noqa: PLC0415 - only the family that is used

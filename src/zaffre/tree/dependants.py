@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from zaffre.definition import DebUpstream, Upstream
+from zaffre.definition import Upstream
 from zaffre.store import Store
+from zaffre.tree.configure import handles_single_packages
 from zaffre.upstream.lock import LockedPackage
 
 
@@ -16,7 +17,7 @@ def dependants(packages: Sequence[LockedPackage], *, upstream: Upstream, store: 
     Nothing is fetched or unpacked for it, so only packages count that the store has unpacked before; RPM packages
     are not unpacked one by one, and nothing is said of them.
     """
-    if not isinstance(upstream, DebUpstream):
+    if not handles_single_packages(upstream):
         return {}
     from zaffre.tree.deb import dependants as deb  # noqa: PLC0415 - only the family that is used
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zaffre.definition import Upstream
-from zaffre.definition.upstream import DebUpstream
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
+from zaffre.tree.configure import handles_single_packages
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def mark_dependencies(root: Path, *, wanted: Collection[str], upstream: Upstream
 
 
 def _require_deb(upstream: Upstream) -> None:
-    if not isinstance(upstream, DebUpstream):
+    if not handles_single_packages(upstream):
         raise DefinitionError(
             "a server cannot be made of RPM packages yet",
             where=f"upstreams/{upstream.name}.toml",
