@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -140,6 +141,8 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    if shutil.which("ssh") is None and not os.environ.get("CI"):
+        pytest.skip("ssh is not there")
     root = tmp_path_factory.mktemp("server")
     (root / "published").mkdir()
     with served(root / "published") as url:
