@@ -8,6 +8,7 @@ version of the lock, so an upgrade of the machine brings it to what a new image 
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,8 +27,9 @@ from zaffre.tree import extract_root
 from zaffre.tree.customise import SYSUSERS, TMPFILES, lay_definition, sysusers_text
 from zaffre.tree.identity import OS_RELEASE, os_release
 from zaffre.tree.installed import installed_packages, owners
-from zaffre.tree.overlay import lay_files
-from zaffre.tree.own import OwnPackage, asked_about, make_own_package
+from zaffre.tree.overlay import ids_of, lay_files
+from zaffre.tree.own import OwnPackage, asked_about, make_own_package, stripped_files
+from zaffre.tree.policy import setuid_policy
 from zaffre.tree.rootfs import read_text, walk, write_bytes
 from zaffre.upstream import LockedPackage
 
@@ -84,7 +86,7 @@ def kernel_package(
         architecture=shop.architecture,
         maintainer=plan.distribution.identity.maintainer,
         description=f"kernel {facts.release} of {plan.distribution.identity.name}, signed for Secure Boot",
-        depends=(f"{facts.modules.name} (= {facts.modules.version})", "systemd-boot-tools"),
+        depends=(f"{facts.modules.name} (= {facts.modules.version})", "systemd-boot"),
         provides=plan.image.provides,
         conflicts=(f"systemd-boot-efi-{shop.architecture}-signed",),
         scripts={"postinst": _KERNEL_POSTINST},
@@ -194,7 +196,7 @@ def system_package(
             maintainer=plan.distribution.identity.maintainer,
             description=f"{plan.distribution.identity.name}: {image.description or image.name}",
             depends=depends,
-            scripts=_system_scripts(plan, diverted),
+            scripts=_system_scripts(plan, diverted, {**_stripped(plan, base, shop), **image.files.owners}),
         )
         return ActionResult({"package": _packed(plan, package, folder, scratch, shop)}, {})
 
@@ -237,13 +239,25 @@ def _diverted(base: Path, folder: Path, upstream: Upstream) -> list[str]:
     return [f"/{path}" for path in found]
 
 
-def _system_scripts(plan: SystemPlan, diverted: list[str]) -> dict[str, str]:
-    name, image = plan.slug, plan.image
-    adds = "".join(
-        f"    dpkg-divert --package {name} --add --rename --divert {path}{_DIVERTED} {path}\n" for path in diverted
-    )
-    removes = "".join(f"    dpkg-divert --package {name} --remove --rename {path}\n" for path in diverted)
-    configure = "".join(f"    {line}\n" for line in _configure_lines(image))
+def _stripped(plan: SystemPlan, base: Path, shop: Workshop) -> Mapping[str, str]:
+    """As "user:group:mode", files whose setuid or setgid bit the image takes away: no upgrade may bring it back."""
+    users, groups = ids_of(base, "etc/passwd"), ids_of(base, "etc/group")
+    names = {number: name for name, number in reversed(users.items())}
+    group_names = {number: name for name, number in reversed(groups.items())}
+    found = stripped_files(shop.store.path(plan.root), setuid_policy(plan.image))
+    return {
+        path: f"{names.get(uid, 'root')}:{group_names.get(gid, 'root')}:{mode:04o}"
+        for path, (uid, gid, mode) in found.items()
+    }
+
+
+def _system_scripts(plan: SystemPlan, diverted: list[str], owners: Mapping[str, str]) -> dict[str, str]:
+    """`owners`: "user:group:mode" by absolute path."""
+    name = plan.slug
+    quoted = [(shlex.quote(path), shlex.quote(f"{path}{_DIVERTED}")) for path in diverted]
+    adds = "".join(f"    dpkg-divert --package {name} --add --rename --divert {to} {path}\n" for path, to in quoted)
+    removes = "".join(f"    dpkg-divert --package {name} --remove --rename {path}\n" for path, _ in quoted)
+    configure = "".join(f"    {line}\n" for line in _configure_lines(plan.image, owners))
     scripts = {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n{configure}    :\nfi\n'}
     if diverted:
         scripts["preinst"] = f'#!/bin/sh\nset -e\nif [ "$1" = install ] || [ "$1" = upgrade ]; then\n{adds}fi\n'
@@ -251,14 +265,15 @@ def _system_scripts(plan: SystemPlan, diverted: list[str]) -> dict[str, str]:
     return scripts
 
 
-def _configure_lines(image: Image) -> Iterator[str]:
+def _configure_lines(image: Image, owners: Mapping[str, str]) -> Iterator[str]:
     """Users before the owners of files. An owner or a mode that the administrator has set stays."""
     if image.users:
         yield f"systemd-sysusers /{SYSUSERS}"
-    for path, text in image.files.owners.items():
+    for path, text in owners.items():
         user, group, mode = text.split(":")
-        yield f"dpkg-statoverride --list {path} >/dev/null || \\"
-        yield f"    dpkg-statoverride --update --add {user} {group} {mode} {path}"
+        place = shlex.quote(path)
+        yield f"dpkg-statoverride --list {place} >/dev/null || \\"
+        yield f"    dpkg-statoverride --update --add {user} {group} {mode} {place}"
     yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
     if image.tmpfiles.lines:
         yield f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"

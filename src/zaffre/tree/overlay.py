@@ -74,7 +74,7 @@ def give_owners(root: Path, owners: Mapping[str, str], *, setuid: SetuidPolicy) 
 
     Raises DefinitionError, also for a setuid or setgid file that `setuid` does not allow: it is declared there.
     """
-    users, groups = _ids(root, "etc/passwd"), _ids(root, "etc/group")
+    users, groups = ids_of(root, "etc/passwd"), ids_of(root, "etc/group")
     for path, text in owners.items():
         where = f'files.owners."{path}"'
         match = _OWNER.fullmatch(text)
@@ -102,6 +102,7 @@ def give_owners(root: Path, owners: Mapping[str, str], *, setuid: SetuidPolicy) 
         place.chmod(mode)
 
 
-def _ids(root: Path, path: str) -> dict[str, int]:
+def ids_of(root: Path, path: str) -> dict[str, int]:
+    """Numbers by name, of passwd(5) or group(5)."""
     rows = [line.split(":") for line in read_text(root, path).splitlines()]
     return {row[0]: int(row[2]) for row in rows if len(row) > 2}

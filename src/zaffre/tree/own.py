@@ -6,6 +6,7 @@ So an upgrade of the machine brings what a new image would have, by the machine'
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from zaffre.definition import Upstream
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.tree.configure import handles_single_packages
+from zaffre.tree.policy import SetuidPolicy, Verdict
+from zaffre.tree.tarball import read_tar
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ def asked_about(root: Path, *, upstream: Upstream) -> frozenset[str]:
     from zaffre.tree.deb.installed import conffiles  # noqa: PLC0415 - likewise
 
     return conffiles(root)
+
+
+def stripped_files(archive: Path, policy: SetuidPolicy) -> Mapping[str, tuple[int, int, int]]:
+    """User, group and mode, by absolute path, of the files of a configured root that the policy strips of rights."""
+    with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return {
+            f"/{entry.path}": (entry.uid, entry.gid, entry.mode)
+            for entry in read_tar(content)
+            if entry.kind == "0" and policy.verdict(entry.path) is Verdict.STRIP
+        }
 
 
 def mark_dependencies(root: Path, *, wanted: Collection[str], upstream: Upstream) -> None:
