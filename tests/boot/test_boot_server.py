@@ -210,10 +210,10 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     story.change("images/server.toml", '"panic=1"', '"panic=1",\n  "rdinit=/nowhere"')
     story.publish("--revision", "2")
     story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes dist-upgrade", seconds=900.0)
-    assert original not in story.entries(), "the oldest of three makes room"
+    assert original in story.entries(), "two that are good stay"
     story.console.clear()
     story.ssh("sudo systemctl reboot", check=False)
     story.up(other_than=second)
-    assert story.console.count(b"Kernel panic") == 3
+    assert story.console.count(b"Kernel panic") >= 3
     assert story.ssh("uname --kernel-release").strip() == new
     assert any(re.search(r"\+0-3\.efi$", name) for name in story.entries())
