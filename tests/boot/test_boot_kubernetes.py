@@ -100,7 +100,7 @@ def test_a_host_boots_with_it(clone: Clone, kubelet: dict[str, Any]) -> None:
     edit(probes, 'trees = ["files/check"]', f'trees = ["files/{PROBES}"]')
     clone.zaffre("lock", "--image", IMAGE, "--image", PROBES)
 
-    done = clone.run("check", IMAGE, "--with", PROBES, "--console", "--json")
+    done = clone.run("check", IMAGE, "--with", PROBES, "--console", "--timeout", "1800", "--json")
     console = done.stderr
     assert f"Kubernetes {kubelet['source']}" in console, console[-3000:]
     assert "kubelet.service is disabled and inactive" in console

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def doctor(context: typer.Context, json: JsonOption = False) -> None:
     """Look at this machine: what is there, what is missing, how to get it.
 
-    Takes a second and changes nothing. Exit code 1 if something that a build needs is missing.
+    Takes a second, with a large store some more, and changes nothing. Exit code 1 if something that a build needs is
+    missing.
 
     Example: zaffre doctor
     """
