@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from support.upstreams import said
-from zaffre.component.halves import NewHalf, installed_size, read_control, split, write_control
+from zaffre.component.halves import NewHalf, read_control, split
 from zaffre.component.repack import apply_operation
 from zaffre.definition.operations import PackageSplit
 from zaffre.errors import DefinitionError
+from zaffre.tree.deb.package import installed_size, write_control
 from zaffre.tree.rootfs import walk
 from zaffre.upstream.deb.control import parse_stanza
 

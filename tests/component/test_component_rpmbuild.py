@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NoReturn
 
@@ -134,6 +134,11 @@ install -D -p -m 0644 %{{SOURCE0}} %{{buildroot}}/usr/share/ours/data.txt
 """
 
 
+def soon() -> datetime:
+    """A time at which all that was signed until now is good."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
+
+
 @dataclass(frozen=True)
 class Shared:
     """What is made once: the folder of the RPM distribution, and what the tests' own repositories have."""
@@ -200,7 +205,7 @@ class Shop:
     def lock(self, old: Lock | None = None, **more: object) -> Locking:
         store, engine = self.shared.store, self.engine()
         world = World(mirrors=self.mirrors, store=store, tools=self.tools, engine=engine, limits=QUICK)
-        more.setdefault("now", NOW + timedelta(minutes=1))
+        more.setdefault("now", soon())
         return lock_distribution(self.distribution, old, world, **more)  # type: ignore[arg-type]
 
     def refused(self, kind: type[Exception], **more: object) -> str:
@@ -231,7 +236,7 @@ class Shop:
             self.mirrors,
             self.shared.store,
             architectures=["amd64"],
-            now=NOW + timedelta(minutes=1),
+            now=soon(),
             not_before={},
             progress=SILENT,
             limits=QUICK,
@@ -366,7 +371,7 @@ def test_a_spec_of_our_own_is_built_with_what_another_component_gives(shop: Shop
     lock = shop.lock(components=["ours"]).lock
     locked = component(lock, "ours")
     assert (locked.source.name, locked.source.version, locked.gives) == ("ours", "3-1", ("ours",))
-    assert locked.source.epoch == int(NOW.timestamp()) // 86400 * 86400
+    assert locked.source.epoch == int(lock.created.timestamp()) // 86400 * 86400
     assert content(lock, "component:ours").items() >= {"greeter": "1.0-3.z1", "helper": "1:2.0-1"}.items()
     assert "tests run by" not in shop.log("greeter")
     built = shop.build(lock, "ours")
@@ -593,7 +598,7 @@ def test_overlays_are_tried_on_the_locked_source_and_moved_to_a_newer_one(shop: 
         repositories = shop.refresh()
         found = newest_source(one, repositories, "amd64")
         assert found.version == "1.0-5"
-        bench = shop.engine().bench(component(lock, "greeter"), sandbox, created=NOW + timedelta(minutes=1))
+        bench = shop.engine().bench(component(lock, "greeter"), sandbox, created=soon())
         maker_of(one).fetch(bench, found)
         with pristine(one, found, store, sandbox) as after:
             verdicts = plan_update(one, folder=folder, old=before, new=after, scratch=tmp_path)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,8 +38,10 @@ class Place(Lab):
 def place(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     place = Place(tmp_path_factory.mktemp("publisher"), lab)
     shutil.copytree(lab.distro, place.distro, symlinks=True)
-    with (place.distro / "zaffre.toml").open("a") as file:
-        file.write('\n[repository]\nurl = "http://127.0.0.1:9/linux"\n')
+    main = place.distro / "zaffre.toml"
+    changed, count = re.subn(r'(?m)^url = ".*"$', 'url = "http://127.0.0.1:9/linux"', main.read_text())
+    assert count == 1
+    main.write_text(changed)
     yield place
     shutil.rmtree(place.root)
 

@@ -57,18 +57,16 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
             for name in extensions
         ]
     system = _System(inspector, manifest.root_hash)
-    boot = [
-        _Planned("kernel image signature", ("uki.efi",), system.uki_signature),
-        _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
-        _Planned("boot loader signature", ("image.raw",), system.boot_loader),
-    ]
-    if manifest.kind == "server":
-        return boot
-    return [
+    sealed = [
         _Planned("kernel image root hash", ("uki.efi",), system.uki_root_hash),
         _Planned("root hash tree", ("root.erofs", "root.verity"), system.hash_tree),
         _Planned("root in the disk image", ("image.raw", "root.erofs", "root.verity"), system.root_partitions),
-        *boot,
+    ]
+    return [
+        _Planned("kernel image signature", ("uki.efi",), system.uki_signature),
+        *(sealed if manifest.kind == "host" else ()),
+        _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
+        _Planned("boot loader signature", ("image.raw",), system.boot_loader),
     ]
 
 
