@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from zaffre.cli.making import Making
 from zaffre.sandbox import Sandbox
@@ -29,6 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if item not in long]
+
+
+# What takes long on a busy machine is no finding of a property test.
+settings.register_profile("zaffre", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("zaffre")
 
 
 @pytest.fixture(scope="session")

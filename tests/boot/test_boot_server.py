@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,6 @@ from zaffre.upstream import load_lock
 
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-server")]
 
-_PORT = 22022
 _BOOT = 240.0
 _RELEASE = """
 family = "deb"
@@ -44,6 +44,7 @@ class Story:
     lab: Lab
     root: Path
     url: str
+    port: int
     machine: Machine | None = None
     console: bytearray = field(default_factory=bytearray)
 
@@ -87,7 +88,7 @@ class Story:
         options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
         with subprocess.Popen(
             [
-                *("ssh", "-p", str(_PORT), "-i", str(self.root / "id"), "-o", "BatchMode=yes"),
+                *("ssh", "-p", str(self.port), "-i", str(self.root / "id"), "-o", "BatchMode=yes"),
                 *(word for option in options for word in ("-o", option)),
                 *("admin@127.0.0.1", command),
             ],
@@ -139,6 +140,12 @@ class Story:
         return sorted(self.ssh("sudo ls /efi/EFI/Linux").split())
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     if shutil.which("ssh") is None and not os.environ.get("CI"):
@@ -146,7 +153,8 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
     root = tmp_path_factory.mktemp("server")
     (root / "published").mkdir()
     with served(root / "published") as url:
-        story = Story(lab, root, url.replace("127.0.0.1", "10.0.2.2"))  # the host, as QEMU's network has it
+        # The host, as QEMU's network has it.
+        story = Story(lab, root, url.replace("127.0.0.1", "10.0.2.2"), free_port())
         story.make()
         story.zaffre("lock")
         story.publish()
@@ -165,7 +173,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
                 certificates=OwnerCertificates(*(work.keys.public_path(role) for role in (Role.PK, Role.KEK, Role.DB))),
                 disks={SEED_DISK: root / "seed.img"},
                 network=Network.HOST,
-                forwards={_PORT: 22},
+                forwards={story.port: 22},
             )
             with boot(guest, Accelerator.TCG, store=work.store, sandbox=sandbox) as machine:
                 story.machine = machine
