@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from zaffre.definition import Distribution, Image
+from zaffre.image.state import NO_JOURNAL
 
 _UNITS = "usr/lib/systemd/system"
 
@@ -18,7 +19,7 @@ _UNITS = "usr/lib/systemd/system"
 def server_initrd_files() -> Mapping[str, str]:
     """By relative path; a content that begins with `->` is the target of a link."""
     return {
-        "etc/systemd/system.conf.d/10-zaffre.conf": _NO_JOURNAL,
+        "etc/systemd/system.conf.d/10-zaffre.conf": NO_JOURNAL,
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
         f"{_UNITS}/initrd.target.wants/initrd-cleanup.service": "->../initrd-cleanup.service",
     }
@@ -40,10 +41,6 @@ def server_root_files(distribution: Distribution, image: Image, keyring: bytes |
         files[distribution.archive_keyring.lstrip("/")] = keyring
     return files
 
-
-_NO_JOURNAL = (
-    "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=tty\nDefaultEnvironment=SYSTEMD_LOG_TARGET=kmsg\n"
-)
 
 # A machine that waits for a password nobody has is lost; one that restarts comes to the kernel before.
 _EMERGENCY_SERVICE = """\

@@ -46,7 +46,7 @@ def state_files(image: Image) -> StateFiles:
     """The generated files of a host. In `etc.persistent` a directory ends in `/`."""
     persistent, var_min_bytes = image.etc.persistent, image.disk.var_min
     initrd = {
-        "etc/systemd/system.conf.d/10-zaffre.conf": _NO_JOURNAL,
+        "etc/systemd/system.conf.d/10-zaffre.conf": NO_JOURNAL,
         "usr/lib/modules-load.d/zaffre.conf": _MODULES,
         "usr/lib/udev/rules.d/60-zaffre-disks.rules": _DISK_RULES,
         f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _MAKE_VAR.format(label=VAR_LABEL),
@@ -134,7 +134,7 @@ def _repart_var(minimum: int) -> str:
 
 
 # Without a journal, systemd's own programs speak to the kernel's log and errors of others go to the console.
-_NO_JOURNAL = (
+NO_JOURNAL = (
     "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=tty\nDefaultEnvironment=SYSTEMD_LOG_TARGET=kmsg\n"
 )
 
