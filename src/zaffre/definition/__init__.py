@@ -56,6 +56,7 @@ from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
+from zaffre.definition.release import Halt, Release, Waves, WaveStep
 from zaffre.definition.repository import OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
@@ -69,7 +70,16 @@ from zaffre.definition.upstream import (
     Upstream,
     rpm_architecture,
 )
-from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verification, dotted, format_size
+from zaffre.definition.values import (
+    Architecture,
+    KeyPath,
+    Kind,
+    Size,
+    Verification,
+    dotted,
+    format_size,
+    parse_duration,
+)
 
 __all__ = [
     "DISTRIBUTION_FILE",
@@ -94,6 +104,7 @@ __all__ = [
     "FilesSource",
     "Fragment",
     "GoModule",
+    "Halt",
     "Identity",
     "Image",
     "Initrd",
@@ -108,6 +119,7 @@ __all__ = [
     "PackageList",
     "Prune",
     "PublishedArchive",
+    "Release",
     "Repository",
     "RpmSource",
     "RpmUpstream",
@@ -121,6 +133,8 @@ __all__ = [
     "UpstreamStatus",
     "User",
     "Verification",
+    "WaveStep",
+    "Waves",
     "component_digest",
     "component_inputs",
     "digest",
@@ -132,6 +146,7 @@ __all__ = [
     "load_distribution",
     "located",
     "packages_digest",
+    "parse_duration",
     "place_of",
     "reference_root",
     "request_digest",
