@@ -28,13 +28,14 @@ from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
     MACHINES,
+    TOOLS,
     Defaults,
     Distribution,
     Identity,
     PackageList,
     Tools,
 )
-from zaffre.definition.explain import Explained, explain
+from zaffre.definition.explain import Explained, explain, explain_repository
 from zaffre.definition.image import (
     Compression,
     Disk,
@@ -56,7 +57,7 @@ from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
-from zaffre.definition.repository import OwnRepository
+from zaffre.definition.repository import OWN, OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.upstream import (
@@ -75,6 +76,8 @@ __all__ = [
     "DISTRIBUTION_FILE",
     "LOCK_FILE",
     "MACHINES",
+    "OWN",
+    "TOOLS",
     "Architecture",
     "Archive",
     "BuildSettings",
@@ -126,6 +129,7 @@ __all__ = [
     "digest",
     "dotted",
     "explain",
+    "explain_repository",
     "format_size",
     "init_distribution",
     "json_schema",
