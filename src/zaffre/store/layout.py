@@ -5,6 +5,7 @@ blobs/ab/abcd…      a file, named by the SHA-256 of its content, mode 0444; mt
 actions/ab/abcd….json   the record of an action, named by its key; mtime = last use
 trees/<key>/root/   a finished directory tree; mtime of trees/<key> = last use
 trees/<key>/digest  SHA-256 over the tree's content
+trees/<key>/size    bytes on disk that it takes
 partial/<digest>    a download that goes on; partial/<digest>.corrupt: a blob that lost its content
 history/<hash>.json the inputs under a label, the last time
 tmp/                sessions (see session.py)
