@@ -7,6 +7,7 @@ archive, and what differs as the packaging's. The same lock and tools give the s
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,18 +15,21 @@ from debian.deb822 import Deb822
 
 from zaffre.component.overlay import apply_overlays
 from zaffre.component.pristine import unpack_deb_source
+from zaffre.component.version import said
 from zaffre.definition import Component, DebBinary, DebSource, Distribution, component_inputs
 from zaffre.digest import source_digest
 from zaffre.errors import IntegrityError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Action, ActionResult, Store, remove_tree
-from zaffre.tree.rootfs import is_plain
+from zaffre.tree.rootfs import is_plain, write_text
 from zaffre.upstream.deb.release import FileFact
 from zaffre.upstream.lock import LockedComponent, LockedFile
 
 _PLACE = "/run/place"
 _TIMEOUT = 900.0
 _QUILT = "3.0 (quilt)"
+_HEADER = "debian/source/local-patch-header"
+"""What dpkg-source puts before such a patch, in the place of a text with the time of day. It does not pack it."""
 
 
 def source_inputs(distribution: Distribution, locked: LockedComponent) -> tuple[LockedFile, ...]:
@@ -100,21 +104,32 @@ def _pack(
     for file in locked.source.files:  # the upstream's own archives, which dpkg-source takes as they are
         name = file.path.rpartition("/")[2]
         if ".orig" in name and not (scratch / name).exists():
-            store_path = store.path(file.digest)
-            (scratch / name).write_bytes(store_path.read_bytes())
+            shutil.copyfile(store.path(file.digest), scratch / name)
     mounts = [Mount(scratch, _PLACE, writable=True)]
     words = ["dpkg-parsechangelog", "--file", f"{_PLACE}/tree/debian/changelog", "--show-field", "Timestamp"]
     time = sandbox.run(words, mounts=mounts, timeout=_TIMEOUT).stdout.decode().strip()
-    # What overlays changed outside of patches becomes a patch. One thread: how many there are shows in what xz writes.
-    commit = ["--auto-commit"] if _format_of(tree) == _QUILT else []
+    commit = []
+    if _format_of(tree) == _QUILT:  # what overlays changed outside of patches becomes a patch, with this said of it
+        commit = ["--auto-commit"]
+        write_text(tree, _HEADER, _header(distribution, component))
+    # One thread: how many there are shows in what xz writes.
     sandbox.run(
         ["dpkg-source", "--threads-max=1", *commit, "--build", "tree"],
         mounts=mounts,
         cwd=_PLACE,
-        env={"SOURCE_DATE_EPOCH": time},
+        # libfaketime, which is there when a build is reproduced, refuses utime(2) without a time unless it fakes it.
+        env={"SOURCE_DATE_EPOCH": time, "FAKE_UTIME": "1"},
         timeout=_TIMEOUT,
     )
     return _made(scratch, locked)
+
+
+def _header(distribution: Distribution, component: Component) -> str:
+    """In the form of DEP-3."""
+    lines = "".join(f" * {line}\n" for line in said(component.overlays))
+    return (
+        f"Description: what overlays change outside of patches\n{lines}Author: {distribution.identity.maintainer}\n\n"
+    )
 
 
 def _format_of(tree: Path) -> str:

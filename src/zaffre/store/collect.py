@@ -5,8 +5,8 @@
 beside running builds: it keeps what was used since the oldest living session began, trees that are held,
 and looks at the time of last use again, under the lock that excludes users, before it takes anything away.
 
-It is quick beside them too. Getting that lock means waiting for a moment in which nobody uses it, so it is taken for
-many things at once, and held only while they are renamed out of the way; the disk frees their room afterwards.
+It is quick beside them too. Getting that lock means waiting until all who hold it are done, so it is taken for many
+things at once, and held only while they are renamed out of the way; the disk frees their room afterwards.
 """
 
 from __future__ import annotations
