@@ -196,7 +196,10 @@ print("well")
     assert [builder.wait() for builder in builders] == [(0, "well\n"), (0, "well\n")]
 
 
-def test_many_things_are_taken_away_under_one_lock_and_none_that_was_used_since(store: Store) -> None:
+def test_many_things_are_taken_away_under_one_lock_and_none_that_was_used_since(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zaffre.store.collect._BATCH", 256)
     blobs = sorted(store.add_bytes(f"{number}".encode()) for number in range(600))
     for digest in blobs:
         age(store.path(digest), 40)

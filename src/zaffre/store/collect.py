@@ -27,8 +27,8 @@ from zaffre.store.session import Sessions
 from zaffre.store.trees import Trees, tree_size
 
 _NS_A_DAY = 86_400 * 10**9
-_BATCH = 256
-"""Things that are taken away under one lock: about 5 ms."""
+_BATCH = 1000
+"""Things that are taken away under one lock: about 20 ms."""
 
 
 class Kind(StrEnum):
