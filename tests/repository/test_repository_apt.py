@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from apt_client import AptClient
 
-from support.repository import NOW, signing_key
+from support.repository import NOW, Deb, signing_key
 from support.shop import NEWER, OLDER, Shop, greeting, hello, served
 from support.upstreams import said
 from zaffre.definition import OWN, load_distribution
@@ -88,17 +88,18 @@ def test_what_no_image_has_is_published_besides(follower: AptClient, shop: Shop,
     main = shop.root / "distro/zaffre.toml"
     main.write_text(main.read_text() + 'packages = ["hello"]\n')
     shop.distribution = load_distribution(main.parent)
-    lock = shop.lock(greeting())
+    lock = shop.lock(Deb("app"))
     with pytest.raises(FindingError, match="the lock has no packages for 'repository'"):
         shop.publish(lock, target)
     besides = lock.sets[0].model_copy(update={"name": OWN, "packages": (shop.locked(hello("1.0")),)})
     with pytest.raises(FindingError) as caught:
         shop.publish(lock.model_copy(update={"sets": (*lock.sets, besides)}), target)
-    assert "repository (amd64):\n  hello needs greeting" in said(caught.value)
-    besides = besides.model_copy(update={"packages": (*besides.packages, *lock.sets[0].packages)})
+    assert "repository (amd64):\n  the packages of 'repository' cannot be installed together" in said(caught.value)
+    assert "hello needs greeting (>= 1)" in said(caught.value)
+    besides = besides.model_copy(update={"packages": (*besides.packages, shop.locked(greeting()))})
     lock = lock.model_copy(update={"sets": (*lock.sets, besides)})
     assert shop.publish(lock, target, order=Order(images=("host",)), dry_run=True).packages == 1
-    assert shop.publish(lock, target).packages == 2
+    assert shop.publish(lock, target).packages == 3
     assert follower.update().code == 0
     done = follower.install("hello")
     assert done.code == 0, done.text
