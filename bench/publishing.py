@@ -137,7 +137,7 @@ class Shop:
         version = f"1.{self._snapshots}"
         packages = [self._locked(number, version if number in steps else "1.0") for number in range(self._count)]
         workshop = Workshop(
-            self._distribution, self._lock(packages), self._store, self._sandbox, lambda _: None, SILENT
+            self._distribution, self._lock(packages), self._store, self._sandbox, lambda _: None, lambda _: None, SILENT
         )
         begun = time.perf_counter()
         done = workshop.publish(Order(), self._target, self._hand)

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from apt_client import AptClient
 
-from support.repository import NOW, signing_key
+from support.repository import NOW, Deb, signing_key
 from support.shop import NEWER, OLDER, Shop, greeting, hello, served
+from support.upstreams import said
+from zaffre.definition import OWN, load_distribution
+from zaffre.errors import FindingError
+from zaffre.repository.build import Order
 from zaffre.repository.folder import Folder
 from zaffre.repository.layout import snapshot_name, snapshot_suite
 from zaffre.upstream.pool import pool_path
@@ -64,6 +68,41 @@ def test_a_snapshot_stays_what_it_was(follower: AptClient, shop: Shop, target: F
     assert "W:" not in done.text, done.text
     assert follower.candidate("hello") == "1.0"
     assert follower.install("hello").code == 0
+    assert follower.file(VERSION) == "1.0"
+
+
+def test_one_file_is_all_that_a_machine_needs(machine: AptClient, shop: Shop, target: Folder, url: str) -> None:
+    shop.publish(shop.lock(hello("1.0"), greeting()), target)
+    machine.follow(shop.distribution, b"", url)
+    assert machine.update().code != 0
+    text = shop.distribution.apt_source("dev", shop.key.certificate.armoured)
+    own = machine.root / "etc/apt/sources.list.d/own.sources"
+    own.write_text(text.replace(shop.distribution.own_repository.url, url))
+    done = machine.update()
+    assert done.code == 0, done.text
+    assert "W:" not in done.text, done.text
+    assert machine.candidate("hello") == "1.0"
+
+
+def test_what_no_image_has_is_published_besides(follower: AptClient, shop: Shop, target: Folder) -> None:
+    main = shop.root / "distro/zaffre.toml"
+    main.write_text(main.read_text() + 'packages = ["hello"]\n')
+    shop.distribution = load_distribution(main.parent)
+    lock = shop.lock(Deb("app"))
+    with pytest.raises(FindingError, match="the lock has no packages for 'repository'"):
+        shop.publish(lock, target)
+    besides = lock.sets[0].model_copy(update={"name": OWN, "packages": (shop.locked(hello("1.0")),)})
+    with pytest.raises(FindingError) as caught:
+        shop.publish(lock.model_copy(update={"sets": (*lock.sets, besides)}), target)
+    assert "repository (amd64):\n  the packages of 'repository' cannot be installed together" in said(caught.value)
+    assert "hello needs greeting (>= 1)" in said(caught.value)
+    besides = besides.model_copy(update={"packages": (*besides.packages, shop.locked(greeting()))})
+    lock = lock.model_copy(update={"sets": (*lock.sets, besides)})
+    assert shop.publish(lock, target, order=Order(images=("host",)), dry_run=True).packages == 1
+    assert shop.publish(lock, target).packages == 3
+    assert follower.update().code == 0
+    done = follower.install("hello")
+    assert done.code == 0, done.text
     assert follower.file(VERSION) == "1.0"
 
 

@@ -62,6 +62,12 @@ def test_it_is_published_looked_at_and_promoted(place: Place, published: Any) ->
     found = place.json("repo", "list", repo)
     assert [one["channels"] for one in found["snapshots"]] == [["dev", "stable"]]
     assert place.json("repo", "gc", repo, "--keep", "0", "--dry-run")["snapshots"] == []
+    client = place.json("repo", "client", "stable")
+    assert client["path"] == "/etc/apt/sources.list.d/zaffre.sources"
+    assert place.zaffre("repo", "client", "stable").stdout.rstrip() == client["text"].rstrip()
+    assert "Suites: snapshots/" in place.json("repo", "client", "--snapshot", published["snapshot"])["text"]
+    rows = {row["key"]: row["value"] for row in place.json("show", "repository")}
+    assert (rows["url"], rows["channels[1]"], rows["packages[0]"]) == ("http://127.0.0.1:9/linux", "stable", "htop")
     for words in (("list", repo), ("verify", repo, "--quick"), ("gc", repo), ("refresh", repo, "dev")):
         assert place.zaffre("repo", *words).stdout.strip()
     with served(place.repo) as url:

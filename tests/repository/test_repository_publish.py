@@ -173,11 +173,25 @@ def test_a_snapshot_never_changes(shop: Shop, target: Folder, repo: Path) -> Non
     before = files_below(repo)
     with pytest.raises(FindingError, match="published already, with other contents") as caught:
         shop.publish(shop.lock(hello("1.1"), greeting()), target)
-    assert "--revision 2" in said(caught.value)
+    assert f"run `zaffre repo build --to {repo} --revision 2`" in said(caught.value)
     assert files_below(repo) == before
     shop.publish(shop.lock(hello("1.1"), greeting()), target, order=Order(revision=2))
     assert at(shop, target) == snapshot_name(OLDER, 2)
     assert check(shop, target).ok
+
+
+def test_what_is_told_is_a_revision_that_can_be_published(shop: Shop, target: Folder, repo: Path) -> None:
+    shop.publish(shop.lock(hello("1.0"), greeting()), target)
+    shop.publish(shop.lock(hello("1.1"), greeting()), target, order=Order(revision=2))
+    with pytest.raises(FindingError, match="later revision of the same lock") as later:
+        shop.publish(shop.lock(hello("1.1"), greeting()), target)
+    assert f"run `zaffre repo build --to {repo} --revision 2`" in said(later.value)
+    assert not shop.publish(shop.lock(hello("1.1"), greeting()), target, order=Order(revision=2)).fresh
+    order = Order(images=("host",), revision=2)
+    with pytest.raises(FindingError, match="other contents") as taken:
+        shop.publish(shop.lock(hello("1.2"), greeting()), target, order=order, channel="stable", dry_run=True)
+    assert f"run `zaffre repo build --to {repo} --image host --channel stable --revision 3`" in said(taken.value)
+    assert shop.publish(shop.lock(hello("1.2"), greeting()), target, order=Order(revision=3)).fresh
 
 
 def test_an_older_lock_does_not_take_a_channel_back_but_a_promotion_does(shop: Shop, target: Folder) -> None:

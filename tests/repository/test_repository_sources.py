@@ -54,6 +54,8 @@ def test_what_a_machine_is_given(shop: Shop) -> None:
         "Types: deb\nURIs: http://127.0.0.1:9/acme\nSuites: stable\nComponents: main\n"
         "Signed-By: /usr/share/keyrings/acme-archive-keyring.gpg\n"
     )
+    folder = edited(shop, "[repository]\n", "[repository]\nsources = true\n")
+    assert load_distribution(folder).apt_sources("dev").startswith("Types: deb deb-src\n")
     with pytest.raises(DefinitionError, match="there is no channel 'stabel'") as caught:
         shop.distribution.apt_sources("stabel")
     assert "did you mean 'stable'?" in said(caught.value)

@@ -11,8 +11,10 @@ import pytest
 
 from support.trouble import OtherProcess, eventually
 from zaffre.store import Action, ActionKey, ActionResult, Kind, Store, remove_tree
-from zaffre.store.collect import Entry, choose
-from zaffre.store.locks import acquire
+from zaffre.store.collect import Collector, Entry, choose
+from zaffre.store.layout import Layout
+from zaffre.store.locks import HeldLock, acquire
+from zaffre.store.trees import Trees
 
 KEY = ActionKey("ab" * 32)
 DAY = 86_400 * 10**9
@@ -93,6 +95,7 @@ def test_what_another_living_process_used_stays(store: Store, other: Callable[[s
     assert process.line() == "uses"
     report = store.gc(max_age_days=0, max_bytes=0, dry_run=False)
     assert report.in_use == 1
+    assert report.protected_since is not None
     assert (store.root / "blobs" / digest[:2] / digest).exists()
     assert not (store.root / "blobs" / unused[:2] / unused).exists()
     process.kill()
@@ -191,6 +194,61 @@ print("well")
     for _ in range(60):
         store.gc(max_age_days=0, max_bytes=0, dry_run=False)
     assert [builder.wait() for builder in builders] == [(0, "well\n"), (0, "well\n")]
+
+
+def test_many_things_are_taken_away_under_one_lock_and_none_that_was_used_since(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zaffre.store.collect._BATCH", 256)
+    blobs = sorted(store.add_bytes(f"{number}".encode()) for number in range(600))
+    for digest in blobs:
+        age(store.path(digest), 40)
+    layout, sessions = store._layout, store._sessions
+    used = layout.blob(blobs[400])
+    taken = 0
+
+    class Counting(Layout):
+        """Its second lock finds that a build has come in between."""
+
+        def collecting(self) -> HeldLock:
+            nonlocal taken
+            taken += 1
+            if taken == 2:
+                os.utime(used)
+            return super().collecting()
+
+    collector = Collector(Counting(layout.root), sessions, Trees(layout, sessions))
+    report = collector.collect(max_age_days=30, max_bytes=None, dry_run=False)
+    assert taken == 3
+    assert len(report.removed) == 599
+    assert used.exists()
+    assert list((store.root / "tmp").glob("*/*")) == []
+
+
+def test_a_collection_beside_a_busy_build_ends_soon(store: Store, other: Callable[[str], OtherProcess]) -> None:
+    """Each of two builds is nearly always at the point of using something."""
+    for number in range(2000):
+        age(store.path(store.add_bytes(f"{number}".encode())), 40)
+    program = """
+print("busy", flush=True)
+while True:
+    with store._layout.using():
+        time.sleep(0.004)
+"""
+    builds = [other(program), other(program)]
+    assert [build.line() for build in builds] == ["busy", "busy"]
+    begun = time.monotonic()
+    assert len(store.gc(max_age_days=30, max_bytes=None, dry_run=False).removed) == 2000
+    assert time.monotonic() - begun < 15
+
+
+def test_a_tree_says_its_size_and_one_that_does_not_is_counted(store: Store) -> None:
+    store.add_tree(KEY, fill)
+    told = store.size().tree_bytes
+    (store.root / "trees" / KEY / "size").unlink()
+    assert store.size().tree_bytes == pytest.approx(told, abs=8192)
+    (store.root / "trees" / KEY / "root" / "usr" / "more").write_bytes(b"x" * 100_000)
+    assert store.size().tree_bytes > told + 90_000
 
 
 def test_locks_exclude_and_leave_no_files(store: Store, other: Callable[[str], OtherProcess]) -> None:

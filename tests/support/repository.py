@@ -209,6 +209,10 @@ class Archive:
             self.files[f"{source.folder}/{name}"] = data
         self._sources.setdefault(suite, []).append(source)
 
+    def remove_source(self, name: str, *, suite: str = "stable") -> None:
+        """Take a source package out of a suite."""
+        self._sources[suite] = [source for source in self._sources[suite] if source.name != name]
+
     def remove(self, name: str, *, suite: str = "stable") -> None:
         """Take a package out of a suite and, as archives do, out of the pool."""
         for deb, _ in self._stanzas[suite]:

@@ -125,7 +125,7 @@ class Shop:
         return Lock(distribution="acme", created=at, serial=1, suites=(), sets=sets)
 
     def workshop(self, lock: Lock) -> Workshop:
-        return Workshop(self.distribution, lock, self.store, self.sandbox, lambda _: None, SILENT)
+        return Workshop(self.distribution, lock, self.store, self.sandbox, lambda _: None, lambda _: None, SILENT)
 
     def publish(
         self, lock: Lock, target: Target, *, now: datetime = NOW, order: Order | None = None, **options: Any

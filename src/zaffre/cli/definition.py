@@ -69,14 +69,17 @@ def _initialised(directory: Path, title: str, files: int) -> str:
 
 def show(
     context: typer.Context,
-    image: Annotated[str | None, typer.Argument(help="Its name. Left away: which images there are.")] = None,
+    image: Annotated[
+        str | None,
+        typer.Argument(help="Its name, or 'repository' for your own one. Left away: which images there are."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Print an image's merged definition, and which file each value came from.
 
-    Examples: zaffre show; zaffre show container-host; zaffre show container-host --json
+    Examples: zaffre show; zaffre show container-host; zaffre show repository --json
     """
-    from zaffre.definition import explain
+    from zaffre.definition import OWN, explain, explain_repository
 
     work = workspace(context)
     distribution = work.distribution
@@ -87,7 +90,7 @@ def show(
         ]
         work.emit(images, lambda: _images(distribution), as_json=json)
         return
-    rows = explain(distribution, image)
+    rows = explain_repository(distribution) if image == OWN else explain(distribution, image)
     work.emit(
         [asdict(row) for row in rows],
         lambda: table([(row.key, str(row.value), row.origin) for row in rows], headers=("KEY", "VALUE", "FROM")),

@@ -103,9 +103,11 @@ def _learn(work: Workspace, distribution: Distribution | None, subject: Subject,
 
 def _answers(distribution: Distribution, subject: Subject, chosen: PackageSet) -> bool:
     """Whether the set was made from the definition as it is now: what that asks for explains no other."""
-    from zaffre.definition import digest
-    from zaffre.upstream.requests import image_wanted, staleness
+    from zaffre.definition import OWN, digest
+    from zaffre.upstream.requests import image_wanted, is_called_for, repository_wanted, staleness
 
+    if chosen.name == OWN and is_called_for(distribution, OWN):
+        return staleness(repository_wanted(distribution, chosen.architecture), chosen.locked) is None
     if chosen.name not in distribution.images:
         return False
     image = distribution.image(chosen.name)
@@ -115,9 +117,11 @@ def _answers(distribution: Distribution, subject: Subject, chosen: PackageSet) -
 
 
 def _asked(distribution: Distribution, chosen: PackageSet) -> dict[str, str]:
-    """Where the definition asks for each package of an image."""
-    from zaffre.definition import explain
+    """Where the definition asks for each package of an image, or of the repository."""
+    from zaffre.definition import DISTRIBUTION_FILE, OWN, explain
 
+    if chosen.name == OWN:
+        return dict.fromkeys(distribution.repository_packages, f"{DISTRIBUTION_FILE}: {OWN}.packages")
     image = distribution.image(chosen.name)
     rows = {
         str(row.value).replace("{arch}", chosen.architecture): f"{row.origin}: {row.origin_key}"

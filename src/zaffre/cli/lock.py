@@ -50,7 +50,7 @@ def lock(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and write nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Choose the exact packages of every image, and write zaffre.lock.
+    """Choose the exact packages of every image and of the repository, and write zaffre.lock.
 
     The only command that asks the network what is new. Locked versions stay as they are unless --update frees them.
 
@@ -94,12 +94,13 @@ def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
     from zaffre.cli.making import Making
     from zaffre.component.engine import locked_packages
     from zaffre.component.obtaining import SourceGoneError
+    from zaffre.definition import OWN, TOOLS
     from zaffre.upstream import COMPONENTS
     from zaffre.upstream.fetch import DroppedError
 
     making = Making(work)
     names: list[str] = []
-    chosen = {"tools", *(images if images is not None else work.distribution.images)}
+    chosen = {TOOLS, *(images if images is not None else (*work.distribution.images, OWN))}
     packages = [package for one in making.lock.sets if one.name in chosen for package in one.packages]
     try:
         making.fetch([one for one in packages if one.archive != COMPONENTS])
@@ -146,6 +147,7 @@ def _lock(
     as_json: bool,
 ) -> None:
     from zaffre.cli.making import Making
+    from zaffre.repository.control import control_of
     from zaffre.upstream import load_lock, save_lock
     from zaffre.upstream.locking import lock_distribution
     from zaffre.upstream.world import World
@@ -158,6 +160,7 @@ def _lock(
         tools=making.tools_for,
         learn_users=making.learn_users,
         engine=making.engine,
+        control=lambda package: control_of(package, work.store),
         progress=work.progress,
     )
     done = lock_distribution(
@@ -183,6 +186,10 @@ def _words(done: Locking, path: str, *, dry_run: bool) -> str:
         lines += _set_words(one)
     for key, names in done.released.items():
         lines.append(f"{key[0]}: could not keep its version: {', '.join(names)}")
+    if sources := done.lock.sources:
+        new = len({one.key for one in sources} - {one.key for one in (done.old.sources if done.old else ())})
+        size = amount(sum(one.size for one in sources))
+        lines.append(f"sources: {count(len(sources), 'source package')}, {size} to download, {new} new")
     verb = "would be" if dry_run else "is"
     lines.append(f"{path} {verb} {done.lock.version}, made from:")
     rows = [(f"  {one.archive} {one.suite}", f"{one.date:%Y-%m-%d %H:%M}") for one in done.lock.suites]
@@ -229,6 +236,7 @@ def _plain(done: Locking) -> JSON:
             }
             for one in done.diff.sets
         ],
+        "sources": {"count": len(done.lock.sources), "bytes": sum(one.size for one in done.lock.sources)},
         "released": {f"{name} {architecture}": list(names) for (name, architecture), names in done.released.items()},
         "suites": [
             {

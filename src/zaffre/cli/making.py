@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zaffre.repository.build import Workshop
     from zaffre.sandbox import Sandbox
     from zaffre.trust import Keys
-    from zaffre.upstream import Lock, LockedComponent, LockedPackage, LockedSet, Users
+    from zaffre.upstream import Lock, LockedComponent, LockedFile, LockedPackage, LockedSet, Users
     from zaffre.upstream.mirrors import Mirrors
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
@@ -227,6 +227,19 @@ class Making:
             store=self.work.store,
             sandbox=self.sandbox,
             fetch=self.fetch,
+            fetch_files=self.fetch_files,
+            progress=self.work.progress,
+        )
+
+    def fetch_files(self, files: Sequence[LockedFile]) -> None:
+        """Bring locked files of source packages into the store."""
+        from zaffre.component.obtaining import fetch_files
+
+        fetch_files(
+            files,
+            title="source packages",
+            mirrors=self.mirrors.at(self.lock.created),
+            store=self.work.store,
             progress=self.work.progress,
         )
 

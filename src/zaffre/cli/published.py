@@ -44,10 +44,14 @@ def _plain(value: Any) -> JSON:
 def published_words(done: Published, where: str) -> str:
     new = done.moved is not None
     verb = "wrote" if new else "would write"
+    sources = f", {count(done.sources, 'source package')}" if done.sources else ""
+    thing = "file of the pool" if sources else "package"
+    things = "files of the pool" if sources else "packages"
     lines = [
-        f"snapshot {done.snapshot}: {count(done.packages, 'package')}" + ("" if done.fresh else ", published before"),
-        f"{verb} {count(done.pool_files, 'package')}, {amount(done.pool_bytes)}",
-        f"there already: {count(done.kept_files, 'package')}, {amount(done.kept_bytes)}",
+        f"snapshot {done.snapshot}: {count(done.packages, 'package')}{sources}"
+        + ("" if done.fresh else ", published before"),
+        f"{verb} {count(done.pool_files, thing, things)}, {amount(done.pool_bytes)}",
+        f"there already: {count(done.kept_files, thing, things)}, {amount(done.kept_bytes)}",
         f"{verb} {count(done.files - done.pool_files, 'other file')}, {amount(done.bytes - done.pool_bytes)}",
     ]
     return "\n".join([*lines, *([moved_words(done.moved)] if done.moved else []), where])
@@ -81,11 +85,12 @@ def overview_words(found: Overview) -> str:
         )
         for one in found.channels
     ]
+    thing = "file" if any(one.sources for one in found.snapshots) else "package"
     return "\n\n".join(
         [
             table(snapshots, headers=("SNAPSHOT", "PACKAGES", "SIZE", "NEW", "CHANNELS"), right=(1, 2, 3)),
             table(channels, headers=("CHANNEL", "SNAPSHOT", "MOVED", "GOOD UNTIL", "STATE")),
-            f"{found.where}: {count(found.pool_files, 'package')}, {amount(found.pool_bytes)}",
+            f"{found.where}: {count(found.pool_files, thing)}, {amount(found.pool_bytes)}",
         ]
     )
 
@@ -105,7 +110,7 @@ def collected_words(done: Collected) -> str:
     verb = "would remove" if done.dry_run else "removed"
     lines = [f"{verb} snapshot {name}" for name in done.snapshots]
     lines.append(
-        f"{verb} {count(done.packages, 'package')} and {count(done.files - done.packages, 'index', 'indexes')}"
+        f"{verb} {count(done.packages, 'file')} of the pool and {count(done.files - done.packages, 'index', 'indexes')}"
     )
     lines.append(
         f"{'would free' if done.dry_run else 'freed'} {amount(done.bytes)}; {count(len(done.kept), 'snapshot')} "

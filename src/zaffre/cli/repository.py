@@ -70,6 +70,36 @@ def build(
     work.emit({"dry_run": dry_run, **fields(done)}, lambda: published_words(done, target.shown), as_json=json)
 
 
+@app.command()
+def client(
+    context: typer.Context,
+    channel: Annotated[
+        str | None, typer.Argument(metavar="CHANNEL", help="The channel to follow. Else: the first of [repository].")
+    ] = None,
+    snapshot: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A snapshot to stay at, in the place of a channel.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the file by which a machine with apt follows the repository. It has the public key in it.
+
+    Examples: zaffre repo client stable >acme.sources; zaffre repo client --snapshot 20260504T120000Z
+    """
+    from zaffre.repository.layout import snapshot_key, snapshot_suite
+
+    if snapshot is not None and channel is not None:
+        raise typer.BadParameter("follow a channel or stay at a snapshot, not both", param_hint="--snapshot")
+    work = workspace(context)
+    suite = work.distribution.channel(channel)
+    if snapshot is not None:
+        snapshot_key(snapshot)
+        suite = snapshot_suite(snapshot)
+    text = work.distribution.apt_source(suite, work.archive_certificate.armoured)
+    path = f"/etc/apt/sources.list.d/{work.distribution.identity.id}.sources"
+    work.progress.note(f"it belongs to {path}")
+    work.emit({"path": path, "text": text}, text.rstrip, as_json=json)
+
+
 @app.command("list")
 def list_published(context: typer.Context, target: TargetArgument, json: JsonOption = False) -> None:
     """List snapshots and channels, with their sizes and dates.
@@ -213,7 +243,7 @@ def reproduce_all(work: Workspace, *, as_json: bool) -> None:
     from zaffre.repository.selection import select
 
     making = Making(work)
-    making.fetch(select(work.distribution, making.lock).packages)
+    making.repository.bring(select(work.distribution, making.lock))
     recipe = Recipe(
         distribution=work.distribution.root.resolve(),
         lock=making.lock,

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -77,14 +78,17 @@ def gc(
     work = workspace(context)
     if not dry_run:
         remove_leftovers()
-    report = work.store.gc(
-        max_age_days=max_age, max_bytes=None if max_size is None else parse_size(max_size), dry_run=dry_run
-    )
+    limit = None if max_size is None else parse_size(max_size)
+    with work.progress.step("look through the store" if dry_run else "make room in the store") as remark:
+        report = work.store.gc(max_age_days=max_age, max_bytes=limit, dry_run=dry_run)
+        remark(amount(report.freed_bytes))
+    since = _time(report.protected_since)
     value: JSON = {
         "dry_run": report.dry_run,
         "freed_bytes": report.freed_bytes,
         "kept_bytes": report.kept_bytes,
         "in_use": report.in_use,
+        "protected_since": None if since is None else since.isoformat(),
         "removed": [
             {"kind": one.entry.kind.value, "name": one.entry.name, "bytes": one.entry.size, "reason": one.reason}
             for one in report.removed
@@ -101,10 +105,17 @@ def _gc_words(report: GcReport, max_age: float) -> str:
         f"{'would free' if report.dry_run else 'freed'} {amount(report.freed_bytes)}, {amount(report.kept_bytes)} stay"
     )
     if report.in_use:
+        since = _time(report.protected_since)
         lines.append(f"{count(report.in_use, 'thing is', 'things are')} in use and stay")
+        if since is not None:
+            lines[-1] += f": used since {since:%Y-%m-%d %H:%M} UTC, when the oldest running command began"
     if max_age and report.kept_bytes > report.freed_bytes:
         lines.append("for more room: a smaller --max-age (0: all that is idle), or --max-size SIZE")
     return "\n".join(lines)
+
+
+def _time(ns: int | None) -> datetime | None:
+    return None if ns is None else datetime.fromtimestamp(ns // 10**9, UTC)
 
 
 def parse_size(text: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from zaffre.component.buildroot import PLACE, build_root
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given
-from zaffre.component.obtaining import SourceGoneError, fetch_files, upstream_binary
+from zaffre.component.obtaining import SourceGoneError, upstream_binary
 from zaffre.component.overlay import apply_overlays
 from zaffre.component.pristine import unpack_deb_source
 from zaffre.component.relations import reduced
@@ -89,14 +89,7 @@ class DebBuild:
             return Made(tuple(Path(shutil.copy2(path, scratch / path.name)) for path in found), log)
 
     def fetch(self, bench: Bench, source: LockedSource) -> None:
-        fetch_files(
-            source.files,
-            title=f"source {source.name} {source.version}",
-            mirrors=bench.mirrors,
-            store=bench.store,
-            progress=bench.progress,
-            limits=bench.limits,
-        )
+        bench.fetch(source.files, title=f"source {source.name} {source.version}")
 
     def _unpacked(self, bench: Bench, source: LockedSource, folder: Path, *, name: str = "source") -> Path:
         """The source, unpacked below `folder` and changed by the overlays. The index vouches for every file."""

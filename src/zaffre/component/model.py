@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from zaffre.component.obtaining import fetch_files
 from zaffre.definition import Component, Distribution
 from zaffre.digest import Sha256
 from zaffre.progress import Progress
@@ -15,7 +17,7 @@ from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
 from zaffre.upstream.family import Repositories
-from zaffre.upstream.lock import LockedComponent, LockedSet, LockedSource
+from zaffre.upstream.lock import LockedComponent, LockedFile, LockedSet, LockedSource
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.world import Chosen
 
@@ -40,6 +42,17 @@ class Bench:
     def folder(self) -> Path:
         """The component's own folder."""
         return self.distribution.path(self.component.folder)
+
+    def fetch(self, files: Sequence[LockedFile], *, title: str) -> None:
+        """Bring files of a source into the store, as `fetch_files` does."""
+        fetch_files(
+            files,
+            title=title,
+            mirrors=self.mirrors,
+            store=self.store,
+            progress=self.progress,
+            limits=self.limits,
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from zaffre.component.debfile import unpack_packages
 from zaffre.component.halves import NewHalf, read_control, split
 from zaffre.component.model import Bench, Choice, Made, Order
 from zaffre.component.names import names_given, operations_of, place_of_operation
-from zaffre.component.obtaining import fetch_files
 from zaffre.component.relations import added, changed
 from zaffre.component.version import mark_of, said
 from zaffre.definition.component import DebBinary
@@ -72,14 +71,7 @@ class Repack:
         return found
 
     def fetch(self, bench: Bench, source: LockedSource) -> None:
-        fetch_files(
-            source.files,
-            title=f"packages of {bench.component.name}",
-            mirrors=bench.mirrors,
-            store=bench.store,
-            progress=bench.progress,
-            limits=bench.limits,
-        )
+        bench.fetch(source.files, title=f"packages of {bench.component.name}")
 
     def make(self, bench: Bench, order: Order, scratch: Path) -> Made:
         source = order.locked.source

@@ -16,7 +16,7 @@ from typing import cast
 
 from zaffre.component.buildroot import PLACE, BuildRoot, build_root
 from zaffre.component.model import Bench, Choice, Made, Order
-from zaffre.component.obtaining import SourceGoneError, fetch_files, upstream_binary
+from zaffre.component.obtaining import SourceGoneError, upstream_binary
 from zaffre.component.rpmspec import SOURCES, Reading, generated, macros, read_spec
 from zaffre.component.rpmtree import lay_sources, verify_rpm_source
 from zaffre.definition import RpmUpstream
@@ -68,14 +68,7 @@ class RpmBuild:
     def fetch(self, bench: Bench, source: LockedSource) -> None:
         if self._source.package is None:
             return
-        fetch_files(
-            source.files,
-            title=f"source {source.name} {source.version}",
-            mirrors=bench.mirrors,
-            store=bench.store,
-            progress=bench.progress,
-            limits=bench.limits,
-        )
+        bench.fetch(source.files, title=f"source {source.name} {source.version}")
         verify_rpm_source(source, _upstream(bench), store=bench.store, now=bench.time)
 
     def make(self, bench: Bench, order: Order, scratch: Path) -> Made:

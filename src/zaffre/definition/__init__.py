@@ -28,13 +28,14 @@ from zaffre.definition.distribution import (
     DISTRIBUTION_FILE,
     LOCK_FILE,
     MACHINES,
+    TOOLS,
     Defaults,
     Distribution,
     Identity,
     PackageList,
     Tools,
 )
-from zaffre.definition.explain import Explained, explain
+from zaffre.definition.explain import Explained, explain, explain_repository
 from zaffre.definition.image import (
     Compression,
     Disk,
@@ -57,7 +58,7 @@ from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.release import Halt, Release, Waves, WaveStep
-from zaffre.definition.repository import OwnRepository
+from zaffre.definition.repository import OWN, OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
 from zaffre.definition.upstream import (
@@ -85,6 +86,8 @@ __all__ = [
     "DISTRIBUTION_FILE",
     "LOCK_FILE",
     "MACHINES",
+    "OWN",
+    "TOOLS",
     "Architecture",
     "Archive",
     "BuildSettings",
@@ -140,6 +143,7 @@ __all__ = [
     "digest",
     "dotted",
     "explain",
+    "explain_repository",
     "format_size",
     "init_distribution",
     "json_schema",

@@ -31,6 +31,8 @@ from zaffre.errors import DefinitionError
 
 DISTRIBUTION_FILE = "zaffre.toml"
 LOCK_FILE = "zaffre.lock"
+TOOLS = "tools"
+"""What the set of the tools is called in a lock, so that no image can be."""
 MACHINES = "main"
 """The component (sources.list(5)) of the repository that machines use."""
 
@@ -160,7 +162,25 @@ class Distribution:
     @property
     def tools_upstream(self) -> DebUpstream:
         """Where the tools tree comes from, which the loader has checked to be a Debian archive."""
-        found = self.upstream(self.tools.upstream)
+        return self._debian(self.tools.upstream)
+
+    @property
+    def repository_packages(self) -> tuple[str, ...]:
+        """What the repository of one's own has besides what images are made of."""
+        return self.repository.packages if self.repository is not None else ()
+
+    @property
+    def gives_sources(self) -> bool:
+        """Whether the repository of one's own has source packages too."""
+        return self.repository is not None and self.repository.sources
+
+    @property
+    def repository_upstream(self) -> DebUpstream:
+        """Where those packages come from, which the loader has checked to be a Debian archive."""
+        return self._debian(self.own_repository.upstream)
+
+    def _debian(self, name: str | None) -> DebUpstream:
+        found = self.upstream(name)
         if not isinstance(found, DebUpstream):
             raise TypeError(found.name)
         return found
@@ -187,9 +207,18 @@ class Distribution:
 
         It names `archive_keyring`, which has to be on the machine. Raises DefinitionError for an unknown channel.
         """
+        return self._apt_source(self.channel(channel), f" {self.archive_keyring}")
+
+    def apt_source(self, suite: str, certificate: str) -> str:
+        """The same for any suite, with the key in it: an armoured certificate."""
+        lines = certificate.strip().splitlines()
+        return self._apt_source(suite, "".join(f"\n {line.strip() or '.'}" for line in lines))
+
+    def _apt_source(self, suite: str, signed_by: str) -> str:
+        types = "deb deb-src" if self.gives_sources else "deb"
         return (
-            f"Types: deb\nURIs: {self.own_repository.url}\nSuites: {self.channel(channel)}\n"
-            f"Components: {MACHINES}\nSigned-By: {self.archive_keyring}\n"
+            f"Types: {types}\nURIs: {self.own_repository.url}\nSuites: {suite}\nComponents: {MACHINES}\n"
+            f"Signed-By:{signed_by}\n"
         )
 
     def channel(self, name: str | None = None) -> str:

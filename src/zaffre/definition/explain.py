@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The merged definition of an image, value by value, with the file that each came from."""
+"""The merged definition of an image, or what `[repository]` says, value by value, with the file that each came from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from enum import Enum
 from pydantic import BaseModel
 
 from zaffre.definition.check import MISPLACED
-from zaffre.definition.distribution import Distribution
+from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution
 from zaffre.definition.image import Disk
 from zaffre.definition.merge import origin_of
+from zaffre.definition.repository import OWN
 from zaffre.definition.values import KeyPath, dotted, format_size
 
 DEFAULT = "default"
@@ -56,6 +57,19 @@ def explain(distribution: Distribution, image_name: str) -> list[Explained]:
             )
         )
     return rows
+
+
+def explain_repository(distribution: Distribution) -> list[Explained]:
+    """All values of `[repository]`, in the order of the model. DefinitionError where there is no such table."""
+    return [
+        Explained(
+            key=dotted(path),
+            value=value,
+            origin=DISTRIBUTION_FILE if said else DEFAULT,
+            origin_key=dotted((OWN, *path)) if said else None,
+        )
+        for path, value, said in _leaves(distribution.own_repository, (), said=True)
+    ]
 
 
 def _leaves(value: object, at: KeyPath, *, said: bool) -> Iterator[tuple[KeyPath, str | int | bool, bool]]:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from zaffre.definition.check import check_files, check_image, check_references
 from zaffre.definition.component_loader import ComponentLoader
-from zaffre.definition.distribution import DISTRIBUTION_FILE, Distribution, DistributionFile
+from zaffre.definition.distribution import DISTRIBUTION_FILE, TOOLS, Distribution, DistributionFile
 from zaffre.definition.image import Fragment, Image, ImageFile
 from zaffre.definition.lineage import Lineage
 from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
@@ -87,7 +87,9 @@ class _Loader(Reader):
             upstreams, known_upstreams, default=main.defaults.upstream if main else None
         )
         if main:
-            self._check_tools(main, upstreams, known_upstreams)
+            self._check_debian(TOOLS, main.tools.upstream, main, upstreams, known_upstreams)
+        if main and main.repository and (main.repository.packages or main.repository.upstream):
+            self._check_debian(OWN, main.repository.upstream, main, upstreams, known_upstreams)
         images, lineage, provenance = self._images(main, known_upstreams)
         if main is None or self.problems:
             return None
@@ -106,13 +108,18 @@ class _Loader(Reader):
             release=main.release,
         )
 
-    def _check_tools(
-        self, main: DistributionFile, upstreams: Mapping[str, Upstream], known_upstreams: set[str]
+    def _check_debian(
+        self,
+        table: str,
+        given: str | None,
+        main: DistributionFile,
+        upstreams: Mapping[str, Upstream],
+        known_upstreams: set[str],
     ) -> None:
-        """The tools are packages of a Debian archive, whatever the images derive from."""
-        name = main.tools.upstream or main.defaults.upstream
-        key: KeyPath = ("tools", "upstream")
-        if main.tools.upstream and name not in known_upstreams:
+        """The packages of that table are those of a Debian archive, whatever the images derive from."""
+        name = given or main.defaults.upstream
+        key: KeyPath = (table, "upstream")
+        if given and name not in known_upstreams:
             self._add(
                 DISTRIBUTION_FILE, key, f"there is no upstream {name!r} in upstreams/", near(name, known_upstreams)
             )
@@ -121,8 +128,8 @@ class _Loader(Reader):
             self._add(
                 DISTRIBUTION_FILE,
                 key,
-                f'upstream {name!r} has packages of the family "{found.family}", and the tools come from "deb" ones',
-                f"write upstream = {others[0]!r} in [tools]" if others else "add a Debian upstream for the tools",
+                f'upstream {name!r} has packages of the family "{found.family}", those of [{table}] are of "deb" ones',
+                f"write upstream = {others[0]!r} in [{table}]" if others else f"add a Debian upstream for [{table}]",
             )
 
     def _images(
@@ -138,6 +145,8 @@ class _Loader(Reader):
         images: dict[str, Image] = {}
         provenance: dict[str, Mapping[KeyPath, Origin]] = {}
         for name, file in self._files("images", quiet=True).items():
+            if name in {TOOLS, OWN}:
+                self._add(file, (), f"{name!r} is what the packages of [{name}] are called: name the image otherwise")
             ancestors = ancestry.of(file)
             if ancestors is None:
                 continue

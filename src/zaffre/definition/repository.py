@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from zaffre.definition.image import Items
-from zaffre.definition.values import ChannelName, Line, Model, Url
+from zaffre.definition.values import ChannelName, Identifier, Line, Model, PackageName, Url
 
 OWN = "repository"
-"""What it is called where archives and their mirrors are named, so that no archive can be."""
+"""What it is called where archives, mirrors and sets of a lock are named, so that no archive and no image can be."""
 
 
 class OwnRepository(Model):
@@ -27,3 +27,10 @@ class OwnRepository(Model):
     """What machines can follow. `zaffre repo build` moves the first one, unless another is named."""
     valid_days: Annotated[int, Field(ge=1, le=365)] = 14
     """Days after which machines refuse a channel that was neither moved nor refreshed (Valid-Until)."""
+    packages: Items[PackageName] = ()
+    """Packages that are published with what they need, though no image has them. All of them must be installable
+    together."""
+    sources: bool = False
+    """Whether it has the source packages too, of all that it gives on. They are larger than the packages."""
+    upstream: Identifier | None = None
+    """Where `packages` come from: a Debian archive. The default upstream, unless that is of another family."""

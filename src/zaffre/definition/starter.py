@@ -129,7 +129,7 @@ def _renamed(text: str, identity: dict[str, str]) -> str:
 
     With them goes its repository, which is not the new distribution's.
     """
-    text = re.sub(r"(?ms)^\[repository\]\n.*?(?=^#|^\[|\Z)", "", text)
+    text = re.sub(r"(?ms)(?:^#[^\n]*\n)*^\[repository\]\n.*?(?=^\n(?:#[^\n]*\n)*\[|\Z)", "", text)
     before, table, rest = re.split(r"(?m)^(\[distribution\]\n)", text, maxsplit=1)
     others = re.split(r"(?m)^(?=\[)", rest, maxsplit=1)[1:]
     spdx = "".join(line for line in before.splitlines(keepends=True) if "SPDX" in line)

@@ -63,6 +63,10 @@ def by_hash(suite: str, path: str, digest: str) -> str:
     return f"{DISTS}/{suite}/{path.rpartition('/')[0]}/by-hash/SHA256/{digest}"
 
 
+SOURCES = "source/Sources"
+"""Below a component, the uncompressed index of source packages, as a Release names it."""
+
+
 def index_path(component: str, architecture: str) -> str:
     """The uncompressed index of packages, as a Release names it."""
     return f"{component}/binary-{architecture}/Packages"

@@ -16,11 +16,14 @@ from zaffre.upstream.pool import POOL
 
 @dataclass(frozen=True)
 class SnapshotLine:
-    """`bytes` are those of its packages; `new_bytes` those of packages that no older snapshot has."""
+    """`sources` counts files of source packages. `bytes` are those of all its files; `new_bytes` those of files that no
+    older snapshot has.
+    """
 
     name: str
     created: datetime
     packages: int
+    sources: int
     bytes: int
     new_bytes: int
     channels: tuple[str, ...]
@@ -61,12 +64,15 @@ def overview(target: Listed, keyring: Keyring, *, now: datetime) -> Overview:
         suite = read_suite(target, snapshot_suite(name), keyring, now=now)
         if suite is None:
             continue
-        files = {file.path: file.fact.size for file in pool_files(target, suite)}
+        listed = {file.path: file for file in pool_files(target, suite)}
+        files = {path: file.fact.size for path, file in listed.items()}
+        sources = sum(file.source for file in listed.values())
         lines.append(
             SnapshotLine(
                 name=name,
                 created=snapshot_key(name)[0],
-                packages=len(files),
+                packages=len(files) - sources,
+                sources=sources,
                 bytes=sum(files.values()),
                 new_bytes=sum(size for path, size in files.items() if path not in seen),
                 channels=tuple(one.name for one in channels if one.snapshot == name),

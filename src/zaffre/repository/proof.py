@@ -41,7 +41,8 @@ def prove(
             "the snapshot lacks what its own packages need",
             where=f"snapshot {snapshot.name}",
             details="\n".join(lacking),
-            resolution="add what is missing to an image's packages and run `zaffre lock`; nothing was published",
+            resolution="add what is missing to the packages of an image or of [repository], and run `zaffre lock`; "
+            "nothing was published",
         )
     return tuple(package for promise, _ in broken for package in promise.packages)
 

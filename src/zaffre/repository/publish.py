@@ -8,7 +8,7 @@ was; the next one finds what has arrived and goes on. A snapshot that is publish
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,25 +17,30 @@ from zaffre.progress import Progress
 from zaffre.repository.channel import Hand, Moved, move_channel
 from zaffre.repository.layout import INRELEASE, below, snapshot_key
 from zaffre.repository.snapshot import Snapshot
-from zaffre.repository.state import Suite, read_suite, require_repository, require_snapshot
+from zaffre.repository.state import Suite, read_suite, require_repository, require_snapshot, snapshot_names
 from zaffre.repository.target import Publishing, Target
 from zaffre.store import Store
-from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.deb.release import FileFact
 from zaffre.upstream.pool import POOL
 
 _UPLOADS = 8
+
+Again = Callable[[int], str]
+"""The command line that publishes what could not be published, as another revision."""
 
 
 @dataclass(frozen=True)
 class Published:
     """What was written, and what was there already. `moved` is None when nothing was done (`dry_run`).
 
-    `fresh`: whether the snapshot is new. Bytes of indexes are those of the snapshot, the channel's are in `moved`.
+    `fresh`: whether the snapshot is new. `packages` and `sources` (source packages) are what it has; `pool_files` and
+    `kept_files` their files. Bytes of indexes are those of the snapshot, the channel's are in `moved`.
     """
 
     snapshot: str
     fresh: bool
     packages: int
+    sources: int
     pool_files: int
     pool_bytes: int
     kept_files: int
@@ -54,18 +59,27 @@ class Published:
 
 
 def publish(
-    snapshot: Snapshot, channel: str, target: Target, hand: Hand, *, store: Store, progress: Progress, dry_run: bool
+    snapshot: Snapshot,
+    channel: str,
+    target: Target,
+    hand: Hand,
+    *,
+    store: Store,
+    progress: Progress,
+    dry_run: bool,
+    again: Again = "zaffre repo build --revision {}".format,
 ) -> Published:
     """Publish a snapshot, and point a channel at it. The packages' files are in the store.
 
-    Raises FindingError when the snapshot's name is taken by another content, and when the channel is at a newer one;
-    WorldError when another is publishing, and when the target fails.
+    Raises FindingError when the snapshot's name is taken by another content, and when the channel is at a newer one,
+    with the command that `again` gives for a revision that can be published; WorldError when another is publishing,
+    and when the target fails.
     """
     if dry_run:
-        plan = _plan(snapshot, channel, target, hand)
+        plan = _plan(snapshot, channel, target, hand, again)
         return _published(snapshot, plan, None)
     with target.publishing() as held:
-        plan = _plan(snapshot, channel, target, hand)
+        plan = _plan(snapshot, channel, target, hand, again)
         _upload(plan.missing, target, store, progress)
         if plan.fresh:
             held.check()
@@ -101,28 +115,17 @@ def refresh(target: Target, hand: Hand, channels: Sequence[str]) -> list[Moved]:
 class _Plan:
     message: bytes
     fresh: bool
-    missing: Mapping[str, LockedPackage]
+    missing: Mapping[str, FileFact]
     before: Suite | None
 
 
-def _plan(snapshot: Snapshot, channel: str, target: Target, hand: Hand) -> _Plan:
+def _plan(snapshot: Snapshot, channel: str, target: Target, hand: Hand, again: Again) -> _Plan:
     before = read_suite(target, channel, hand.keyring, now=hand.now)
     if before is not None and snapshot_key(before.snapshot) > snapshot_key(snapshot.name):
-        raise FindingError(
-            f"the channel '{channel}' is at a newer snapshot: {before.snapshot}",
-            where=f"{target.shown}: snapshot {snapshot.name}",
-            resolution=f"run `zaffre lock --update` for a newer lock; `zaffre repo promote TARGET {channel} --snapshot "
-            "NAME` takes a channel back to an older snapshot",
-        )
+        raise _newer(snapshot, channel, before, target, again)
     known = read_suite(target, snapshot.suite, hand.keyring, now=hand.now)
     if known is not None and known.release.text.rstrip() != snapshot.release.rstrip():
-        raise FindingError(
-            f"the snapshot {snapshot.name} is published already, with other contents",
-            where=target.shown,
-            details="a snapshot never changes; the lock is the same, but not the images, the packages of your own, or "
-            "what [repository] says",
-            resolution="run `zaffre lock --update` for a snapshot of a new time, or publish with `--revision 2`",
-        )
+        raise _taken(snapshot, target, again)
     sizes = target.sizes(POOL)
     return _Plan(
         message=hand.sign(snapshot.release, time=snapshot.created, where=snapshot.suite),
@@ -132,14 +135,43 @@ def _plan(snapshot: Snapshot, channel: str, target: Target, hand: Hand) -> _Plan
     )
 
 
-def _upload(missing: Mapping[str, LockedPackage], target: Target, store: Store, progress: Progress) -> None:
+def _newer(snapshot: Snapshot, channel: str, before: Suite, target: Target, again: Again) -> FindingError:
+    created, revision = snapshot_key(before.snapshot)
+    where = f"{target.shown}: snapshot {snapshot.name}"
+    if created == snapshot_key(snapshot.name)[0]:
+        return FindingError(
+            f"the channel '{channel}' is at a later revision of the same lock: {before.snapshot}",
+            where=where,
+            resolution=f"run `{again(revision)}`, which writes nothing new if nothing has changed since",
+        )
+    return FindingError(
+        f"the channel '{channel}' is at a newer snapshot: {before.snapshot}",
+        where=where,
+        resolution=f"run `zaffre lock --update` for a newer lock; `zaffre repo promote {target.shown} {channel} "
+        f"--snapshot NAME` takes a channel back to an older snapshot",
+    )
+
+
+def _taken(snapshot: Snapshot, target: Target, again: Again) -> FindingError:
+    created, _ = snapshot_key(snapshot.name)
+    revisions = [revision for time, revision in map(snapshot_key, snapshot_names(target)) if time == created]
+    return FindingError(
+        f"the snapshot {snapshot.name} is published already, with other contents",
+        where=target.shown,
+        details="a snapshot never changes; the lock is the same, but not the images, the packages of your own, or "
+        "what [repository] says",
+        resolution=f"run `{again(max(revisions) + 1)}`, or `zaffre lock --update` for a snapshot of a new time",
+    )
+
+
+def _upload(missing: Mapping[str, FileFact], target: Target, store: Store, progress: Progress) -> None:
     with (
-        progress.transfer(f"{len(missing)} packages", sum(one.size for one in missing.values())) as advance,
+        progress.transfer(f"{len(missing)} files", sum(one.size for one in missing.values())) as advance,
         ThreadPoolExecutor(_UPLOADS) as pool,
     ):
 
         def one(path: str) -> None:
-            target.put_file(path, store.path(missing[path].digest))
+            target.put_file(path, store.path(missing[path].sha256))
             advance(missing[path].size)
 
         try:
@@ -162,6 +194,7 @@ def _published(snapshot: Snapshot, plan: _Plan, moved: Moved | None) -> Publishe
         snapshot=snapshot.name,
         fresh=plan.fresh,
         packages=len(snapshot.packages),
+        sources=len(snapshot.sources),
         pool_files=len(plan.missing),
         pool_bytes=sum(one.size for one in plan.missing.values()),
         kept_files=len(kept),

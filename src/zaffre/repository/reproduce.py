@@ -20,7 +20,7 @@ from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.trust import ArchiveKey
 from zaffre.upstream.keyring import Keyring
-from zaffre.upstream.lock import Lock, LockedPackage
+from zaffre.upstream.lock import Lock, LockedFile, LockedPackage
 from zaffre.upstream.pool import POOL
 
 
@@ -75,6 +75,10 @@ def _make(circumstances: Circumstances, recipe: Recipe, place: Path) -> Path:
         for package in wanted:
             store.add_file(packages.path(package.digest), expected=package.digest)
 
+    def fetch_files(wanted: Iterable[LockedFile]) -> None:
+        for file in wanted:
+            store.add_file(packages.path(file.digest), expected=file.digest)
+
     distribution = load_distribution(recipe.distribution)
     workshop = Workshop(
         distribution=distribution,
@@ -82,6 +86,7 @@ def _make(circumstances: Circumstances, recipe: Recipe, place: Path) -> Path:
         store=store,
         sandbox=Sandbox(recipe.tools, clock_offset_seconds=circumstances.clock_offset_seconds, jobs=circumstances.jobs),
         fetch=fetch,
+        fetch_files=fetch_files,
         progress=SILENT,
     )
     keyring = Keyring(recipe.key.certificate.keyring, where=str(recipe.key.certificate.path))

@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from zaffre.definition import DebUpstream, Distribution, Image
+from zaffre.definition import OWN, TOOLS, DebUpstream, Distribution, Image
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, FindingError
-from zaffre.upstream.lock import BuiltPackage, Lock, LockedPackage, LockedSet
-from zaffre.upstream.requests import TOOLS
+from zaffre.upstream.lock import BuiltPackage, Lock, LockedComponent, LockedPackage, LockedSet
 from zaffre.upstream.solving import SetRequest
 
 Packages = tuple[LockedPackage, ...]
@@ -43,6 +42,8 @@ class Selection:
     promises: tuple[Promise, ...]
     controls: Mapping[Sha256, str]
     left_out: tuple[str, ...]
+    components: tuple[LockedComponent, ...] = ()
+    """Those that are built here, and of which machines have something."""
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -71,15 +72,17 @@ class Selection:
 def select(
     distribution: Distribution, lock: Lock, images: Sequence[str] = (), extra: Sequence[BuiltPackage] = ()
 ) -> Selection:
-    """What the lock names: the sets of the images (of all, unless some are named), our components' packages, and what
-    it all is built with; and `extra` packages that no lock names.
+    """What the lock names: the sets of the images (of all, unless some are named) and, unless some are named, what
+    `repository.packages` calls for; our components' packages, and what it all is built with; and `extra` packages
+    that no lock names.
 
     Raises DefinitionError for an unknown image and one that has no Debian packages, FindingError when the lock lacks
     one that is named, or has two packages of one name and version that differ.
     """
     chosen, left_out = _images(distribution, images)
-    sets = [one for one in lock.sets if one.name in chosen]
-    if absent := [name for name in chosen if name not in {one.name for one in sets}]:
+    besides = [OWN] if distribution.repository_packages and not images else []
+    sets = [one for one in lock.sets if one.name in {*chosen, *besides}]
+    if absent := [name for name in (*chosen, *besides) if name not in {one.name for one in sets}]:
         raise FindingError(
             f"the lock has no packages for '{absent[0]}'",
             where=str(distribution.lock_file),
@@ -115,6 +118,7 @@ def select(
         promises=tuple(_promises(distribution, sets, machines, {one.package.sha256 for one in extra})),
         controls={one.package.digest: one.control for one in ours},
         left_out=tuple(left_out),
+        components=tuple(part for part in components if part.packages),
     )
 
 
@@ -165,8 +169,12 @@ def _unique(*groups: Iterable[LockedPackage]) -> Packages:
 def _promises(
     distribution: Distribution, sets: Sequence[LockedSet], machines: Mapping[str, Packages], extra: Collection[str]
 ) -> Iterable[Promise]:
-    """Each image's set, and for each architecture what is in no set: the rest of our own packages."""
+    """Each set, and for each architecture what is in no set: the rest of our own packages."""
+    images = [distribution.image(one.name) for one in sets if one.name != OWN]
     for one in sets:
+        if one.name == OWN:
+            yield Promise(_request(OWN, one.architecture, one.packages, ()), one.packages)
+            continue
         image = distribution.image(one.name)
         base = distribution.image(image.base) if image.base is not None else None
         below = next((other.packages for other in sets if base and other.key == (base.name, one.architecture)), ())
@@ -175,7 +183,7 @@ def _promises(
         yield Promise(_request(one.name, one.architecture, packages, provides), packages)
     for architecture, packages in machines.items():
         in_sets = {package.sha256 for one in sets if one.architecture == architecture for package in one.packages}
-        provides = tuple(sorted({name for one in sets for name in distribution.image(one.name).provides}))
+        provides = tuple(sorted({name for image in images for name in image.provides}))
         for package in packages:
             if package.sha256 not in in_sets:
                 request = _request(package.name, architecture, (package,), provides)

@@ -11,12 +11,12 @@ from zaffre.definition import MACHINES, Distribution
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.repository.control import control_of
 from zaffre.repository.index import BUILDERS, Heading, packages_text
-from zaffre.repository.layout import index_path, snapshot_name, snapshot_suite
+from zaffre.repository.layout import SOURCES, index_path, snapshot_name, snapshot_suite
 from zaffre.repository.selection import Packages, Selection
+from zaffre.repository.sources import SourcePackage, Sources, sources_text
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.deb.release import FileFact
-from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.pool import pool_path
 
 _COMPONENTS = (MACHINES, BUILDERS)
@@ -27,7 +27,7 @@ _PACK = ("xz", "--compress", "--stdout", "--threads=1", "-6", "--check=crc64")
 
 @dataclass(frozen=True)
 class Index:
-    """One index of packages: the blobs of its text and of its packed form."""
+    """One index of packages, or of source packages: the blobs of its text and of its packed form."""
 
     path: str
     plain: FileFact
@@ -45,22 +45,26 @@ class Index:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was locked at one time, ready to be signed. `release` is the text; `packages` what its indexes list."""
+    """What was locked at one time, ready to be signed. `release` is the text; `packages` and `sources` are what its
+    indexes list.
+    """
 
     name: str
     created: datetime
     release: bytes
     indexes: tuple[Index, ...]
     packages: Packages
+    sources: tuple[SourcePackage, ...] = ()
 
     @property
     def suite(self) -> str:
         return snapshot_suite(self.name)
 
     @property
-    def pool(self) -> Mapping[str, LockedPackage]:
-        """The packages by where they lie."""
-        return {pool_path(package): package for package in self.packages}
+    def pool(self) -> Mapping[str, FileFact]:
+        """The files of its packages by where they lie."""
+        found = {pool_path(package): FileFact(package.digest, package.size) for package in self.packages}
+        return found | {path: fact for source in self.sources for path, fact in source.pool.items()}
 
     @property
     def facts(self) -> Mapping[str, FileFact]:
@@ -74,9 +78,12 @@ def make_snapshot(
     created: datetime,
     store: Store,
     sandbox: Sandbox,
+    sources: Sources | None = None,
     revision: int = 1,
 ) -> Snapshot:
-    """The snapshot of a selection whose packages are in the store. The same selection and time give the same bytes."""
+    """The snapshot of a selection whose packages are in the store, and of its `sources` if it is to have any. The same
+    selection and time give the same bytes.
+    """
     indexes = []
     for component, table in zip(_COMPONENTS, (selection.machines, selection.builders), strict=True):
         for architecture in selection.architectures:
@@ -85,10 +92,15 @@ def make_snapshot(
                 (one, selection.controls.get(one.digest) or control_of(one, store)) for one in packages
             )
             indexes.append(_index(index_path(component, architecture), text, store=store, sandbox=sandbox))
+    if sources is not None:
+        for component, found in zip(_COMPONENTS, (sources.machines, sources.builders), strict=True):
+            text = sources_text(found, store)
+            indexes.append(_index(f"{component}/{SOURCES}", text, store=store, sandbox=sandbox))
     name = snapshot_name(created, revision)
     heading = heading_of(distribution, snapshot_suite(name), name, date=created, architectures=selection.architectures)
     facts = {path: fact for index in indexes for path, fact in index.facts.items()}
-    return Snapshot(name, created, heading.text(facts), tuple(indexes), selection.packages)
+    every = sources.all if sources is not None else ()
+    return Snapshot(name, created, heading.text(facts), tuple(indexes), selection.packages, every)
 
 
 def heading_of(

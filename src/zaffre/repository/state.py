@@ -15,6 +15,7 @@ from zaffre.repository.layout import (
     DISTS,
     INRELEASE,
     SNAPSHOTS,
+    SOURCES,
     below,
     by_hash,
     is_snapshot,
@@ -25,7 +26,7 @@ from zaffre.repository.target import Listed, Readable
 from zaffre.upstream.deb.control import parse_stanza, parse_stanzas
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, parse_release
 from zaffre.upstream.keyring import Keyring
-from zaffre.upstream.pool import POOL
+from zaffre.upstream.pool import POOL, source_folder
 
 _MAX_INDEX = 256 << 20
 _XZ = ".xz"
@@ -58,11 +59,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class PoolFile:
-    """A package as an index lists it."""
+    """A package, or a file of a source package, as an index lists it."""
 
     path: str
     fact: FileFact
     name: str
+    source: bool = False
 
 
 def read_suite(target: Readable, suite: str, keyring: Keyring, *, now: datetime) -> Suite | None:
@@ -162,16 +164,33 @@ def read_index(target: Readable, suite: Suite, path: str) -> bytes:
 
 
 def pool_files(target: Readable, suite: Suite) -> Iterator[PoolFile]:
-    """The packages of a suite, each as often as it is listed. Raises IntegrityError as `read_index` does."""
+    """The packages of a suite and the files of its sources, each as often as it is listed. Raises IntegrityError as
+    `read_index` does.
+    """
     for path in suite.packed:
         where = f"{target.shown}/{suite.place(path)}"
+        listed = _source_files if path.endswith(f"/{SOURCES}{_XZ}") else _package_file
         try:
             for fields in parse_stanzas(read_index(target, suite, path).decode()):
-                name = fields["Filename"]
-                fact = FileFact(Sha256(fields["SHA256"]), int(fields["Size"]))
-                expected = f"{POOL}/{fact.sha256[:2]}/{fact.sha256}/"
-                if not name.startswith(expected) or "/" in name.removeprefix(expected):
-                    raise IntegrityError("a package does not lie below its digest", where=where, details=name)
-                yield PoolFile(name, fact, f"{fields['Package']} {fields['Version']}")
+                yield from listed(fields, where)
         except (KeyError, ValueError) as error:
             raise IntegrityError("an index is malformed", where=where, details=str(error)) from error
+
+
+def _package_file(fields: Mapping[str, str], where: str) -> Iterator[PoolFile]:
+    name = fields["Filename"]
+    fact = FileFact(Sha256(fields["SHA256"]), int(fields["Size"]))
+    expected = f"{POOL}/{fact.sha256[:2]}/{fact.sha256}/"
+    if not name.startswith(expected) or "/" in name.removeprefix(expected):
+        raise IntegrityError("a package does not lie below its digest", where=where, details=name)
+    yield PoolFile(name, fact, f"{fields['Package']} {fields['Version']}")
+
+
+def _source_files(fields: Mapping[str, str], where: str) -> Iterator[PoolFile]:
+    lines = [line.split() for line in fields["Checksums-Sha256"].splitlines() if line.strip()]
+    facts = {name: FileFact(Sha256(digest), int(size)) for digest, size, name in lines}
+    folders = {source_folder(fact.sha256) for name, fact in facts.items() if name.endswith(".dsc")}
+    if folders != {fields["Directory"]} or any("/" in name for name in facts):
+        raise IntegrityError("a source does not lie below its digest", where=where, details=fields["Directory"])
+    for name, fact in facts.items():
+        yield PoolFile(f"{fields['Directory']}/{name}", fact, f"source {fields['Package']} {name}", source=True)

@@ -122,14 +122,19 @@ def _check_suite(
         said = f"out of date since {until:%Y-%m-%d %H:%M} UTC" if until else "it never goes out of date"
         return Check(suite.name, ok=False, detail=f"{said}: run `zaffre repo refresh`"), files
     said = f"at {suite.snapshot}, good until {until:%Y-%m-%d %H:%M} UTC" if until else "signed, complete"
-    return Check(suite.name, ok=True, detail=f"{said}; {len(files)} packages"), files
+    return Check(suite.name, ok=True, detail=f"{said}; {_counted(list(files.values()))}"), files
+
+
+def _counted(files: Sequence[PoolFile]) -> str:
+    sources = sum(file.source for file in files)
+    return f"{len(files) - sources} packages" + (f", {sources} files of sources" if sources else "")
 
 
 def _check_pool(target: Readable, files: Sequence[PoolFile], *, quick: bool, progress: Progress) -> Check:
     sizes = target.sizes(POOL) if isinstance(target, Listed) else None
     bad: list[str] = []
     total = sum(one.fact.size for one in files)
-    with progress.transfer(f"{len(files)} packages", total) as advance, ThreadPoolExecutor(_READERS) as pool:
+    with progress.transfer(_counted(files), total) as advance, ThreadPoolExecutor(_READERS) as pool:
 
         def fault(file: PoolFile) -> str | None:
             size = sizes.get(file.path) if sizes is not None else target.size(file.path)
@@ -142,7 +147,7 @@ def _check_pool(target: Readable, files: Sequence[PoolFile], *, quick: bool, pro
         more = f"\n… and {len(bad) - _MOST_NAMED} more" if len(bad) > _MOST_NAMED else ""
         return Check(POOL, ok=False, detail="\n".join(bad[:_MOST_NAMED]) + more)
     looked = "present with their sizes" if quick else "present with their digests"
-    return Check(POOL, ok=True, detail=f"{len(files)} packages, {total / 1e6:.1f} MB, {looked}")
+    return Check(POOL, ok=True, detail=f"{_counted(files)}, {total / 1e6:.1f} MB, {looked}")
 
 
 def _fault(target: Readable, file: PoolFile, size: int | None, *, quick: bool) -> str | None:

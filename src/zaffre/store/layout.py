@@ -5,6 +5,7 @@ blobs/ab/abcd…      a file, named by the SHA-256 of its content, mode 0444; mt
 actions/ab/abcd….json   the record of an action, named by its key; mtime = last use
 trees/<key>/root/   a finished directory tree; mtime of trees/<key> = last use
 trees/<key>/digest  SHA-256 over the tree's content
+trees/<key>/size    bytes on disk that it takes
 partial/<digest>    a download that goes on; partial/<digest>.corrupt: a blob that lost its content
 history/<hash>.json the inputs under a label, the last time
 tmp/                sessions (see session.py)
@@ -52,15 +53,25 @@ class Layout:
         return self.root / "tmp"
 
     def using(self) -> HeldLock:
-        """Held for the instant in which something is found and marked as used; `collecting` waits for it."""
-        return self._collection_lock(shared=True)
+        """Held for the instant in which something is found and marked as used; `collecting` waits for it.
+
+        Not within another one of the same thread: a collection that waits is let in first.
+        """
+        with self._lock("collection-next", shared=True):
+            pass
+        return self._lock("collection", shared=True)
 
     def collecting(self) -> HeldLock:
-        """Held while things are chosen for the last time and removed."""
-        return self._collection_lock(shared=False)
+        """Held while things are chosen for the last time and taken away.
 
-    def _collection_lock(self, *, shared: bool) -> HeldLock:
-        held = acquire(self.lock("collection"), shared=shared, keep_file=True)
+        flock(2) gives a shared lock to whoever asks as long as one is held, so among many users nobody else would ever
+        get in: who is next holds a second lock, for which new users wait.
+        """
+        with self._lock("collection-next", shared=False):
+            return self._lock("collection", shared=False)
+
+    def _lock(self, name: str, *, shared: bool) -> HeldLock:
+        held = acquire(self.lock(name), shared=shared, keep_file=True)
         if held is None:
             raise AssertionError
         return held

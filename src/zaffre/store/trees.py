@@ -13,13 +13,14 @@ from types import TracebackType
 from zaffre.digest import Sha256
 from zaffre.store.action import ActionKey
 from zaffre.store.errors import disk_full_guard
-from zaffre.store.files import hash_file
+from zaffre.store.files import allocated_size, hash_file
 from zaffre.store.layout import Layout, mark_used
 from zaffre.store.locks import HeldLock, acquire
 from zaffre.store.session import Sessions
 
 _ROOT = "root"
 _DIGEST = "digest"
+_SIZE = "size"
 
 
 class HeldTree:
@@ -69,6 +70,7 @@ class Trees:
                 root.mkdir(parents=True)
                 produce(root)
                 (whole / _DIGEST).write_text(f"{tree_digest(root)}\n", encoding="ascii")
+                (whole / _SIZE).write_text(f"{allocated_size(whole)}\n", encoding="ascii")
                 with self._layout.using():
                     mark_used(whole)
                     whole.replace(target)
@@ -109,6 +111,17 @@ class Trees:
         if held is None:
             raise AssertionError
         return held
+
+
+def tree_size(tree: Path) -> int:
+    """Bytes on disk of `trees/<key>`, as they were when it was made; counted for one that does not say it.
+
+    Raises FileNotFoundError when it is not there.
+    """
+    try:
+        return int((tree / _SIZE).read_text(encoding="ascii"))
+    except (FileNotFoundError, ValueError):
+        return allocated_size(tree)
 
 
 def tree_digest(root: Path) -> Sha256:

@@ -11,6 +11,7 @@ from zaffre.upstream.diff import Change, LockDiff, SetDiff, diff_locks
 from zaffre.upstream.lock import (
     COMPONENTS,
     LOCK_NAME,
+    ArchivedSource,
     BuiltPackage,
     Group,
     Lock,
@@ -32,6 +33,7 @@ from zaffre.upstream.lock import (
 __all__ = [
     "COMPONENTS",
     "LOCK_NAME",
+    "ArchivedSource",
     "BuiltPackage",
     "Change",
     "Group",

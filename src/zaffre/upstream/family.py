@@ -17,7 +17,7 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
-from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
+from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSource, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.solving import SetRequest, Solution
 from zaffre.upstream.sources import SourcePackage
@@ -67,6 +67,13 @@ class Repositories(Protocol):
         """The newest version of a source package; None when there is none of that name.
 
         Raises WorldError and IntegrityError as `Family.refresh` does.
+        """
+        ...
+
+    def source_at(self, name: str, version: str) -> LockedSource | None:
+        """That version of a source package, also one that is kept for others' sake only; None when there is none.
+
+        Raises as `source` does.
         """
         ...
 

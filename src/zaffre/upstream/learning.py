@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from zaffre.definition import TOOLS
 from zaffre.upstream.lock import Lock, Users
-from zaffre.upstream.requests import TOOLS, host_architecture
+from zaffre.upstream.requests import host_architecture
 from zaffre.upstream.shelf import Shelf
 from zaffre.upstream.world import World
 

@@ -191,6 +191,25 @@ class LockedSource(_Model):
     epoch: Annotated[int, Field(ge=0)] | None = None
 
 
+class ArchivedSource(_Model):
+    """A source package of an archive, which the repository of one's own gives on with what was made of it."""
+
+    upstream: str
+    name: _Name
+    version: _Version
+    files: Annotated[tuple[LockedFile, ...], Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What is unique within a lock."""
+        return self.upstream, self.name, self.version
+
+    @property
+    def size(self) -> int:
+        """Bytes to download."""
+        return sum(file.size for file in self.files)
+
+
 class BuiltPackage(_Model):
     """A package that was built, and its control file, so that images are solved without building it again.
 
@@ -239,6 +258,7 @@ class Lock(_Model):
     suites: tuple[LockedSuite, ...]
     sets: tuple[LockedSet, ...]
     components: tuple[LockedComponent, ...] = ()
+    sources: tuple[ArchivedSource, ...] = ()
 
     def component(self, name: str, architecture: str) -> LockedComponent | None:
         return next((one for one in self.components if one.identity == (name, architecture)), None)
@@ -278,7 +298,7 @@ class Lock(_Model):
 def lock_text(lock: Lock) -> str:
     """The canonical text. Order: suites by name, `tools` before the images, packages by name and architecture.
 
-    Without components there is no word of them, and an older program reads the lock.
+    Without components or sources there is no word of them, and an older program reads the lock.
     """
     suites = [_line(suite) for suite in sorted(lock.suites, key=lambda suite: suite.key)]
     sets = [
@@ -292,7 +312,7 @@ def lock_text(lock: Lock) -> str:
         f' "serial": {lock.serial},\n'
         f' "suites": {_block(suites, " ")},\n'
         f' "sets": {_block(sets, " ")}'
-        f"{_components_text(lock)}\n"
+        f"{_components_text(lock)}{_sources_text(lock)}\n"
         "}\n"
     )
 
@@ -302,6 +322,12 @@ def _components_text(lock: Lock) -> str:
         return ""
     components = [_component_text(one) for one in sorted(lock.components, key=lambda one: one.identity)]
     return f',\n "components": {_block(components, " ")}'
+
+
+def _sources_text(lock: Lock) -> str:
+    if not lock.sources:
+        return ""
+    return f',\n "sources": {_block(map(_line, sorted(lock.sources, key=lambda one: one.key)), " ")}'
 
 
 def _component_text(one: LockedComponent) -> str:

@@ -6,24 +6,35 @@ What needs later steps (a tools tree to run apt in, a configured root to learn u
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
 
-from zaffre.definition import Component, Distribution, Upstream
+from zaffre.definition import TOOLS, Component, Distribution, Upstream
 from zaffre.digest import EMPTY
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
+from zaffre.upstream.archived import choose_sources
+from zaffre.upstream.assemble import Job, assemble, every_set
+from zaffre.upstream.beside import apart, too_far, versions_beside
 from zaffre.upstream.diff import LockDiff, diff_locks
 from zaffre.upstream.family import Repositories, family_of
 from zaffre.upstream.fetch import DroppedError
 from zaffre.upstream.learning import with_users
-from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
+from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, Users
 from zaffre.upstream.plan import Plan, may_give, plan_components
-from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
+from zaffre.upstream.requests import (
+    Purpose,
+    Wanted,
+    all_wanted,
+    base_moved,
+    host_architecture,
+    staleness,
+)
 from zaffre.upstream.shelf import Shelf, require_ours
+from zaffre.upstream.sourcing import lacking
 from zaffre.upstream.world import World
 
 
@@ -40,17 +51,6 @@ class Locking:
     def changed(self) -> bool:
         """Whether the lock file has to be written."""
         return self.lock != self.old
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One run of `zaffre lock`."""
-
-    distribution: Distribution
-    old: Lock | None
-    world: World
-    now: datetime
-    images: Sequence[str] | None
 
 
 def lock_distribution(
@@ -75,21 +75,23 @@ def lock_distribution(
 
     Raises DefinitionError for what cannot be solved, WorldError and IntegrityError for what the mirrors give.
     """
-    job = _Job(distribution, old, world, now, images)
+    job = Job(distribution, old, world, now, images)
     machine = str(host_architecture())
     wanted = all_wanted(distribution, old, images=images, architectures=architectures, tools_architecture=machine)
     free = _freed(old, update)
     locked = {one.key: one for one in old.sets} if old else {}
-    todo = {one.key for one in wanted if _must_solve(one, locked.get(one.key), old, update, free)}
+    todo = {one.key for one in wanted if _must_solve(job, one, locked.get(one.key), update, free)}
     plan = _plan(job, wanted, free, update, components)
     for one in wanted:  # bases come first
-        moved = one.kind is not None and one.request.architecture in plan.upstreams.get(one.upstream.name, ())
+        moved = one.takes_ours and one.request.architecture in plan.upstreams.get(one.upstream.name, ())
         if moved or (one.base and (one.base, one.request.architecture) in todo):
             todo.add(one.key)
-    if not todo and not plan.changed:
-        lock = _assemble(job, [*(locked[one.key] for one in wanted), *plan.kept_sets], plan.kept, ())
+    unsourced = distribution.gives_sources and (old is None or bool(lacking(distribution, old)))
+    if not todo and not plan.changed and not unsourced:
+        lock = assemble(job, [*(locked[one.key] for one in wanted), *plan.kept_sets], plan.kept, ())
         return Locking(lock, old, diff_locks(old, lock))
-    repositories = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo)], plan)
+    asked = all_wanted(distribution, old, architectures=architectures) if unsourced else ()
+    repositories = _refreshed(job, [wanted[0], *(one for one in wanted if one.key in todo), *asked], plan)
     solved = dict(locked)
     released: dict[tuple[str, str], tuple[str, ...]] = {}
     with ExitStack() as stack:
@@ -99,26 +101,28 @@ def lock_distribution(
             todo.discard(tools.key)
         shelf = Shelf(distribution, old, world, repositories, sandbox, now, stack, lambda one: _kept(one, update, free))
         for one in wanted:
-            if one.kind is not None and not shelf.filled:  # the tools come first, and build what images take
+            if one.takes_ours and not shelf.filled:  # the tools come first, and build what images take
                 shelf.fill(plan, stack, solved[wanted[0].key])
-            if one.key not in todo:
-                continue
             before = locked.get(one.key)
+            if one.key not in todo and not (before and _is_apart(job, one, before, solved)):
+                continue
             keep = _kept(before, update, free)
+            if one.purpose is Purpose.REPOSITORY:
+                keep |= versions_beside(distribution, one.upstream.name, one.request.architecture, solved.values())
             below = solved.get((one.base, one.request.architecture)) if one.base else None
             if below is not None:
                 keep |= {package.name: package.version for package in below.packages}
             with world.progress.step(f"solve {one.request.name} for {one.request.architecture}") as remark:
                 solution = shelf.solve(one.upstream.name, one.request, keep=keep)
                 packages = solution.packages
-                if one.kind is not None:
+                if one.takes_ours:
                     require_ours(shelf.components.values(), one.upstream.name, one.request, packages)
                 if below is not None:
                     packages = _additions(one, packages, below)
                 remark(f"{len(packages)} packages, {sum(package.size for package in packages) / 1e6:.1f} MB")
             if solution.released:
                 released[one.key] = solution.released
-            solved[one.key] = LockedSet(
+            made = LockedSet(
                 name=one.request.name,
                 architecture=one.request.architecture,
                 upstream=one.upstream.name,
@@ -126,23 +130,33 @@ def lock_distribution(
                 users=_known_users(before, one, solved),
                 packages=packages,
             )
+            if _is_apart(job, one, made, solved):
+                raise too_far(distribution, made, solved.values())
+            solved[one.key] = made
         sets = [*(solved[one.key] for one in wanted), *shelf.sets.values()]
         suites = tuple(suite for one in repositories.values() for suite in one.suites)
-        lock = _assemble(job, sets, shelf.components.values(), suites)
-        lock = with_users(
-            lock, old, world, {one.key for one in wanted if one.kind is not None and one.kind.boots}, shelf
-        )
+        sources = choose_sources(job, every_set(job, sets), tuple(shelf.components.values()), repositories)
+        lock = assemble(job, sets, shelf.components.values(), suites, sources)
+        lock = with_users(lock, old, world, {one.key for one in wanted if one.boots}, shelf)
     return Locking(lock, old, diff_locks(old, lock), released)
 
 
 def _must_solve(
-    wanted: Wanted, locked: LockedSet | None, old: Lock | None, update: Collection[str] | None, free: frozenset[str]
+    job: Job, wanted: Wanted, locked: LockedSet | None, update: Collection[str] | None, free: frozenset[str]
 ) -> bool:
+    old = job.old
     if locked is None or old is None or staleness(wanted, locked) is not None:
+        return True
+    if _is_apart(job, wanted, locked, {one.key: one for one in old.sets}):
         return True
     if wanted.base and base_moved(locked, old, wanted.base) is not None:
         return True
     return update is not None and (not update or any(package.name in free for package in locked.packages))
+
+
+def _is_apart(job: Job, wanted: Wanted, locked: LockedSet, sets: Mapping[tuple[str, str], LockedSet]) -> bool:
+    """Whether what is published besides the images is locked at other versions than servers have."""
+    return wanted.purpose is Purpose.REPOSITORY and apart(job.distribution, locked, sets.values()) is not None
 
 
 def _freed(old: Lock | None, update: Collection[str] | None) -> frozenset[str]:
@@ -164,7 +178,7 @@ def _freed(old: Lock | None, update: Collection[str] | None) -> frozenset[str]:
 
 
 def _plan(
-    job: _Job,
+    job: Job,
     wanted: Sequence[Wanted],
     free: frozenset[str],
     update: Collection[str] | None,
@@ -182,13 +196,13 @@ def _plan(
         return not update or bool({locked.name, locked.source.name} & set(update)) or bool(names & free)
 
     def concerned(component: Component, locked: LockedComponent | None) -> bool:
-        return job.images is None or may_give(component, locked, names_of_images)
+        return job.images is None or may_give(component, locked, taken)
 
-    images = [one for one in wanted if one.kind is not None]
-    sets = [found for one in images if old and (found := old.find(*one.key))]
-    names_of_images = {name for one in images for name in one.request.packages}
-    names_of_images |= {package.name for one in sets for package in one.packages}
-    machines = {one.request.architecture for one in images}
+    takers = [one for one in wanted if one.takes_ours]
+    sets = [found for one in takers if old and (found := old.find(*one.key))]
+    taken = {name for one in takers for name in one.request.packages}
+    taken |= {package.name for one in sets for package in one.packages}
+    machines = {one.request.architecture for one in takers}
     return plan_components(
         job.distribution, old, machines, named=named, anew=update or (), freed=freed, concerned=concerned
     )
@@ -220,7 +234,7 @@ def _additions(wanted: Wanted, packages: tuple[LockedPackage, ...], below: Locke
     return tuple(sorted((*new, *(base[name] for name in wanted.named if name in base)), key=lambda one: one.key))
 
 
-def _refreshed(job: _Job, todo: Sequence[Wanted], plan: Plan) -> dict[str, Repositories]:
+def _refreshed(job: Job, todo: Sequence[Wanted], plan: Plan) -> dict[str, Repositories]:
     """Verified repositories of each upstream that is needed, for the architectures that are needed."""
     upstreams: dict[str, Upstream] = {}
     machines: dict[str, set[str]] = {}
@@ -247,7 +261,7 @@ def _refreshed(job: _Job, todo: Sequence[Wanted], plan: Plan) -> dict[str, Repos
 
 
 def _solving_tools(
-    job: _Job, wanted: Wanted, repositories: Mapping[str, Repositories], stack: ExitStack
+    job: Job, wanted: Wanted, repositories: Mapping[str, Repositories], stack: ExitStack
 ) -> tuple[Sandbox, LockedSet | None]:
     """A sandbox with a solver; and the tools set, if it had to be solved on the way.
 
@@ -292,46 +306,3 @@ def _known_users(before: LockedSet | None, wanted: Wanted, solved: Mapping[tuple
     if before is not None and before.users:
         return before.users
     return next((one.users for one in solved.values() if one.name == wanted.request.name and one.users), Users())
-
-
-def _assemble(
-    job: _Job, sets: Sequence[LockedSet], components: Iterable[LockedComponent], suites: Sequence[LockedSuite]
-) -> Lock:
-    """The new lock, or `old` itself if all sets are the same. Images that were not asked about stay as they are."""
-    old, identity = job.old, job.distribution.identity.id
-    mine = {one.key for one in sets}
-    others = [
-        one
-        for one in (old.sets if old else ())
-        if one.key not in mine
-        and (one.name == TOOLS or (job.images is not None and one.name in job.distribution.images))
-    ]
-    fresh = {one.key for one in suites}
-    kept_suites = [
-        one
-        for one in (old.suites if old else ())
-        if one.key not in fresh and one.upstream in job.distribution.upstreams
-    ]
-    everything = tuple(sorted((*sets, *others), key=_order))
-    built = tuple(sorted(components, key=lambda one: one.identity))
-    if (
-        old is not None
-        and old.distribution == identity
-        and everything == tuple(sorted(old.sets, key=_order))
-        and built == tuple(sorted(old.components, key=lambda one: one.identity))
-    ):
-        return old
-    created = job.now.replace(microsecond=0)
-    same_day = old is not None and old.created.date() == created.date()
-    return Lock(
-        distribution=identity,
-        created=created,
-        serial=old.serial + 1 if old is not None and same_day else 1,
-        suites=tuple(sorted((*kept_suites, *suites), key=lambda one: one.key)),
-        sets=everything,
-        components=built,
-    )
-
-
-def _order(one: LockedSet) -> tuple[bool, str, str]:
-    return one.name != TOOLS, *one.key

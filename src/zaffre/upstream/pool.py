@@ -17,6 +17,11 @@ def pool_path(package: LockedPackage) -> str:
     return f"{POOL}/{package.sha256[:2]}/{package.sha256}/{name}"
 
 
+def source_folder(description: str) -> str:
+    """Where all files of a source package lie, by the digest of its .dsc, which has the digests of the others."""
+    return f"{POOL}/{description[:2]}/{description}"
+
+
 def pool_url(base: str, package: LockedPackage) -> str:
     """URL of a package. '+' is encoded, since object stores take it for a space."""
     return f"{base.rstrip('/')}/{quote(pool_path(package), safe='/~')}"

@@ -6,32 +6,58 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
+from zaffre.definition import (
+    OWN,
+    TOOLS,
+    Architecture,
+    Distribution,
+    Image,
+    Upstream,
+    packages_digest,
+)
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
+from zaffre.upstream.beside import apart
 from zaffre.upstream.lock import BUILD_PREFIX, Lock, LockedSet
 from zaffre.upstream.plan import component_stale, lost_needs, plan_components
 from zaffre.upstream.solving import SetRequest
+from zaffre.upstream.sourcing import sources_stale
 
-TOOLS = "tools"
 _MACHINES = {"x86_64": Architecture.AMD64, "aarch64": Architecture.ARM64, "arm64": Architecture.ARM64}
+
+
+class Purpose(StrEnum):
+    """What a set is locked for: to work with, to make an image of, or to be published though no image has it."""
+
+    TOOLS = "tools"
+    IMAGE = "image"
+    REPOSITORY = "repository"
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A set that the definition calls for. `base`: the set that it is an addition to, for a sysext."""
+    """A set that the definition calls for. `boots`: it becomes a system that starts by itself, with users of its own.
+    `base`: the set that it is an addition to, for a sysext.
+    """
 
     request: SetRequest
     digest: Sha256
     upstream: Upstream
-    kind: Kind | None
+    purpose: Purpose
+    boots: bool = False
     base: str | None = None
     named: frozenset[str] = frozenset()
 
     @property
     def key(self) -> tuple[str, str]:
         return self.request.name, self.request.architecture
+
+    @property
+    def takes_ours(self) -> bool:
+        """Whether packages of components are in it: the tools, which build those, are the upstream's alone."""
+        return self.purpose is not Purpose.TOOLS
 
 
 @dataclass(frozen=True)
@@ -77,7 +103,13 @@ def published_of(distribution: Distribution) -> dict[str, tuple[str, ...]]:
 def tools_wanted(distribution: Distribution, architecture: str) -> Wanted:
     upstream = distribution.tools_upstream
     request = SetRequest(TOOLS, _sorted(distribution.tools.packages), str(architecture))
-    return _wanted(request, upstream, None)
+    return _wanted(request, upstream, Purpose.TOOLS)
+
+
+def repository_wanted(distribution: Distribution, architecture: str) -> Wanted:
+    """What `repository.packages` calls for. DefinitionError for a distribution without a repository of its own."""
+    request = SetRequest(OWN, _sorted(distribution.repository_packages), str(architecture))
+    return _wanted(request, distribution.repository_upstream, Purpose.REPOSITORY)
 
 
 def image_wanted(distribution: Distribution, image: Image, architecture: str) -> Wanted:
@@ -87,7 +119,7 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     named = image.requested_packages(machine)
     request = SetRequest(image.name, named, str(machine), _sorted(image.provides), image.recommends)
     if image.base is None:
-        return _wanted(request, upstream, image.kind)
+        return _wanted(request, upstream, Purpose.IMAGE, boots=image.kind.boots)
     base = image_wanted(distribution, distribution.image(image.base), architecture)
     joined = SetRequest(
         image.name,
@@ -98,11 +130,19 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     )
     # Which packages are its own and which its base's decides what its set holds, so both are in the digest.
     digest = sha256_json({"joined": _digest(joined, upstream), "own": sorted(named), "base": base.digest})
-    return Wanted(joined, digest, upstream, image.kind, image.base, frozenset(named))
+    return Wanted(
+        joined,
+        digest,
+        upstream,
+        Purpose.IMAGE,
+        boots=image.kind.boots,
+        base=image.base,
+        named=frozenset(named),
+    )
 
 
-def _wanted(request: SetRequest, upstream: Upstream, kind: Kind | None) -> Wanted:
-    return Wanted(request, _digest(request, upstream), upstream, kind)
+def _wanted(request: SetRequest, upstream: Upstream, purpose: Purpose, *, boots: bool = False) -> Wanted:
+    return Wanted(request, _digest(request, upstream), upstream, purpose, boots=boots)
 
 
 def _digest(request: SetRequest, upstream: Upstream) -> Sha256:
@@ -123,7 +163,8 @@ def all_wanted(
     architectures: Sequence[str] = (),
     tools_architecture: str | None = None,
 ) -> tuple[Wanted, ...]:
-    """The tools and every image (or those named, with their bases), bases before what extends them.
+    """The tools and every image, bases before what extends them; last, what is published besides. With `images`, only
+    those with their bases.
 
     On each of `architectures` (the default one, if none is given), and on those that the lock already has.
     """
@@ -139,6 +180,12 @@ def all_wanted(
             image_wanted(distribution, image, architecture)
             for architecture in upstream.architectures
             if architecture in machines or (image.name, str(architecture)) in locked
+        ]
+    if images is None and distribution.repository_packages:
+        found += [
+            repository_wanted(distribution, architecture)
+            for architecture in distribution.repository_upstream.architectures
+            if architecture in machines or (OWN, str(architecture)) in locked
         ]
     return tuple(found)
 
@@ -171,14 +218,30 @@ def check_lock(distribution: Distribution, lock: Lock | None, *, tools_architect
         reason = staleness(wanted, mine)
         if reason is None and mine is not None and wanted.base:
             reason = base_moved(mine, lock, wanted.base)
+        if reason is None and mine is not None and wanted.purpose is Purpose.REPOSITORY:
+            reason = apart(distribution, mine, lock.sets)
         if reason is not None:
             stale.append(Stale(*wanted.key, reason))
     stale += [
-        Stale(*one.key, "is in the lock, but the definition has no such image")
+        Stale(*one.key, _needless(one))
         for one in lock.sets
-        if one.name != TOOLS and one.name not in distribution.images and not one.name.startswith(BUILD_PREFIX)
+        if not is_called_for(distribution, one.name) and not one.name.startswith(BUILD_PREFIX)
     ]
+    if reason := sources_stale(distribution, lock):
+        stale.append(Stale("sources", "all", reason))
     return [*stale, *_stale_components(distribution, lock)]
+
+
+def is_called_for(distribution: Distribution, name: str) -> bool:
+    """Whether the definition itself calls for a set of that name. (What components are built with, they call for.)"""
+    if name == OWN:
+        return bool(distribution.repository_packages)
+    return name == TOOLS or name in distribution.images
+
+
+def _needless(locked: LockedSet) -> str:
+    missing = "[repository] names no packages" if locked.name == OWN else "the definition has no such image"
+    return f"is in the lock, but {missing}"
 
 
 def _stale_components(distribution: Distribution, lock: Lock) -> Iterator[Stale]:

@@ -65,13 +65,18 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """What locking reaches outside for. Without an `engine`, every package is the upstream's."""
+    """What locking reaches outside for. Without an `engine`, every package is the upstream's.
+
+    `control` gives the text of the control file of a Debian package whose file is in the store; without it, no sources
+    are locked.
+    """
 
     mirrors: Mirrors
     store: Store
     tools: ToolsFor
     learn_users: LearnUsers | None = None
     engine: Engine | None = None
+    control: Callable[[LockedPackage], str] | None = None
     progress: Progress = SILENT
     limits: Limits | None = None
 

@@ -19,7 +19,7 @@ from zaffre.upstream.deb.refresh import refresh
 from zaffre.upstream.deb.solve import Solver
 from zaffre.upstream.deb.sources import Sources, read_sources
 from zaffre.upstream.download import Limits
-from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
+from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSource, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.sources import SourcePackage
 
@@ -64,6 +64,9 @@ class DebRepositories:
 
     def source(self, name: str) -> SourcePackage | None:
         return self._sources.newest(name)
+
+    def source_at(self, name: str, version: str) -> LockedSource | None:
+        return self._sources.at(name, version)
 
     @cached_property
     def _sources(self) -> Sources:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from zaffre.definition import DebUpstream
 from zaffre.digest import Sha256
@@ -26,6 +27,7 @@ from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.sources import SourcePackage
 
 SOURCE = "source"
+_Version = tuple[VersionKey, Index, Mapping[str, str]]
 
 
 def read_sources(
@@ -78,30 +80,51 @@ class Sources:
 
     def newest(self, name: str) -> SourcePackage | None:
         """The highest version over all suites (a security pocket can lag behind); None for an unknown name."""
-        found = [one for index in self._indexes for one in _versions(index, name)]
+        # One that is kept only because a binary is Built-Using it has a newer one, which is to be built.
+        found = [one for one in self._versions(name) if one[2].get("Extra-Source-Only", "no") != "yes"]
         if not found:
             return None
         _, index, fields = max(found, key=lambda one: one[0])
-        try:
+        with _told(index, name):
             return SourcePackage(
-                source=LockedSource(name=name, version=fields["Version"], files=tuple(_files(index, fields))),
+                source=_locked(index, name, fields),
                 binaries=tuple(sorted(word.strip() for word in fields["Binary"].split(",") if word.strip())),
             )
-        except KeyError as error:
-            raise IntegrityError(f"the source '{name}' has no field {error.args[0]}", where=index.where) from error
-        except ValueError as error:  # pydantic's too
-            raise IntegrityError(
-                f"the stanza of the source '{name}' is malformed", where=index.where, details=str(error)
-            ) from error
+
+    def at(self, name: str, version: str) -> LockedSource | None:
+        """That very version; None when no suite has it."""
+        for _, index, fields in self._versions(name):
+            if fields["Version"] == version:
+                with _told(index, name):
+                    return _locked(index, name, fields)
+        return None
+
+    def _versions(self, name: str) -> list[_Version]:
+        return [one for index in self._indexes for one in _versions(index, name)]
 
 
-def _versions(index: Index, name: str) -> Iterator[tuple[VersionKey, Index, Mapping[str, str]]]:
+def _locked(index: Index, name: str, fields: Mapping[str, str]) -> LockedSource:
+    return LockedSource(name=name, version=fields["Version"], files=tuple(_files(index, fields)))
+
+
+@contextmanager
+def _told(index: Index, name: str) -> Iterator[None]:
+    """What is wrong with a stanza, as an IntegrityError."""
+    try:
+        yield
+    except KeyError as error:
+        raise IntegrityError(f"the source '{name}' has no field {error.args[0]}", where=index.where) from error
+    except ValueError as error:  # pydantic's too
+        raise IntegrityError(
+            f"the stanza of the source '{name}' is malformed", where=index.where, details=str(error)
+        ) from error
+
+
+def _versions(index: Index, name: str) -> Iterator[_Version]:
     for block in index.stanzas.get(name, ()):
         try:
             fields = parse_stanza(block.decode("utf-8"))
-            # Kept only because a binary is Built-Using it; a newer source is the one to build.
-            if fields.get("Extra-Source-Only", "no") != "yes":
-                yield version_key(fields["Version"]), index, fields
+            yield version_key(fields["Version"]), index, fields
         except (KeyError, ValueError) as error:
             raise IntegrityError(
                 "the index holds a malformed stanza", where=index.where, details=f"{error}: {block[:200]!r}"

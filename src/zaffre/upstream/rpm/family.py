@@ -14,7 +14,7 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.download import Limits
-from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSuite
+from zaffre.upstream.lock import BuiltPackage, LockedPackage, LockedSource, LockedSuite
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.rpm.catalogue import Catalogue
 from zaffre.upstream.rpm.index import Metadata, RpmIndexes
@@ -63,6 +63,10 @@ class RpmRepositories:
             return None
         machines = {index.architecture for index in self.indexes.indexes}
         return SourcePackage(found, self._catalogue.binaries_of(name, machines))
+
+    def source_at(self, name: str, version: str) -> LockedSource | None:
+        found = self.sources.newest(name)  # repositories of RPM packages have no older ones
+        return found if found is not None and found.version == version else None
 
     @cached_property
     def _catalogue(self) -> Catalogue:
