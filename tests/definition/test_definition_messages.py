@@ -136,6 +136,29 @@ OF_A_VALUE = [
     ('kind = "sysext"\nbase = "hst"', "images/a.toml: base: there is no image 'hst' (did you mean 'host'?)"),
     ('kind = "sysext"\nbase = "a"', "images/a.toml: base: image 'a' is a sysext, not a host"),
     ('kind = "sysext"\nbase = "host"\n[disk]\nroot = "4M"', "images/a.toml: disk: is not for a sysext"),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[disk]\nroot = "4M"',
+        "images/a.toml: disk: is not for a container (a container image boots nowhere: what goes on a disk is of the "
+        'kind "host" or "server")',
+    ),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[container]\nbare = true\nchannel = "stable"',
+        "images/a.toml: container.channel: is for a package manager, and container.bare says that none comes",
+    ),
+    (
+        'kind = "container"\npackages = ["apt"]\nprovides = ["awk"]',
+        "images/a.toml: provides: is not for a container with a package manager, which would find a dependency missing",
+    ),
+    ('kind = "container"', "images/a.toml: packages: a container needs at least one package"),
+    ('extends = "host"\n[container]\nbare = true', "images/a.toml: container: is not for a host"),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[container.compression]\nrelease = "gzip"',
+        "images/a.toml: container.compression.release: 'gzip' is not a compressor of layers",
+    ),
+    (
+        'extends = "host"\n[[users]]\nname = "a"\nuid = 61000',
+        "images/a.toml: users[0].uid: 61000 is not a number from 1 to 59999 or from 65520 to 65533",
+    ),
     ('extends = "host"\nbase = "host"', "images/a.toml: base: is not for a host"),
     (
         'extends = "host"\nupstream = "debain"',

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
 from zaffre.digest import Sha256, sha256_json
@@ -32,6 +32,11 @@ class Wanted:
     @property
     def key(self) -> tuple[str, str]:
         return self.request.name, self.request.architecture
+
+    @property
+    def learns_users(self) -> bool:
+        """Whether the scripts of its packages run, and so make users and groups."""
+        return self.kind is not None and self.kind is not Kind.SYSEXT and self.request.essential
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     upstream = distribution.upstream_of(image)
     named = image.requested_packages(machine)
     request = SetRequest(image.name, named, str(machine), _sorted(image.provides), image.recommends)
+    request = replace(request, essential=image.essential)
     if image.base is None:
         return _wanted(request, upstream, image.kind)
     base = image_wanted(distribution, distribution.image(image.base), architecture)
@@ -112,6 +118,7 @@ def _digest(request: SetRequest, upstream: Upstream) -> Sha256:
         architecture=Architecture(request.architecture),
         provides=request.provides,
         recommends=request.recommends,
+        essential=request.essential,
     )
 
 
