@@ -2,8 +2,8 @@
 """Container bases: how large they are, and what one costs to build, beside Debian's own slim root made in the same run.
 
 Debian's root is made as its images are: mmdebstrap's `minbase`, without what debuerreotype's slim form leaves out
-(its `scripts/.slimify-excludes` and `.slimify-includes`). Both roots are compressed by one gzip, at one level. The peer's
-time is that of an uncompressed directory, ours that of everything that `zaffre build` gives: it is compressed, hashed,
+(its `scripts/.slimify-excludes` and `.slimify-includes`). Both roots are compressed by one gzip, at one level. The
+peer's time is that of an uncompressed directory, ours that of all that `zaffre build` gives: it is compressed, hashed,
 packed twice and signed.
 """
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def ask(home: Path, **environ: str) -> Access:
-    scratch = home.parent / "scratch"
-    scratch.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=home.parent))
     return access_to(REGISTRY, tools=home.parent / "tools", scratch=scratch, environ=environ, home=home)
 
 

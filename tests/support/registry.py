@@ -101,7 +101,8 @@ class Registry:
             with urllib.request.urlopen(self._request(path), timeout=10) as answer:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
-            assert error.code == 404, error
+            if error.code != 404:
+                raise
             return otherwise
 
     def _request(self, path: str) -> urllib.request.Request:

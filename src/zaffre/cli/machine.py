@@ -60,8 +60,9 @@ def run(
     writes is thrown away. End it with Ctrl-C (debug image: Ctrl-]), which presses its power button. Of a container, the
     exit code is that of its command.
 
-    Examples: zaffre run container-host; zaffre run base -- cat /etc/os-release; zaffre run container-host --until-ready --json; zaffre run server
-    --ssh-key ~/.ssh/id_ed25519.pub --forward 2222:22, and in another terminal: ssh -p 2222 admin@localhost
+    Examples: zaffre run container-host; zaffre run container-host --until-ready --json; zaffre run base -- cat
+    /etc/os-release; zaffre run server --ssh-key ~/.ssh/id_ed25519.pub --forward 2222:22, and in another terminal:
+    ssh -p 2222 admin@localhost
     """
     from dataclasses import asdict
 

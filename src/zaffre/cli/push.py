@@ -41,8 +41,8 @@ def push(
 ) -> None:
     """Push a container image to a registry; for several architectures, as one index.
 
-    Builds what is not built. Layers go first and the tag last, so a push that stops leaves the tag as it was; run again,
-    it sends what is missing. Credentials are those of `podman login` or `docker login`.
+    Builds what is not built. Layers go first and the tag last, so a push that stops leaves the tag as it was; run
+    again, it sends what is missing. Credentials are those of `podman login` or `docker login`.
 
     Examples: zaffre push base registry.example/linux/base; zaffre push distroless localhost:5000/distroless:1
     --plain-http

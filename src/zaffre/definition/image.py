@@ -52,24 +52,13 @@ def _one_or_many(value: object) -> object:
 
 def _fixed_id(value: int) -> int:
     """Systemd's table of numbers (UIDS-GIDS.md): 60000 to 65519 are given out at run time, 65534 is nobody's."""
-    if not (1 <= value <= 59999 or 65520 <= value <= 65533):
-        message = f"{value} is not a number from 1 to 59999 or from 65520 to 65533"
+    if 60000 <= value <= 65519:
+        message = f"{value} is a number that systemd gives out: choose one below 60000 or from 65520 on"
         raise ValueError(message)
     return value
 
 
-FixedId = Annotated[
-    int,
-    AfterValidator(_fixed_id),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": 59999},
-                {"type": "integer", "minimum": 65520, "maximum": 65533},
-            ]
-        }
-    ),
-]
+FixedId = Annotated[int, Field(ge=1, le=65533), AfterValidator(_fixed_id)]
 
 
 class Kernel(Model):

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import DEVNULL
+from typing import Any
 
 from zaffre.digest import JSON
 from zaffre.errors import DefinitionError
@@ -37,6 +38,8 @@ _CAPABILITIES = (
     "CAP_SETPCAP",
     "CAP_SETUID",
 )
+# crun asks which control groups there are, though it is told to make none: an empty tmpfs is an answer everywhere.
+_START = 'mount -t tmpfs tmpfs /sys; mkdir -p /sys/fs/cgroup; exec "$@"'
 _BOUND = ["rbind", "rprivate"]
 _MOUNTS = (
     {"destination": "/proc", "type": "bind", "source": "/proc", "options": _BOUND},
@@ -119,13 +122,14 @@ class Bundle:
             return process.wait()
 
     @property
-    def _config(self) -> Mapping[str, object]:
+    def _config(self) -> Mapping[str, Any]:
         found = self.image.config.get("config")
         return found if isinstance(found, dict) else {}
 
     @property
     def _words(self) -> list[str]:
-        return ["crun", "--root=/run/crun", "--cgroup-manager=disabled", "run", f"--bundle={BUNDLE}", "zaffre"]
+        words = ["crun", "--root=/run/crun", "--cgroup-manager=disabled", "run", f"--bundle={BUNDLE}", "zaffre"]
+        return ["/bin/sh", "-euc", _START, "sh", *words]
 
     @property
     def _mounts(self) -> list[Mount]:

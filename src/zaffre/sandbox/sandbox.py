@@ -75,8 +75,8 @@ class Sandbox:
 
         `fatal` are texts on its stderr at which it is ended and has failed, for programs that go on after an error.
         `chroot` is the target of a mount that the program enters by chroot(2): that gets a /proc, /dev, /tmp and /run
-        too, and mounts that come after it may be below. `nested` leaves a program the rights to mount for itself: for one
-        that makes containers, and confines what runs in them.
+        too, and mounts that come after it may be below. `nested` leaves a program the rights to mount for itself: for
+        one that makes containers, and confines what runs in them.
 
         With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
         (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
