@@ -53,7 +53,7 @@ def _one_or_many(value: object) -> object:
 def _fixed_id(value: int) -> int:
     """Systemd's table of numbers (UIDS-GIDS.md): 60000 to 65519 are given out at run time, 65534 is nobody's."""
     if 60000 <= value <= 65519:
-        message = f"{value} is a number that systemd gives out: choose one below 60000 or from 65520 on"
+        message = f"{value} is a number that systemd gives out: choose one below 60000"
         raise ValueError(message)
     return value
 

@@ -119,8 +119,11 @@ DISCRIMINATORS = ("kind", "op")
 
 def _is_tag(part: str | int, after: str | int, data: Mapping[object, object]) -> bool:
     """Whether it names the type of a table, and not a key in it that is called the same."""
-    tags = [data[key] for key in DISCRIMINATORS if key in data]
-    return part in tags and (part not in data or after in data)
+    return part in _tags(data) and (part not in data or after in data)
+
+
+def _tags(data: Mapping[object, object]) -> list[object]:
+    return [data[key] for key in DISCRIMINATORS if key in data]
 
 
 _EXPECTED = {
