@@ -79,6 +79,9 @@ def test_who_runs_what(built: Mapping[str, Path]) -> None:
     assert (base.get("User"), base["Cmd"]) == (None, ["/bin/bash"])
     assert (static["User"], static.get("Cmd")) == ("65532:65532", None)
     assert any(one.startswith("PATH=") for one in base["Env"])
+    with layer_of(built["distroless-static"]) as tar:
+        assert tar.getmember("etc/localtime").linkname == "/usr/share/zoneinfo/Etc/UTC"
+        assert (tar.getmember("home/nonroot").uid, tar.getmember("home/nonroot").mode) == (65532, 0o700)
 
 
 def test_the_layer_is_what_the_locked_gzip_makes(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What scripts of packages do elsewhere, for an image in which none runs: users, and the bundle of certificates.
+"""What scripts of packages do elsewhere, for an image in which none runs: users, certificates, the time zone.
 
 The forms are those of passwd(5) and group(5), and of update-ca-certificates(8), which joins the certificates of
 /usr/share/ca-certificates into one file, in the order of their names.
@@ -18,6 +18,8 @@ from zaffre.tree.tarball import read_tar
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 NOBODY = 65534
 NO_HOME = "/nonexistent"
+UTC = "usr/share/zoneinfo/Etc/UTC"
+"""The zone that tzdata's script chooses where nobody is asked."""
 
 _NO_LOGIN = "/usr/sbin/nologin"
 _CERTIFICATES = "usr/share/ca-certificates/"

@@ -15,7 +15,7 @@ from pathlib import Path
 from zaffre.definition import Image, Upstream, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_bytes
 from zaffre.errors import DefinitionError
-from zaffre.image.bare import BUNDLE, NO_HOME, account_files, certificate_bundle
+from zaffre.image.bare import BUNDLE, NO_HOME, UTC, account_files, certificate_bundle
 from zaffre.image.layout import Layer, Packed, blob_path, moment, pack_image, write_archive
 from zaffre.image.output import place
 from zaffre.image.own import diverted, package_manager_files
@@ -28,7 +28,7 @@ from zaffre.tree.configure import handles_single_packages
 from zaffre.tree.customise import lay_definition, make_users, prune_files
 from zaffre.tree.identity import OS_RELEASE
 from zaffre.tree.overlay import give_owners, lay_files, lay_tree
-from zaffre.tree.rootfs import inside, make_folder, read_text, write_bytes, write_text
+from zaffre.tree.rootfs import inside, make_folder, make_link, read_text, write_bytes, write_text
 from zaffre.tree.times import Moments
 
 ARCHIVE = "image.oci.tar"
@@ -226,6 +226,8 @@ def _fill_bare(root: Path, archive: Path, plan: SystemPlan, shop: Workshop) -> N
     lay_files(root, account_files(plan.image.users))
     if bundle := certificate_bundle(archive):
         write_bytes(root, BUNDLE, bundle)
+    if inside(root, UTC).exists():
+        make_link(root, "etc/localtime", f"/{UTC}")
     for user in plan.image.users:
         if user.home != NO_HOME:
             home = make_folder(root, user.home)
