@@ -11,7 +11,7 @@ from zaffre.machine.judging import line_of, noted, some
 from zaffre.machine.report import CheckLine
 
 _SHELLS = frozenset({"sh", "ash", "bash", "busybox", "dash", "ksh", "mksh", "zsh"})
-_MANAGERS = frozenset({"apt", "apt-get", "dpkg", "rpm", "dnf"})
+_MANAGERS = frozenset({"apt", "apt-get", "dnf", "dpkg"})
 _BERLIN = "+0200"  # in July 2024
 
 
