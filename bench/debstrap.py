@@ -7,7 +7,7 @@ Source: mmdebstrap(1), version 1.5. A `copy:` archive is one whose files apt bri
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab import Lab
@@ -21,7 +21,14 @@ _PLACE = "/run/mmdebstrap"
 
 
 def make_root(
-    lab: Lab, repository: Path, folder: Path, packages: Iterable[str], *, variant: str, recommends: bool
+    lab: Lab,
+    repository: Path,
+    folder: Path,
+    packages: Sequence[str],
+    *,
+    variant: str,
+    recommends: bool,
+    dpkg_options: Iterable[str] = (),
 ) -> Cost:
     """Make `folder`/root anew, a directory tree."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -34,7 +41,8 @@ def make_root(
             "--format=directory",
             f"--variant={variant}",
             f"--aptopt=APT::Install-Recommends {'true' if recommends else 'false'}",
-            f"--include={','.join(packages)}",
+            *(f"--dpkgopt={option}" for option in dpkg_options),
+            *([f"--include={','.join(packages)}"] if packages else []),
             lab.suite,
             f"{_PLACE}/root",
             f"deb [trusted=yes] copy:{INSIDE} {lab.suite} main",

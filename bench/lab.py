@@ -52,6 +52,8 @@ EXTRA_TOOLS = (
 )
 """What the peers need besides our own tools; apt-utils makes the index of the local archive, iproute2 and uidmap are
 sbuild's."""
+CONTAINERS = ("base", "base-again", "distroless", "distroless-static")
+"""Container images that are built to be measured; the second is made for that (containers.py)."""
 COMPONENTS_BUILT = ("lz4",)
 """Components that are built to be measured."""
 
@@ -179,6 +181,8 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
         components = [making.lock.component(name, architecture.name) for name in COMPONENTS_BUILT]
         try:
             making.fetch(locked.packages)
+            for name in CONTAINERS:
+                making.fetch(making.lock.set(name, architecture.name).packages)
             for component in components:
                 if component is not None:
                     making.fetch_component(component)
@@ -246,7 +250,8 @@ def _others(
 def _needed(making: Making, image: str, architecture: str) -> set[Sha256]:
     """Packages of the image and of the tools, and all that the components are made of and with."""
     lock = making.lock
-    found = {one.digest for packages in (lock.set(image, architecture), making.tools_set) for one in packages.packages}
+    sets = [lock.set(name, architecture) for name in (image, *CONTAINERS)]
+    found = {one.digest for packages in (*sets, making.tools_set) for one in packages.packages}
     for name in COMPONENTS_BUILT:
         component = lock.component(name, architecture)
         if component is not None:
@@ -284,6 +289,7 @@ def _copy_definition(target: Path) -> None:
     if count != 1:
         raise BenchError(f"{file}: there is no [tools] table that packages could be added to")
     file.write_text(text)
+    (target / "images/base-again.toml").write_text('extends = ["base"]\n[setuid]\nstrip = ["/round/0"]\n')
 
 
 def _program() -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
+from containers import container_figures, container_requests, measure_containers
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
 from lab import PROFILE, Extra, Lab, Say, lab
@@ -41,7 +42,7 @@ from zaffre.sandbox import become_root_in_namespace
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
-GROUPS = ("metadata", "drift", "publishing", "rebuild", "builds", "boots")
+GROUPS = ("metadata", "drift", "publishing", "rebuild", "containers", "builds", "boots")
 """What can be measured by itself."""
 
 
@@ -140,7 +141,7 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "boots", "metadata", "drift", "rebuild", "publishing")
+        order = ("builds", "boots", "containers", "metadata", "drift", "rebuild", "publishing")
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 
@@ -156,6 +157,9 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
         say("making a chroot for sbuild")
         rebuilt = measure_rebuilds(place, rounds=builds, say=say)
         found.add("rebuild", rebuild_figures(rebuilt), rebuilt.others)
+    if "containers" in groups:
+        contained = measure_containers(place, rounds=builds, say=say)
+        found.add("containers", container_figures(contained), contained.others)
     if "builds" in groups:
         say("making a local archive of the locked packages")
         repository = make_repository(place, "repository", place.same)
@@ -178,6 +182,8 @@ def _for_peers(groups: Collection[str]) -> Extra:
     def requests(indexes: Indexes, architecture: str, asked: tuple[str, ...]) -> Iterable[SetRequest]:
         if "builds" in groups:
             yield SetRequest("mkosi", (*INITRD_PACKAGES, LOADER_PACKAGE), architecture)
+        if "containers" in groups:
+            yield from container_requests(indexes, architecture)
         if "boots" in groups:
             yield from stock_requests(indexes, architecture, asked)
         if "rebuild" in groups:

@@ -38,7 +38,7 @@ OF_A_VALUE = [
     ('[[users]]\nname = "me"\nuid = "900"', "images/a.toml: users[0].uid: must be a whole number, not a string"),
     ('[[users]]\nname = "me"', "images/a.toml: users[0].uid: is required"),
     ('[[users]]\nname = "me"\nuid = 0', "images/a.toml: users[0].uid: must be at least 1"),
-    ('[[users]]\nname = "me"\nuid = 70000', "images/a.toml: users[0].uid: must be at most 59999"),
+    ('[[users]]\nname = "me"\nuid = 70000', "images/a.toml: users[0].uid: must be at most 65533"),
     ("description = 2026-01-01", "images/a.toml: description: must be a string, not a date or time"),
     ("[compression]\ncluster = 5000", "images/a.toml: compression.cluster: must be a multiple of 4096"),
     (
@@ -49,8 +49,11 @@ OF_A_VALUE = [
         ),
     ),
     # wrong values
-    ('kind = "sysxt"', 'images/a.toml: kind: must be one of "host", "server", "sysext" (did you mean \'sysext\'?)'),
-    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext"'),
+    (
+        'kind = "sysxt"',
+        'images/a.toml: kind: must be one of "host", "server", "sysext", "container" (did you mean \'sysext\'?)',
+    ),
+    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext", "container"'),
     (
         'packages = ["System D"]',
         "images/a.toml: packages[0]: 'System D' is not the name of a package, such as \"iproute2\"",
@@ -136,6 +139,37 @@ OF_A_VALUE = [
     ('kind = "sysext"\nbase = "hst"', "images/a.toml: base: there is no image 'hst' (did you mean 'host'?)"),
     ('kind = "sysext"\nbase = "a"', "images/a.toml: base: image 'a' is a sysext, not a host"),
     ('kind = "sysext"\nbase = "host"\n[disk]\nroot = "4M"', "images/a.toml: disk: is not for a sysext"),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[disk]\nroot = "4M"',
+        (
+            "images/a.toml: disk: is not for a container"
+            ' (a container image boots nowhere: what goes on a disk is of the kind "host" or "server")'
+        ),
+    ),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[container]\nbare = true\nchannel = "stable"',
+        "images/a.toml: container.channel: is for a package manager, and container.bare says that none comes",
+    ),
+    (
+        'kind = "container"\npackages = ["apt"]\nprovides = ["awk"]',
+        (
+            "images/a.toml: provides: is not for a container with a package manager, which would find a dependency"
+            " missing (name the package itself, or set container.bare)"
+        ),
+    ),
+    ('kind = "container"', "images/a.toml: packages: a container needs at least one package"),
+    ('extends = "host"\n[container]\nbare = true', "images/a.toml: container: is not for a host"),
+    (
+        'kind = "container"\npackages = ["libc6"]\n[container.compression]\nrelease = "gzip"',
+        (
+            "images/a.toml: container.compression.release: 'gzip' is not a compressor of layers with its level,"
+            ' "gzip,1" to "gzip,9" or "zstd,1" to "zstd,19"'
+        ),
+    ),
+    (
+        'extends = "host"\n[[users]]\nname = "a"\nuid = 61000',
+        "images/a.toml: users[0].uid: 61000 is a number that systemd gives out: choose one below 60000",
+    ),
     ('extends = "host"\nbase = "host"', "images/a.toml: base: is not for a host"),
     (
         'extends = "host"\nupstream = "debain"',

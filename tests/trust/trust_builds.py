@@ -31,9 +31,11 @@ def sign(folder: Path, keys: Keys, **changes: object) -> None:
         "packages": [],
         "build": {"key": "0" * 64, "steps": [], "wall_seconds": 1.0, "cpu_seconds": 1.0, "peak_memory_bytes": 1},
         "artifacts": {
-            path.name: Artifact(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
-            for path in sorted(folder.iterdir())
-            if path.name not in {MANIFEST_NAME, SIGNATURE_NAME}
+            path.relative_to(folder).as_posix(): Artifact(
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size
+            )
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and path.name not in {MANIFEST_NAME, SIGNATURE_NAME}
         },
     }
     text = Manifest.model_validate({**fields, **changes}).model_dump_json(indent=1).encode()

@@ -22,6 +22,7 @@ from zaffre.cli import (
     lock,
     machine,
     moving,
+    push,
     release,
     repository,
     store,
@@ -130,6 +131,7 @@ def make_app() -> typer.Typer:
     component_app.command("log")(building.log)
     app.add_typer(component_app, name="component", rich_help_panel=BUILD)
     app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
+    app.command("push", rich_help_panel=BUILD)(push.push)
     app.command("run", rich_help_panel=BUILD)(machine.run)
     app.command("check", rich_help_panel=PROVE)(machine.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)

@@ -148,7 +148,7 @@ def _reproduce_image(work: Workspace, image: str, arch: str | None, profile: str
         signer=work.keys.release_signer(),
         tools=making.sandbox.tools,
         packages=work.store.root,
-        archive_keyring=work.archive_certificate.keyring if chosen.server.channel is not None else b"",
+        archive_keyring=work.archive_certificate.keyring if chosen.channel is not None else b"",
     )
     found = build_twice(recipe, progress=work.progress)
     same = not found.differences

@@ -43,8 +43,8 @@ def inventory(
     path = folder / INVENTORY_NAME
     if not path.is_file():
         raise DefinitionError(
-            f"'{image}' is no host, so it has no root of its own to look at",
-            resolution="name a host image; `zaffre show` lists them",
+            f"'{image}' has no root of its own to look at",
+            resolution="name a host, a server or a container image; `zaffre show` lists them",
         )
     found = Inventory.model_validate_json(path.read_bytes())
     work.emit(found, lambda: _words(found, top or None), as_json=json)

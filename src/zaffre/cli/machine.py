@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zaffre.cli.build import ArchOption, ImageArgument, OutOption, ProfileOption, require_profile
-from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.context import JsonOption, Workspace, workspace
 from zaffre.cli.output import amount, table
 from zaffre.errors import DefinitionError, ExitCode
 
@@ -31,6 +31,10 @@ CpusOption = Annotated[int, typer.Option(metavar="N", help="Its processors.", mi
 def run(
     context: typer.Context,
     image: ImageArgument,
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="COMMAND", help="What a container runs instead of its own command, after --."),
+    ] = None,
     arch: ArchOption = None,
     out: OutOption = Path("out"),
     profile: ProfileOption = "dev",
@@ -50,13 +54,15 @@ def run(
     until_ready: Annotated[bool, typer.Option("--until-ready", help="End when the system is up.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Boot an image in a virtual machine, with its console in this terminal.
+    """Boot an image in a virtual machine, with its console in this terminal; or run a container image in this terminal.
 
     Secure Boot is on with your keys enrolled, and there is a TPM. The image itself is not changed: what the machine
-    writes is thrown away. End it with Ctrl-C (debug image: Ctrl-]), which presses its power button.
+    writes is thrown away. End it with Ctrl-C (debug image: Ctrl-]), which presses its power button. Of a container, the
+    exit code is that of its command.
 
-    Examples: zaffre run container-host; zaffre run container-host --until-ready --json; zaffre run server
-    --ssh-key ~/.ssh/id_ed25519.pub --forward 2222:22, and in another terminal: ssh -p 2222 admin@localhost
+    Examples: zaffre run container-host; zaffre run container-host --until-ready --json; zaffre run base -- cat
+    /etc/os-release; zaffre run server --ssh-key ~/.ssh/id_ed25519.pub --forward 2222:22, and in another terminal:
+    ssh -p 2222 admin@localhost
     """
     from dataclasses import asdict
 
@@ -66,7 +72,14 @@ def run(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
+    if work.distribution.image(image).kind == "container":
+        from zaffre.cli.container import run_container
+
+        built = making.build(image, architecture=arch, profile=profile, out=out)
+        raise typer.Exit(run_container(making, built, command or (), network=network))
     chosen = _system(making, image)
+    if command:
+        raise typer.BadParameter("a machine runs what its image has", param_hint="COMMAND")
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
     accelerator = _accelerator(making, folder, manifest.architecture)
@@ -117,11 +130,11 @@ def check(
     console: Annotated[bool, typer.Option("--console", help="Show the machine's console while it runs.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Boot an image as it ships, and prove what it promises.
+    """Boot or run an image as it ships, and prove what it promises.
 
     Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
     keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
-    memory. Exit code 1 if anything fails.
+    memory. A container image: its user, what runs in it, certificates, apt. Exit code 1 if anything fails.
 
     Example: zaffre check container-host --profile release
     """
@@ -131,6 +144,12 @@ def check(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
+    if work.distribution.image(image).kind == "container":
+        from zaffre.cli.container import check_container
+
+        built = making.build(image, architecture=arch, profile=profile, out=out)
+        _emit_report(work, check_container(making, work.distribution.image(image), built, seconds=timeout), json)
+        return
     chosen = _system(making, image)
     server = chosen.kind == "server"
     if not server and work.distribution.image(extension).base != image:
@@ -166,7 +185,11 @@ def check(
         seconds=timeout,
         console=_show if console else None,
     )
-    work.emit(report, lambda: report_words(report), as_json=json)
+    _emit_report(work, report, json)
+
+
+def _emit_report(work: Workspace, report: CheckReport, as_json: bool) -> None:
+    work.emit(report, lambda: report_words(report), as_json=as_json)
     if not report.passed:
         raise typer.Exit(ExitCode.FINDING)
 
@@ -180,11 +203,9 @@ def report_words(report: CheckReport) -> str:
         )
         for line in report.lines
     ]
-    lines = [
-        table(rows),
-        "",
-        table(_boot_rows(report.boots), headers=("SECONDS", *_boot_names(report.boots)), right=(1, 2)),
-    ]
+    lines = [table(rows), ""]
+    if report.boots:
+        lines.append(table(_boot_rows(report.boots), headers=("SECONDS", *_boot_names(report.boots)), right=(1, 2)))
     if report.memory_used_bytes is not None and report.memory_total_bytes is not None:
         lines.append(f"\nmemory in use: {amount(report.memory_used_bytes)} of {amount(report.memory_total_bytes)}")
     passed = sum(line.verdict == "passed" for line in report.lines)

@@ -63,10 +63,10 @@ def build(
     work = workspace(context)
     making = Making(work)
     work.distribution.channel(channel)
-    target, hand = open_target(to), _hand(work)
+    target, signer = open_target(to), hand(work)
     names = tuple(image or ())
     order = Order(images=names, extra=making.own_packages(names, revision=revision), revision=revision)
-    done = making.repository.publish(order, target, hand, channel=channel, dry_run=dry_run)
+    done = making.repository.publish(order, target, signer, channel=channel, dry_run=dry_run)
     work.emit({"dry_run": dry_run, **fields(done)}, lambda: published_words(done, target.shown), as_json=json)
 
 
@@ -172,9 +172,9 @@ def promote(
         raise typer.BadParameter("name a snapshot or a channel to take it from, not both", param_hint="--from")
     work = workspace(context)
     channel = work.distribution.channel(channel)
-    place, hand = open_target(target), _hand(work)
-    chosen = snapshot if snapshot is not None else hand.snapshot_of(place, work.distribution.channel(source))
-    done = point(place, hand, channel, chosen)
+    place, signer = open_target(target), hand(work)
+    chosen = snapshot if snapshot is not None else signer.snapshot_of(place, work.distribution.channel(source))
+    done = point(place, signer, channel, chosen)
     work.emit(fields(done), lambda: moved_words(done), as_json=json)
 
 
@@ -197,7 +197,7 @@ def refresh(
     work = workspace(context)
     names = [work.distribution.channel(name) for name in channel or work.distribution.own_repository.channels]
     place = open_target(target)
-    done = sign_anew(place, _hand(work), names)
+    done = sign_anew(place, hand(work), names)
     work.emit(
         {"channels": [fields(one) for one in done]},
         lambda: "\n".join(map(moved_words, done)) or f"{place.shown}: no channel is published here",
@@ -262,7 +262,8 @@ def reproduce_all(work: Workspace, *, as_json: bool) -> None:
         raise typer.Exit(ExitCode.FINDING)
 
 
-def _hand(work: Workspace) -> Hand:
+def hand(work: Workspace) -> Hand:
+    """Who signs for the distribution's repository: its owner, now."""
     from zaffre.repository.channel import Hand
 
     return Hand(work.distribution, work.archive_key, _keyring(work), work.now)

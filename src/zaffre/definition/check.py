@@ -16,12 +16,16 @@ SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfil
 HOST_ONLY = ("etc", "compression")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("base", "extract", "oci")
+CONTAINER_ONLY = ("container",)
+MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "debug")
 MISPLACED = {
-    Kind.HOST: (*SERVER_ONLY, *SYSEXT_ONLY),
-    Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY),
-    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, "etc"),
+    Kind.HOST: (*SERVER_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
+    Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
+    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc"),
+    Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY),
 }
 """What each kind of image has no use for."""
+_NO_MACHINE = 'a container image boots nowhere: what goes on a disk is of the kind "host" or "server"'
 
 Origins = Mapping[KeyPath, Origin]
 
@@ -54,7 +58,27 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
         yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
     for key in MISPLACED[image.kind]:
         if (key,) in origins:
-            yield _problem(origins, (key,), f"is not for a {image.kind}")
+            suggestion = _NO_MACHINE if image.kind is Kind.CONTAINER and key in MACHINE_ONLY else None
+            yield _problem(origins, (key,), f"is not for a {image.kind}", suggestion)
+    if image.kind is Kind.CONTAINER:
+        yield from _check_container(image, origins)
+
+
+def _check_container(image: Image, origins: Origins) -> Iterator[Problem]:
+    """What a container image without a package manager has no use for, or cannot have."""
+    if not image.packages:
+        yield _problem(origins, ("packages",), "a container needs at least one package")
+    if image.container.bare and image.container.channel is not None:
+        yield _problem(
+            origins, ("container", "channel"), "is for a package manager, and container.bare says that none comes"
+        )
+    if not image.container.bare and image.provides:
+        yield _problem(
+            origins,
+            ("provides",),
+            "is not for a container with a package manager, which would find a dependency missing",
+            "name the package itself, or set container.bare",
+        )
 
 
 def check_files(image: Image, origins: Origins, root: Path) -> Iterator[Problem]:

@@ -46,6 +46,7 @@ def request_digest(distribution: Distribution, image: Image, architecture: Archi
         architecture=architecture,
         provides=image.provides,
         recommends=image.recommends,
+        essential=image.essential,
     )
 
 
@@ -56,6 +57,7 @@ def packages_digest(
     architecture: Architecture,
     provides: Iterable[str] = (),
     recommends: bool = False,
+    essential: bool = True,
 ) -> Sha256:
     """The same for any set of packages, such as those of the tools tree. Their order says nothing."""
     return sha256_json(
@@ -66,6 +68,7 @@ def packages_digest(
             "packages": sorted(set(packages)),
             "provides": sorted(set(provides)),
             "recommends": recommends,
+            **({} if essential else {"essential": False}),
         }
     )
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
     ChannelName,
     Compressor,
+    ContainerUser,
     Identifier,
     ImageReference,
+    LabelKey,
     LaxKind,
+    LayerCompressor,
     Line,
     Model,
     ModuleName,
@@ -34,6 +37,7 @@ from zaffre.definition.values import (
     SysctlKey,
     UnitName,
     UserName,
+    VariableName,
 )
 
 T = TypeVar("T")
@@ -44,6 +48,17 @@ Items = Annotated[tuple[T, ...], Field(strict=False)]
 
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
+
+
+def _fixed_id(value: int) -> int:
+    """Systemd's table of numbers (UIDS-GIDS.md): 60000 to 65519 are given out at run time, 65534 is nobody's."""
+    if 60000 <= value <= 65519:
+        message = f"{value} is a number that systemd gives out: choose one below 60000"
+        raise ValueError(message)
+    return value
+
+
+FixedId = Annotated[int, Field(ge=1, le=65533), AfterValidator(_fixed_id)]
 
 
 class Kernel(Model):
@@ -92,8 +107,8 @@ class User(Model):
     """A user (and its group) that the image has beside those of its packages."""
 
     name: UserName
-    uid: Annotated[int, Field(ge=1, le=59999)]
-    gid: Annotated[int, Field(ge=1, le=59999)] | None = None
+    uid: FixedId
+    gid: FixedId | None = None
     """Number of its own group; the same as `uid` unless said."""
     home: AbsolutePath = "/nonexistent"
     shell: AbsolutePath = "/usr/sbin/nologin"
@@ -166,6 +181,40 @@ class Server(Model):
     image names no repository."""
 
 
+class LayerCompression(Model):
+    """How the layer of a container image is compressed. Everything reads gzip; zstd is smaller, and newer programs
+    read it."""
+
+    dev: LayerCompressor = "gzip,1"
+    """For builds with --profile dev: quick."""
+    release: LayerCompressor = "gzip,9"
+    """For builds with --profile release: small."""
+
+
+class Container(Model):
+    """What only a container image has."""
+
+    bare: bool = False
+    """Whether no script of a package runs: the files of the packages are laid down, and what scanners read of the
+    package manager's database, and nothing else comes that is not named or depended on. For images without a shell;
+    else the packages are installed, with the essential ones."""
+    channel: ChannelName | None = None
+    """Channel of the distribution's own repository that the package manager follows, and nothing else. Without it the
+    image names no repository."""
+    user: ContainerUser | None = None
+    """Who the container's process runs as; root unless said."""
+    entrypoint: Items[Line] = ()
+    command: Items[Line] = ()
+    """What is run when nothing else is named; arguments of `entrypoint`, if there is one."""
+    environment: Mapping[VariableName, str] = {}
+    """Variables besides PATH."""
+    directory: AbsolutePath | None = None
+    """The working directory."""
+    labels: Mapping[LabelKey, Line] = {}
+    """Labels besides those of org.opencontainers.image that the build gives."""
+    compression: LayerCompression = LayerCompression()
+
+
 class Compression(Model):
     """How the read-only file systems are compressed (mkfs.erofs -z)."""
 
@@ -224,6 +273,7 @@ class Fragment(Model):
     tmpfiles: Tmpfiles = Tmpfiles()
     disk: Disk = Disk()
     server: Server = Server()
+    container: Container = Container()
     compression: Compression = Compression()
     os_release: Mapping[OsReleaseKey, Line] = {}
     """Keys of os-release beside those that the distribution's identity gives."""
@@ -237,8 +287,8 @@ class ImageFile(Fragment):
     """What the file of an image may say."""
 
     kind: LaxKind | None = None
-    """What the image becomes: an immutable "host", a "sysext" laid over one, or a "server" that is changed by its
-    package manager."""
+    """What the image becomes: an immutable "host", a "sysext" laid over one, a "server" that is changed by its
+    package manager, or a "container" image."""
     extends: Annotated[
         Items[Identifier],
         BeforeValidator(_one_or_many),
@@ -261,6 +311,16 @@ class Image(ImageFile):
     """The name of its file."""
     kind: LaxKind
     upstream: Identifier
+
+    @property
+    def channel(self) -> str | None:
+        """The channel that its package manager follows."""
+        return self.container.channel or self.server.channel
+
+    @property
+    def essential(self) -> bool:
+        """Whether the packages come with those that a system of the upstream cannot do without."""
+        return not self.container.bare
 
     def kernel_package(self, architecture: Architecture) -> str | None:
         """Name of the kernel's package on `architecture`; None if the image has no kernel."""

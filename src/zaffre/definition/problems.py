@@ -100,7 +100,7 @@ def _key_path(location: Sequence[str | int], data: object, *, missing: bool) -> 
     """
     path: list[str | int] = []
     for index, part in enumerate(location):
-        if isinstance(data, Mapping) and part in _tags(data) and index + 1 < len(location):
+        if isinstance(data, Mapping) and index + 1 < len(location) and _is_tag(part, location[index + 1], data):
             continue
         if isinstance(data, Mapping) and (part in data or missing):
             path.append(part)
@@ -115,6 +115,11 @@ def _key_path(location: Sequence[str | int], data: object, *, missing: bool) -> 
 
 DISCRIMINATORS = ("kind", "op")
 """Keys whose value says which model a table is of."""
+
+
+def _is_tag(part: str | int, after: str | int, data: Mapping[object, object]) -> bool:
+    """Whether it names the type of a table, and not a key in it that is called the same."""
+    return part in _tags(data) and (part not in data or after in data)
 
 
 def _tags(data: Mapping[object, object]) -> list[object]:

@@ -96,6 +96,20 @@ _compressor = _form(
     'a compressor of erofs with its level, such as "lz4hc,9", "zstd,12" or "none"',
 )
 Compressor = Annotated[str, *_compressor]
+# The file of a layer is what gzip or zstd of the tools tree makes of it: gzip(1), zstd(1).
+_layer_compressor = _form(
+    r"gzip,[1-9]|zstd,(?:[1-9]|1[0-9])",
+    'a compressor of layers with its level, "gzip,1" to "gzip,9" or "zstd,1" to "zstd,19"',
+)
+LayerCompressor = Annotated[str, *_layer_compressor]
+# image-spec, config.md: "user, uid, user:group, uid:gid, uid:group, user:gid"
+_container_user = _form(
+    r"(?:[a-z_][a-z0-9_-]{0,30}|[0-9]{1,5})(?::(?:[a-z_][a-z0-9_-]{0,30}|[0-9]{1,5}))?",
+    'a user, a number, or either with its group, such as "nonroot" or "65532:65532"',
+)
+ContainerUser = Annotated[str, *_container_user]
+_label = _form(r"[a-z0-9]+(?:[./_-][a-z0-9]+)*", 'the key of a label, such as "com.example.team"')
+LabelKey = Annotated[str, *_label]
 _url = _form(r"https?://[^\s]+", 'a URL, such as "https://linux.example/"')
 Url = Annotated[str, *_url]
 _repository = _form(
@@ -265,11 +279,12 @@ class Kind(StrEnum):
     HOST = "host"
     SERVER = "server"
     SYSEXT = "sysext"
+    CONTAINER = "container"
 
     @property
     def boots(self) -> bool:
         """Whether it is a system of its own, with a kernel."""
-        return self is not Kind.SYSEXT
+        return self in {Kind.HOST, Kind.SERVER}
 
 
 class Verification(StrEnum):

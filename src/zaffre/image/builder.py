@@ -11,6 +11,7 @@ from pathlib import Path
 from zaffre.definition import Distribution, Image, Kind, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
+from zaffre.image.container import build_container, place_container, require_container
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.host import build_host, place_host
@@ -21,6 +22,7 @@ from zaffre.image.output import (
     write_manifest,
 )
 from zaffre.image.server import build_own, build_server, place_server
+from zaffre.image.serverstate import repository_files
 from zaffre.image.steps import StepLog, Workshop, code_digest
 from zaffre.image.system import SystemPlan
 from zaffre.image.uki import SigningKeys
@@ -95,7 +97,7 @@ class Builder:
         watch = Stopwatch()
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
-        if image.kind.boots:
+        if runs_scripts(image):
             require_native(order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
@@ -108,8 +110,13 @@ class Builder:
         memory.remove_leftovers()
         shop = self._shop(order)
         with located(self.distribution, image.name):
-            make = {Kind.HOST: self._host, Kind.SERVER: self._server, Kind.SYSEXT: self._extension}[image.kind]
-            manifest = make(job, shop, watch)
+            makers = {
+                Kind.HOST: self._host,
+                Kind.SERVER: self._server,
+                Kind.SYSEXT: self._extension,
+                Kind.CONTAINER: self._container,
+            }
+            manifest = makers[image.kind](job, shop, watch)
         self.store.remember(label, inputs)
         return Build(folder, manifest, fresh=True, why=why)
 
@@ -147,6 +154,16 @@ class Builder:
             shop.timed("disk", "partitions and boot loader", lambda: place_server(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=None)
 
+    def _container(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        require_container(self.distribution.upstream_of(job.image), job.image)
+        self.fetch(job.locked.packages)
+        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, self._configured(job, shop))
+        generated = repository_files(self.distribution, job.image, self._keyring(job.image))
+        parts = build_container(plan, generated, shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("output", "the layout and its archive", lambda: place_container(plan, parts, partial, shop))
+            return self._finish(job, partial, shop, watch, root_hash=None)
+
     def own_packages(self, image: Image, architecture: str, *, revision: int) -> tuple[Path, ...]:
         """The packages of ours that a server image of the lock has: blobs of the store. Raises what `build` does.
 
@@ -165,12 +182,12 @@ class Builder:
         return tuple(self.store.verified(digest) for digest in ours.packages.values())
 
     def _repository(self, image: Image) -> JSON:
-        if (keyring := self._keyring(image)) is None or image.server.channel is None:
+        if (keyring := self._keyring(image)) is None or image.channel is None:
             return None
-        return [self.distribution.apt_sources(image.server.channel), sha256_bytes(keyring)]
+        return [self.distribution.apt_sources(image.channel), sha256_bytes(keyring)]
 
     def _keyring(self, image: Image) -> bytes | None:
-        return self.archive_keyring() if image.server.channel is not None else None
+        return self.archive_keyring() if image.channel is not None else None
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
@@ -202,6 +219,7 @@ class Builder:
             sandbox=shop.sandbox,
             progress=self.progress,
             use_cache=shop.use_cache,
+            bare=job.image.container.bare,
         )
         with self.progress.step(f"{len(locked.packages)} packages") as remark:
             shop.record("packages", performed, remark, reason="the locked packages, put together and configured once")
@@ -254,6 +272,11 @@ class Builder:
             "repository": self._repository(image),
             "code": code_digest(),
         }
+
+
+def runs_scripts(image: Image) -> bool:
+    """Whether the packages' scripts run when the image is built."""
+    return image.kind is not Kind.SYSEXT and not image.container.bare
 
 
 def require_native(architecture: str) -> None:

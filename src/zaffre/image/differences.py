@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.digest import sha256_file
+from zaffre.image.container import ARCHIVE, LAYOUT
 from zaffre.image.output import describe_artifacts
+from zaffre.oci import read_layout, unpacking
 from zaffre.pe import sections
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree import compare_trees
@@ -50,6 +52,25 @@ def _causes(name: str, first: Path, second: Path, *, sandbox: Sandbox, scratch: 
         yield from _uki_causes(first / name, second / name, sandbox=sandbox, scratch=scratch)
     elif name.endswith(".raw"):
         yield from _disk_causes(first / name, second / name, sandbox=sandbox)
+    elif name == ARCHIVE:
+        trees = [
+            _unpacked_layer(folder / LAYOUT, scratch / f"layer-{number}", sandbox)
+            for number, folder in enumerate((first, second))
+        ]
+        for difference in compare_trees(trees[0], trees[1], times=True):
+            yield f"its layer: {difference}"
+
+
+def _unpacked_layer(layout: Path, target: Path, sandbox: Sandbox) -> Path:
+    """The files of the one layer that an image of ours has."""
+    target.mkdir()
+    for layer in read_layout(layout)[0].layers:
+        sandbox.run(
+            unpacking(layer.media_type, "/job/layer", "/job/tree"),
+            mounts=[Mount(layout / layer.path, "/job/layer"), Mount(target, "/job/tree", writable=True)],
+            timeout=_EXTRACT_SECONDS,
+        )
+    return target
 
 
 def _first_byte(first: Path, second: Path) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A container image as an archive in the OCI image layout (image-spec 1.1), made of files of a tree.
+"""A container image as an archive in the OCI image layout, made of files of a tree.
 
 Uncompressed, one layer, reproducible: names sorted, owners root, every time stamp at the build's epoch.
 """
@@ -9,12 +9,10 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
-from zaffre.digest import JSON, canonical_json, sha256_bytes
-
-_MEDIA = "application/vnd.oci.image"
+from zaffre.digest import sha256_bytes
+from zaffre.image.layout import Layer, blob_path, pack_image, write_archive
 
 
 def write_oci_archive(
@@ -22,50 +20,20 @@ def write_oci_archive(
 ) -> None:
     """Write `target`. `files` maps absolute paths inside the container to regular files, kept with their x bit."""
     layer = _layer(files, epoch)
-    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    config = canonical_json(
-        {
-            "architecture": architecture,
-            "os": "linux",
-            "created": created,
-            "config": {"Cmd": list(command), "User": "65532:65532"},
-            "rootfs": {"type": "layers", "diff_ids": [f"sha256:{sha256_bytes(layer)}"]},
-            "history": [{"created": created, "created_by": "zaffre"}],
-        }
+    digest = sha256_bytes(layer)
+    packed = pack_image(
+        [Layer(digest, len(layer), digest, "")],
+        architecture=architecture,
+        epoch=epoch,
+        config={"Cmd": list(command), "User": "65532:65532"},
+        annotations={},
+        created_by="zaffre",
+        reference={
+            "org.opencontainers.image.ref.name": reference.rpartition(":")[2],
+            "io.containerd.image.name": reference,
+        },
     )
-    manifest = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_MEDIA}.manifest.v1+json",
-            "config": _descriptor(config, f"{_MEDIA}.config.v1+json"),
-            "layers": [_descriptor(layer, f"{_MEDIA}.layer.v1.tar")],
-        }
-    )
-    index = canonical_json(
-        {
-            "schemaVersion": 2,
-            "mediaType": f"{_MEDIA}.index.v1+json",
-            "manifests": [
-                {
-                    **_descriptor(manifest, f"{_MEDIA}.manifest.v1+json"),
-                    "platform": {"architecture": architecture, "os": "linux"},
-                    "annotations": {
-                        "org.opencontainers.image.ref.name": reference.rpartition(":")[2],
-                        "io.containerd.image.name": reference,
-                    },
-                }
-            ],
-        }
-    )
-    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
-        _add(archive, "oci-layout", canonical_json({"imageLayoutVersion": "1.0.0"}), epoch)
-        for blob in (config, layer, manifest):
-            _add(archive, f"blobs/sha256/{sha256_bytes(blob)}", blob, epoch)
-        _add(archive, "index.json", index, epoch)
-
-
-def _descriptor(data: bytes, media_type: str) -> dict[str, JSON]:
-    return {"mediaType": media_type, "digest": f"sha256:{sha256_bytes(data)}", "size": len(data)}
+    write_archive(target, {**packed.files, blob_path(digest): layer}, epoch=epoch)
 
 
 def _layer(files: Mapping[str, Path], epoch: int) -> bytes:

@@ -20,13 +20,13 @@ class ManifestSigner(Protocol):
 
 
 def describe_artifacts(folder: Path) -> dict[str, Artifact]:
-    """Every file of a build that the manifest vouches for."""
-    outside = {MANIFEST_NAME, SIGNATURE_NAME}
-    paths = [path for path in sorted(folder.iterdir()) if path.name not in outside]
+    """Every file of a build that the manifest vouches for, by its path in the folder."""
+    outside = {folder / MANIFEST_NAME, folder / SIGNATURE_NAME}
+    paths = [path for path in sorted(folder.rglob("*")) if path not in outside and not path.is_dir()]
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         digests = pool.map(hash_file, paths)
         return {
-            path.name: Artifact(sha256=digest, size=path.stat().st_size)
+            path.relative_to(folder).as_posix(): Artifact(sha256=digest, size=path.stat().st_size)
             for path, digest in zip(paths, digests, strict=True)
         }
 

@@ -183,12 +183,12 @@ def system_package(
             architecture=shop.architecture,
             base=read_text(base, OS_RELEASE),
         )
-        lay_files(folder, _package_manager_files(image))
+        lay_files(folder, package_manager_files(image))
         for path, content in generated.items():
             write_bytes(folder, path, content)
         if image.users:
             lay_files(folder, {SYSUSERS: sysusers_text(image.users)})
-        diverted = _diverted(base, folder, plan.distribution.upstream_of(image))
+        moved = diverted(base, folder, plan.distribution.upstream_of(image))
         package = OwnPackage(
             name=plan.slug,
             version=plan.version,
@@ -196,7 +196,7 @@ def system_package(
             maintainer=plan.distribution.identity.maintainer,
             description=f"{plan.distribution.identity.name}: {image.description or image.name}",
             depends=depends,
-            scripts=_system_scripts(plan, diverted, {**_stripped(plan, base, shop), **image.files.owners}),
+            scripts=_system_scripts(plan, moved, {**_stripped(plan, base, shop), **image.files.owners}),
         )
         return ActionResult({"package": _packed(plan, package, folder, scratch, shop)}, {})
 
@@ -208,7 +208,7 @@ def _needed(path: str) -> bool:
     return path in _NEEDED or path.startswith(f"/{_DATABASE}/")
 
 
-def _package_manager_files(image: Image) -> dict[str, str]:
+def package_manager_files(image: Image) -> dict[str, str]:
     """What the image leaves out of packages stays out when they are upgraded (dpkg(1), `--path-exclude`)."""
     lines = [f"path-exclude={_dpkg_glob(path)}" for path in image.prune.paths]
     lines += [f"path-include={_dpkg_glob(path)}" for path in image.prune.keep]
@@ -220,7 +220,7 @@ def _dpkg_glob(pattern: str) -> str:
     return pattern.replace("**", "*")
 
 
-def _diverted(base: Path, folder: Path, upstream: Upstream) -> list[str]:
+def diverted(base: Path, folder: Path, upstream: Upstream) -> list[str]:
     """Absolute paths of our files that are another package's too: theirs gets another name.
 
     Raises DefinitionError for one that the administrator may change, since dpkg would lose track of it.

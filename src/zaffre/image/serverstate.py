@@ -34,12 +34,20 @@ def server_root_files(distribution: Distribution, image: Image, keyring: bytes |
         "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
         "etc/apt/apt.conf.d/50zaffre": _APT.encode(),
     }
-    if image.server.channel is not None and keyring is not None:
-        files[f"etc/apt/sources.list.d/{distribution.identity.id}.sources"] = distribution.apt_sources(
-            image.server.channel
-        ).encode()
-        files[distribution.archive_keyring.lstrip("/")] = keyring
-    return files
+    return {**files, **repository_files(distribution, image, keyring)}
+
+
+def repository_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
+    """Where the package manager of an image gets packages, and whom it trusts: nothing without a channel.
+
+    Raises DefinitionError for a channel that the distribution's repository has not got.
+    """
+    if image.channel is None or keyring is None:
+        return {}
+    return {
+        f"etc/apt/sources.list.d/{distribution.identity.id}.sources": distribution.apt_sources(image.channel).encode(),
+        distribution.archive_keyring.lstrip("/"): keyring,
+    }
 
 
 # A machine that waits for a password nobody has is lost; one that restarts comes to the kernel before.

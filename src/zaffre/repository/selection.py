@@ -180,7 +180,8 @@ def _promises(
         below = next((other.packages for other in sets if base and other.key == (base.name, one.architecture)), ())
         provides = (*image.provides, *(base.provides if base else ()))
         packages = _unique(one.packages, below)
-        yield Promise(_request(one.name, one.architecture, packages, provides), packages)
+        request = _request(one.name, one.architecture, packages, provides, essential=image.essential)
+        yield Promise(request, packages)
     for architecture, packages in machines.items():
         in_sets = {package.sha256 for one in sets if one.architecture == architecture for package in one.packages}
         provides = tuple(sorted({name for image in images for name in image.provides}))
@@ -190,6 +191,8 @@ def _promises(
                 yield Promise(request, (package,), spare=package.sha256 not in extra)
 
 
-def _request(name: str, architecture: str, packages: Packages, provides: Iterable[str]) -> SetRequest:
+def _request(
+    name: str, architecture: str, packages: Packages, provides: Iterable[str], *, essential: bool = True
+) -> SetRequest:
     names = tuple(sorted({package.name for package in packages}))
-    return SetRequest(name, names, architecture, tuple(sorted(set(provides))))
+    return SetRequest(name, names, architecture, tuple(sorted(set(provides))), essential=essential)

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -68,12 +69,14 @@ class Sandbox:
         devices: Sequence[str] = (),
         fatal: tuple[str, ...] = (),
         chroot: str | None = None,
+        nested: bool = False,
     ) -> Completed:
         """Runs a program to its end. `timeout` in seconds; `stdout` to a file, else captured (64 MiB at most).
 
         `fatal` are texts on its stderr at which it is ended and has failed, for programs that go on after an error.
         `chroot` is the target of a mount that the program enters by chroot(2): that gets a /proc, /dev, /tmp and /run
-        too, and mounts that come after it may be below.
+        too, and mounts that come after it may be below. `nested` leaves a program the rights to mount for itself: for
+        one that makes containers, and confines what runs in them.
 
         With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
         (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
@@ -92,7 +95,7 @@ class Sandbox:
                 network=network,
                 devices=devices,
                 clock_offset_seconds=self._clock_offset_seconds,
-                confined=True,
+                confined=not nested,
                 chroot=chroot,
             )
         )
@@ -125,10 +128,12 @@ class Sandbox:
         stderr: Stream = None,
         pass_fds: Sequence[int] = (),
         network: bool = False,
+        nested: bool = False,
     ) -> SandboxProcess:
         """Starts a program that lives on beside us (QEMU, swtpm) and dies with the thread that started it."""
+        request = self._spawn_request(argv, mounts=mounts, env=env, cwd=cwd, devices=devices, network=network)
         return SandboxProcess(
-            self._words(self._spawn_request(argv, mounts=mounts, env=env, cwd=cwd, devices=devices, network=network)),
+            self._words(replace(request, confined=not nested)),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,

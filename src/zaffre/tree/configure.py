@@ -38,16 +38,17 @@ def configured_root(
     label: str = "configure",
     use_cache: bool = True,
     judged: int | None = None,
+    bare: bool = False,
 ) -> Performed:
     """The configured root of a set of packages as the blob `root`, a canonical tar archive (see `tarball`).
 
-    `upstream` is where the packages come from; for `judged`, see `Settings`.
+    `upstream` is where the packages come from; for `judged` and `bare`, see `Settings`.
     Facts: `users`, the ids that scripts gave, in the form of `Users`; `packages`, their number.
     The same inputs give the same bytes, whatever the clock, the order of the lock and the host.
     Raises IntegrityError for hostile or overlapping packages, DefinitionError for undeclared setuid files and
     diversions, ToolError when a script fails.
     """
-    settings = Settings(tuple(sorted(provides)), users, setuid, epoch, architecture, judged)
+    settings = Settings(tuple(sorted(provides)), users, setuid, epoch, architecture, judged, bare)
     family = _family(upstream)
 
     def action_for(users: Users) -> Action:
@@ -63,6 +64,7 @@ def configured_root(
                 "epoch": epoch,
                 "architecture": architecture,
                 "family": dict(family.inputs(sandbox)),
+                "bare": bare,
             },
             reason="an image needs the configured root of its packages",
         )

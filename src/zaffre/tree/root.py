@@ -28,7 +28,8 @@ _CAPABILITY = "security.capability"
 class Settings:
     """What a configured root depends on besides its packages. `epoch` is SOURCE_DATE_EPOCH in seconds.
 
-    `judged` is the time at which signatures must be good, in seconds, where that is another: it changes no root.
+    `judged` is the time at which signatures must be good, in seconds, where that is another: it changes no root. In a
+    `bare` root no script has run, and of the package manager's database there is what scanners read.
     """
 
     provides: tuple[str, ...]
@@ -37,6 +38,7 @@ class Settings:
     epoch: int
     architecture: str
     judged: int | None = None
+    bare: bool = False
 
 
 class Times:

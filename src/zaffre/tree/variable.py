@@ -42,7 +42,8 @@ FORGOTTEN: dict[str, str] = {
 }
 """State of the package manager, which an image does not run, by globs, and why it goes."""
 
-_USED_BY_SCANNERS = matcher(("/status", "/arch", "/info", "/info/*.list", "/info/*.md5sums", "/info/format"))
+USED_BY_SCANNERS = matcher(("/status", "/arch", "/info", "/info/*.list", "/info/*.md5sums", "/info/format"))
+"""What stays of dpkg's database, by paths below it, where there is no dpkg."""
 
 
 def make_var_recreatable(root: Path, *, sandbox: Sandbox) -> None:
@@ -94,7 +95,7 @@ def _move_databases(root: Path) -> list[str]:
     if not inside(root, "usr/bin/dpkg").exists():
         # Without dpkg itself, only what scanners read of its database stays.
         for path, _ in [*walk(dpkg)]:
-            if not _USED_BY_SCANNERS(f"/{path}"):
+            if not USED_BY_SCANNERS(f"/{path}"):
                 remove(dpkg / path)
     return moved
 

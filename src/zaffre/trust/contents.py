@@ -18,6 +18,7 @@ from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
 from zaffre.pe import text_sections
 from zaffre.progress import Progress
+from zaffre.trust.container import ARCHIVE, LAYOUT, check_archive, check_layout
 from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
 from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
@@ -55,6 +56,12 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
         return [
             _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
             for name in extensions
+        ]
+    if manifest.kind == "container":
+        folder = inspector.directory
+        return [
+            _Planned("image layout", (f"{LAYOUT}/index.json",), partial(check_layout, folder, manifest)),
+            _Planned("archive of the layout", (ARCHIVE,), partial(check_archive, folder, manifest)),
         ]
     system = _System(inspector, manifest.root_hash)
     sealed = [

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
@@ -26,6 +26,7 @@ from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
+from zaffre.trust.container import ARCHIVE, LAYOUT
 from zaffre.trust.contents import check_contents
 from zaffre.trust.inspector import Inspector
 from zaffre.trust.keys import Certificates, Role
@@ -40,6 +41,7 @@ _MAX_SIGNATURE = 4096
 _NEEDED = {
     "host": ("image.raw", "root.erofs", "root.verity", "uki.efi"),
     "server": ("image.raw", "uki.efi"),
+    "container": (ARCHIVE, f"{LAYOUT}/index.json", f"{LAYOUT}/oci-layout"),
 }
 
 
@@ -119,20 +121,21 @@ def _signature(directory: Path, manifest: bytes, certificates: Certificates) -> 
 
 def _listing(directory: Path, manifest: Manifest) -> Check:
     """Every named file is there as a plain file, nothing else is, and nothing that its kind needs is unnamed."""
-    present = {entry.name for entry in directory.iterdir()}
     named = set(manifest.artifacts)
+    folders = {parent.as_posix() for name in named for parent in PurePosixPath(name).parents}
+    present = {
+        path.relative_to(directory).as_posix()
+        for path in directory.rglob("*")
+        if path.is_symlink() or not path.is_dir() or path.relative_to(directory).as_posix() not in folders
+    }
     faults = [
         *(f"{name}: named in the manifest but missing" for name in sorted(named - present)),
         *(f"{name}: not named in the manifest" for name in sorted(present - named - UNSIGNED)),
-        *(
-            f"{name}: not a name of an artifact"
-            for name in sorted(named)
-            if "/" in name or name in UNSIGNED | {"..", "."}
-        ),
+        *(f"{name}: not a name of an artifact" for name in sorted(named) if name in UNSIGNED or not _is_below(name)),
         *(
             f"{name}: not a regular file"
             for name in sorted(present & (named | UNSIGNED))
-            if (directory / name).is_symlink() or not (directory / name).is_file()
+            if not _is_plain(directory, name)
         ),
         *(
             f"{name}: a {manifest.kind} image needs it, and the manifest does not name it"
@@ -145,11 +148,23 @@ def _listing(directory: Path, manifest: Manifest) -> Check:
     return Check(name="files", ok=True, detail=f"{len(named)} artifacts, none missing, nothing else")
 
 
+def _is_below(name: str) -> bool:
+    """Whether it is a path that leads nowhere but down."""
+    return not set(name.split("/")) & {"", ".", ".."}
+
+
+def _is_plain(directory: Path, name: str) -> bool:
+    """Whether it is a regular file to which no link leads."""
+    parts = PurePosixPath(name).parts
+    steps = [directory.joinpath(*parts[: number + 1]) for number in range(len(parts))]
+    return not any(step.is_symlink() for step in steps) and steps[-1].is_file()
+
+
 def _artifacts(directory: Path, manifest: Manifest, progress: Progress) -> Iterator[Check]:
     usable = {
         name: artifact
         for name, artifact in sorted(manifest.artifacts.items())
-        if "/" not in name and not (directory / name).is_symlink() and (directory / name).is_file()
+        if _is_below(name) and _is_plain(directory, name)
     }
     with progress.transfer("hash artifacts", sum(artifact.size for artifact in usable.values())) as advance:
         for name, artifact in usable.items():

@@ -137,7 +137,7 @@ def lock_distribution(
         suites = tuple(suite for one in repositories.values() for suite in one.suites)
         sources = choose_sources(job, every_set(job, sets), tuple(shelf.components.values()), repositories)
         lock = assemble(job, sets, shelf.components.values(), suites, sources)
-        lock = with_users(lock, old, world, {one.key for one in wanted if one.boots}, shelf)
+        lock = with_users(lock, old, world, {one.key for one in wanted if one.learns_users}, shelf)
     return Locking(lock, old, diff_locks(old, lock), released)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from zaffre.definition import (
@@ -38,15 +38,15 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Wanted:
-    """A set that the definition calls for. `boots`: it becomes a system that starts by itself, with users of its own.
-    `base`: the set that it is an addition to, for a sysext.
+    """A set that the definition calls for. `learns_users`: the scripts of its packages run, and so make users and
+    groups. `base`: the set that it is an addition to, for a sysext.
     """
 
     request: SetRequest
     digest: Sha256
     upstream: Upstream
     purpose: Purpose
-    boots: bool = False
+    learns_users: bool = False
     base: str | None = None
     named: frozenset[str] = frozenset()
 
@@ -118,8 +118,9 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     upstream = distribution.upstream_of(image)
     named = image.requested_packages(machine)
     request = SetRequest(image.name, named, str(machine), _sorted(image.provides), image.recommends)
+    request = replace(request, essential=image.essential)
     if image.base is None:
-        return _wanted(request, upstream, Purpose.IMAGE, boots=image.kind.boots)
+        return _wanted(request, upstream, Purpose.IMAGE, learns_users=image.essential)
     base = image_wanted(distribution, distribution.image(image.base), architecture)
     joined = SetRequest(
         image.name,
@@ -135,14 +136,13 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
         digest,
         upstream,
         Purpose.IMAGE,
-        boots=image.kind.boots,
         base=image.base,
         named=frozenset(named),
     )
 
 
-def _wanted(request: SetRequest, upstream: Upstream, purpose: Purpose, *, boots: bool = False) -> Wanted:
-    return Wanted(request, _digest(request, upstream), upstream, purpose, boots=boots)
+def _wanted(request: SetRequest, upstream: Upstream, purpose: Purpose, *, learns_users: bool = False) -> Wanted:
+    return Wanted(request, _digest(request, upstream), upstream, purpose, learns_users=learns_users)
 
 
 def _digest(request: SetRequest, upstream: Upstream) -> Sha256:
@@ -152,6 +152,7 @@ def _digest(request: SetRequest, upstream: Upstream) -> Sha256:
         architecture=Architecture(request.architecture),
         provides=request.provides,
         recommends=request.recommends,
+        essential=request.essential,
     )
 
 

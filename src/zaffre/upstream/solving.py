@@ -15,7 +15,7 @@ _MOST_TRIALS = 6
 
 @dataclass(frozen=True)
 class SetRequest:
-    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". Essential packages always come too.
+    """What is to be solved. `provides` may hold versions: "runc (= 1.3)". `essential`: essential packages come too.
 
     `relations` are needed besides `packages`, in the family's own words, alternatives and exclusions included: what
     a source says that it is built with.
@@ -27,6 +27,7 @@ class SetRequest:
     provides: tuple[str, ...] = ()
     recommends: bool = False
     relations: tuple[str, ...] = ()
+    essential: bool = True
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ from zaffre.tree.deb.model import Kind, PackageIndex
 from zaffre.tree.deb.ordering import dependency_order
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.root import Built, Settings, Times, apply_setuid
-from zaffre.tree.rootfs import inside, make_folder, read_text, remove, write_bytes, write_text
+from zaffre.tree.rootfs import inside, make_folder, read_text, remove, walk, write_bytes, write_text
 from zaffre.tree.tarball import scan
+from zaffre.tree.variable import USED_BY_SCANNERS
 from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.lock import LockedPackage
 
@@ -42,6 +43,8 @@ POLICY_TEXT = "#!/bin/sh\n# No service may be started while a tree is built (inv
 """What keeps scripts from starting services, and where it lies."""
 
 _STATUS = f"{ADMIN}/status"
+_UNPACKED = "Status: install ok unpacked"
+_INSTALLED = "Status: install ok installed"
 _FURTHER = "/run/packages"
 _TIMEOUT = 3600.0
 _MERGED_SUFFIX = ".usr-is-merged"
@@ -137,7 +140,10 @@ def build_root(unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, 
     plan = merge(packages, architecture=settings.architecture, setuid=settings.setuid)
     extract_plan(plan, [data for _, data in ordered], root, epoch=settings.epoch)
     lay_database(root, packages, plan, settings)
-    configure(root, packages, settings, sandbox=sandbox)
+    if settings.bare:
+        keep_records(root)
+    else:
+        configure(root, packages, settings, sandbox=sandbox)
     clean(root)
     numbers = ids.renumber(root, settings.users)
     return Built(apply_setuid(root, scan(root), settings.setuid), Times(_shipped(plan), settings.epoch), numbers)
@@ -150,6 +156,17 @@ def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, setti
     files = database(packages, plan, provides=settings.provides, architecture=settings.architecture)
     for path, mode, content in files:
         write_bytes(root, f"{ADMIN}/{path}", content, mode=mode)
+
+
+def keep_records(root: Path) -> None:
+    """Of dpkg's database leave what scanners read. It says "installed" of all: nothing here would configure it ever."""
+    status = without_package(read_text(root, _STATUS), PROVIDES)
+    write_text(root, _STATUS, re.sub(rf"^{_UNPACKED}$", _INSTALLED, status, flags=re.MULTILINE))
+    remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
+    for path, _ in [*walk(root, ADMIN)]:
+        below = path.removeprefix(ADMIN)
+        if below != "/info" and not USED_BY_SCANNERS(below):
+            remove(root / path)
 
 
 def configure(

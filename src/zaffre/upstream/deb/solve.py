@@ -166,7 +166,7 @@ class _Workshop:
                 for name, version in sorted(pins.items())
             )
         )
-        names = sorted({*self._universe.essential, *request.packages})
+        names = sorted({*(self._universe.essential if request.essential else ()), *request.packages})
         completed = self._apt(
             "apt-get",
             "--simulate",
