@@ -35,6 +35,7 @@ from zaffre.definition.distribution import (
     Tools,
 )
 from zaffre.definition.explain import Explained, explain
+from zaffre.definition.forms import FORMS_OF, Form, forms_in_words
 from zaffre.definition.image import (
     Compression,
     Disk,
@@ -73,6 +74,7 @@ from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verifica
 
 __all__ = [
     "DISTRIBUTION_FILE",
+    "FORMS_OF",
     "LOCK_FILE",
     "MACHINES",
     "Architecture",
@@ -92,6 +94,7 @@ __all__ = [
     "Extract",
     "Files",
     "FilesSource",
+    "Form",
     "Fragment",
     "GoModule",
     "Identity",
@@ -127,6 +130,7 @@ __all__ = [
     "dotted",
     "explain",
     "format_size",
+    "forms_in_words",
     "init_distribution",
     "json_schema",
     "load_distribution",

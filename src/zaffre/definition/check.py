@@ -7,12 +7,14 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from zaffre.definition.forms import FORMS_OF, forms_in_words
 from zaffre.definition.image import Image
 from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.values import KeyPath, Kind, dotted
 
 SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides")
+BOOT_ONLY = ("kernel", "initrd", "disk")
 HOST_ONLY = ("etc", "compression")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("base", "extract", "oci")
@@ -20,6 +22,7 @@ MISPLACED = {
     Kind.HOST: (*SERVER_ONLY, *SYSEXT_ONLY),
     Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY),
     Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, "etc"),
+    Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *SYSEXT_ONLY),
 }
 """What each kind of image has no use for."""
 
@@ -52,6 +55,10 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
         yield _problem(origins, ("kernel",), f"a {image.kind} needs a kernel: package is required")
     if image.kind is Kind.SYSEXT and image.base is None:
         yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
+    for index, form in enumerate(image.forms):
+        if form not in FORMS_OF[image.kind]:
+            message = f"a {image.kind} has no form {str(form)!r}"
+            yield _problem(origins, ("forms", index), message, forms_in_words(image.kind))
     for key in MISPLACED[image.kind]:
         if (key,) in origins:
             yield _problem(origins, (key,), f"is not for a {image.kind}")

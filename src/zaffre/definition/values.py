@@ -241,11 +241,22 @@ class Kind(StrEnum):
     HOST = "host"
     SERVER = "server"
     SYSEXT = "sysext"
+    WSL = "wsl"
 
     @property
     def boots(self) -> bool:
         """Whether it is a system of its own, with a kernel."""
+        return self in {Kind.HOST, Kind.SERVER}
+
+    @property
+    def has_root(self) -> bool:
+        """Whether it is a whole root, in which packages were configured."""
         return self is not Kind.SYSEXT
+
+    @property
+    def has_own_packages(self) -> bool:
+        """Whether its package manager goes on changing it, so that what is ours in it comes as packages."""
+        return self in {Kind.SERVER, Kind.WSL}
 
 
 class Verification(StrEnum):

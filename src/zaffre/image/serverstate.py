@@ -26,14 +26,19 @@ def server_initrd_files() -> Mapping[str, str]:
 
 
 def server_root_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
-    """Of the package that has the definition's files. With a channel, `keyring` has the repository's public key.
+    """Of the package that has the definition's files. Raises as `package_manager_files` does."""
+    return {
+        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
+        **package_manager_files(distribution, image, keyring),
+    }
+
+
+def package_manager_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
+    """What the package manager is told. With a channel, `keyring` has the repository's public key.
 
     Raises DefinitionError for a channel that the distribution's repository has not got.
     """
-    files = {
-        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
-        "etc/apt/apt.conf.d/50zaffre": _APT.encode(),
-    }
+    files = {"etc/apt/apt.conf.d/50zaffre": _APT.encode()}
     if image.server.channel is not None and keyring is not None:
         files[f"etc/apt/sources.list.d/{distribution.identity.id}.sources"] = distribution.apt_sources(
             image.server.channel

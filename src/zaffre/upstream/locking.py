@@ -130,7 +130,7 @@ def lock_distribution(
         suites = tuple(suite for one in repositories.values() for suite in one.suites)
         lock = _assemble(job, sets, shelf.components.values(), suites)
         lock = with_users(
-            lock, old, world, {one.key for one in wanted if one.kind is not None and one.kind.boots}, shelf
+            lock, old, world, {one.key for one in wanted if one.kind is not None and one.kind.has_root}, shelf
         )
     return Locking(lock, old, diff_locks(old, lock), released)
 
