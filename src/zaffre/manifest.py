@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 MANIFEST_NAME = "manifest.json"
 SIGNATURE_NAME = "manifest.json.sig"
+SUMS_NAME = "SHA256SUMS"
 
 
 class _Model(BaseModel):
@@ -20,10 +21,13 @@ class _Model(BaseModel):
 
 
 class Artifact(_Model):
-    """A file of the build: its SHA-256 and its size in bytes (apparent size for sparse files)."""
+    """A file of the build: its SHA-256 and its size in bytes (apparent size for sparse files). `form` is the name of
+    the form that it has the image in, if the definition has one for it.
+    """
 
     sha256: str
     size: int
+    form: str | None = None
 
 
 class Step(_Model):
@@ -81,3 +85,27 @@ class Manifest(_Model):
     artifacts: dict[str, Artifact]
     packages: list[PackageFact]
     build: Report
+
+
+class FormManifest(_Model):
+    """What a file says of itself that `zaffre convert` made: `<file>.json`, signed in `<file>.json.sig`.
+
+    `made_from` is the digest of the raw disk, or of the archive of a tree, that is in it; `epoch` the time that it says
+    it was made at. The rest is of the build that it was made from, and is not there for a file that no build of the
+    owner's vouches for.
+    """
+
+    format: Literal[1] = 1
+    form: str
+    file: str
+    size: int
+    sha256: str
+    made_from: str
+    epoch: int
+    image: str | None = None
+    kind: str | None = None
+    version: str | None = None
+    architecture: str | None = None
+    profile: str | None = None
+    definition: str | None = None
+    lock: str | None = None

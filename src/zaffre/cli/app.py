@@ -13,6 +13,7 @@ from zaffre.cli import (
     build,
     building,
     component,
+    convert,
     definition,
     diff,
     doctor,
@@ -121,6 +122,7 @@ def make_app() -> typer.Typer:
     app.command("drift", rich_help_panel=DEFINE)(drift.drift)
     app.command("lock", rich_help_panel=BUILD)(lock.lock)
     app.command("build", rich_help_panel=BUILD)(build.build)
+    app.command("convert", rich_help_panel=BUILD)(convert.convert)
     component_app = typer.Typer(help="Components: what is built instead of inherited.", no_args_is_help=True)
     component_app.command("new")(component.new)
     component_app.command("list")(component.list_components)

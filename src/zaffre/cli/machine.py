@@ -117,7 +117,9 @@ def run(
 
 def check(
     context: typer.Context,
-    image: ImageArgument,
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="An image of the definition, or a .wsl file from anywhere.")
+    ],
     arch: ArchOption = None,
     out: OutOption = Path("out"),
     profile: ProfileOption = "dev",
@@ -134,21 +136,29 @@ def check(
 
     Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
     keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
-    memory. A container image: its user, what runs in it, certificates, apt. Exit code 1 if anything fails.
+    memory. A container image: its user, what runs in it, certificates, apt. An image for WSL, and a .wsl file: the
+    rules of WSL's documentation, without a boot. Exit code 1 if anything fails.
 
-    Example: zaffre check container-host --profile release
+    Examples: zaffre check container-host --profile release; zaffre check other.wsl
     """
     from zaffre.cli.making import Making
+    from zaffre.cli.wsl import check_file, is_wsl_file
     from zaffre.machine import Subject, architecture_named, check_image
 
     require_profile(profile)
     work = workspace(context)
+    if is_wsl_file(image):
+        check_file(work, Path(image), as_json=json)
+        return
     making = Making(work)
     if work.distribution.image(image).kind == "container":
         from zaffre.cli.container import check_container
 
         built = making.build(image, architecture=arch, profile=profile, out=out)
         _emit_report(work, check_container(making, work.distribution.image(image), built, seconds=timeout), json)
+    elif work.distribution.image(image).kind == "wsl":
+        folder = making.build(image, architecture=arch, profile=profile, out=out).folder
+        check_file(work, folder / "image.wsl", as_json=json)
         return
     chosen = _system(making, image)
     server = chosen.kind == "server"
@@ -267,7 +277,12 @@ def _seed(making: Making, key: Path) -> dict[str, Path]:
 def _system(making: Making, name: str) -> Image:
     image = making.work.distribution.image(name)
     if not image.kind.boots:
-        raise DefinitionError(f"'{name}' is a {image.kind}, which does not boot", resolution="name the image it is for")
+        how = (
+            "install it on Windows by 'wsl --install --from-file'"
+            if image.kind == "wsl"
+            else "name the image it is for"
+        )
+        raise DefinitionError(f"'{name}' is a {image.kind}, which does not boot by itself", resolution=how)
     return image
 
 

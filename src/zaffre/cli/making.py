@@ -244,14 +244,12 @@ class Making:
         )
 
     def own_packages(self, images: Sequence[str], *, revision: int) -> tuple[Path, ...]:
-        """The packages that are made with the servers among these images, or among all that the lock has."""
-        from zaffre.definition import Kind
-
+        """The packages that are made with those among these images, or among all that the lock has, which have any."""
         names = images or [one.name for one in self.work.distribution.images.values()]
-        servers = [image for image in map(self.work.distribution.image, names) if image.kind is Kind.SERVER]
+        changing = [image for image in map(self.work.distribution.image, names) if image.kind.has_own_packages]
         return tuple(
             path
-            for image in servers
+            for image in changing
             for locked in self.lock.sets
             if locked.name == image.name
             for path in self.builder.own_packages(image, locked.architecture, revision=revision)

@@ -19,11 +19,16 @@ if TYPE_CHECKING:
 def verify(
     context: typer.Context,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder of a build: <image>-<version>-<arch>.", exists=True)
+        Path,
+        typer.Argument(
+            metavar="DIR|FILE",
+            help="The folder of a build, <image>-<version>-<arch>, or a file that 'zaffre convert' made.",
+            exists=True,
+        ),
     ],
     json: JsonOption = False,
 ) -> None:
-    """Hold a build against its manifest, signatures and verity hashes.
+    """Hold a build against its manifest, signatures and verity hashes, or a converted file against its manifest.
 
     Needs the public halves of your keys, no private one, and the distribution's locked tools. Exit code 1 if anything
     does not hold.
@@ -31,11 +36,14 @@ def verify(
     Example: zaffre verify out/container-host-1.20260504.1-amd64
     """
     from zaffre.cli.making import Making
-    from zaffre.trust import verify_build
+    from zaffre.trust import verify_build, verify_form
 
     work = workspace(context)
-    certificates, sandbox = work.certificates, Making(work).sandbox
-    report = verify_build(directory, certificates=certificates, sandbox=sandbox, progress=work.progress)
+    if directory.is_file():
+        report = verify_form(directory, certificates=work.certificates)
+    else:
+        sandbox = Making(work).sandbox
+        report = verify_build(directory, certificates=work.certificates, sandbox=sandbox, progress=work.progress)
     work.emit(report, lambda: _words(report), as_json=json)
     if not report.ok:
         raise typer.Exit(ExitCode.FINDING)
@@ -44,9 +52,5 @@ def verify(
 def _words(report: VerifyReport) -> str:
     rows = [("ok" if check.ok else "BAD", check.name, check.detail) for check in report.checks]
     bad = sum(not check.ok for check in report.checks)
-    verdict = (
-        "everything holds"
-        if report.ok
-        else f"{bad} of {len(rows)} checks do not hold: remove this folder, and build anew"
-    )
+    verdict = "everything holds" if report.ok else f"{bad} of {len(rows)} checks do not hold: remove it, and build anew"
     return f"{table(rows)}\n\n{report.directory}: {verdict}"

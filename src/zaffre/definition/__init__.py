@@ -36,6 +36,7 @@ from zaffre.definition.distribution import (
     Tools,
 )
 from zaffre.definition.explain import Explained, explain, explain_repository
+from zaffre.definition.forms import FORMS_OF, Form, forms_in_words
 from zaffre.definition.image import (
     Compression,
     Disk,
@@ -84,6 +85,7 @@ from zaffre.definition.values import (
 
 __all__ = [
     "DISTRIBUTION_FILE",
+    "FORMS_OF",
     "LOCK_FILE",
     "MACHINES",
     "OWN",
@@ -105,6 +107,7 @@ __all__ = [
     "Extract",
     "Files",
     "FilesSource",
+    "Form",
     "Fragment",
     "GoModule",
     "Halt",
@@ -145,6 +148,7 @@ __all__ = [
     "explain",
     "explain_repository",
     "format_size",
+    "forms_in_words",
     "init_distribution",
     "json_schema",
     "load_distribution",

@@ -7,12 +7,14 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from zaffre.definition.forms import FORMS_OF, forms_in_words
 from zaffre.definition.image import Image
 from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.values import KeyPath, Kind, dotted
 
 SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides")
+BOOT_ONLY = ("kernel", "initrd", "disk")
 HOST_ONLY = ("etc", "compression")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("base", "extract", "oci")
@@ -23,6 +25,7 @@ MISPLACED = {
     Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
     Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc"),
     Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY),
+    Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
 }
 """What each kind of image has no use for."""
 _NO_MACHINE = 'a container image boots nowhere: what goes on a disk is of the kind "host" or "server"'
@@ -56,6 +59,10 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
         yield _problem(origins, ("kernel",), f"a {image.kind} needs a kernel: package is required")
     if image.kind is Kind.SYSEXT and image.base is None:
         yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
+    for index, form in enumerate(image.forms):
+        if form not in FORMS_OF[image.kind]:
+            message = f"a {image.kind} has no form {str(form)!r}"
+            yield _problem(origins, ("forms", index), message, forms_in_words(image.kind))
     for key in MISPLACED[image.kind]:
         if (key,) in origins:
             suggestion = _NO_MACHINE if image.kind is Kind.CONTAINER and key in MACHINE_ONLY else None

@@ -12,6 +12,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
+from zaffre.definition.forms import Form
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
@@ -41,6 +42,13 @@ from zaffre.definition.values import (
 )
 
 T = TypeVar("T")
+
+# An enum is written as its value, which strict mode would refuse; the pattern lets heirs take one away.
+LaxForm = Annotated[
+    Form,
+    Field(strict=False),
+    WithJsonSchema({"type": "string", "pattern": f"^(?:{'|'.join(Form)})$", "description": "a form of an image"}),
+]
 
 # TOML has arrays where a frozen model wants tuples; only that conversion is allowed.
 Items = Annotated[tuple[T, ...], Field(strict=False)]
@@ -172,10 +180,10 @@ class Disk(Model):
 
 
 class Server(Model):
-    """What only a server has: a writable system that its package manager changes."""
+    """What only a system has that its package manager changes: a server, and one for WSL."""
 
     tries: Annotated[int, Field(ge=1, le=9)] = 3
-    """How often a new kernel is started before the one before it is taken again."""
+    """How often a server starts a new kernel before the one before it is taken again."""
     channel: ChannelName | None = None
     """Channel of the distribution's own repository that the package manager follows, and nothing else. Without it the
     image names no repository."""
@@ -275,6 +283,8 @@ class Fragment(Model):
     server: Server = Server()
     container: Container = Container()
     compression: Compression = Compression()
+    forms: Items[LaxForm] = ()
+    """Further forms that the build makes of the image: of its disk, or (tar) of the files in its root."""
     os_release: Mapping[OsReleaseKey, Line] = {}
     """Keys of os-release beside those that the distribution's identity gives."""
     debug: bool = False
@@ -288,13 +298,14 @@ class ImageFile(Fragment):
 
     kind: LaxKind | None = None
     """What the image becomes: an immutable "host", a "sysext" laid over one, a "server" that is changed by its
-    package manager, or a "container" image."""
+    package manager, a "container" image, or a distribution for "wsl", the Windows Subsystem for Linux."""
     extends: Annotated[
         Items[Identifier],
         BeforeValidator(_one_or_many),
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
     ] = ()
-    """Images that this one starts from, in order: one name or a list."""
+    """Images that this one starts from, in order: one name or a list. Of an image of another kind it takes only what
+    its own kind has a use for."""
     upstream: Identifier | None = None
     """Where packages come from; the distribution's default unless said."""
     base: Identifier | None = None

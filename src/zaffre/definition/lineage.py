@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from zaffre.definition.check import MISPLACED
 from zaffre.definition.merge import Layer
 from zaffre.definition.problems import Problem, near
-from zaffre.definition.values import KeyPath
+from zaffre.definition.values import KeyPath, Kind
 
 
 class Lineage:
@@ -26,7 +27,28 @@ class Lineage:
         order: list[str] = []
         if not self._visit(file, order, ()):
             return None
-        return tuple(layer for name in order if (layer := self._layers[name]))
+        return self._useful(tuple(layer for name in order if (layer := self._layers[name])))
+
+    def _useful(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """The layers without what images of another kind say that the last one's own kind has no use for.
+
+        What its own profiles say stays, and so does what it says itself: that would be a mistake, to be told.
+        """
+        *_, own = layers
+        kind = own.table.get("kind")
+        if not isinstance(kind, str) or {layer.table.get("kind", kind) for layer in layers} == {kind}:
+            return layers
+        mixed_in: list[str] = []
+        for key, target in parents(own):
+            if key[0] == "profiles":
+                self._visit(target, mixed_in, ())
+        foreign = MISPLACED[Kind(kind)]
+        return tuple(
+            layer
+            if layer is own or layer.file in mixed_in
+            else Layer(layer.file, {key: value for key, value in layer.table.items() if key not in foreign})
+            for layer in layers
+        )
 
     def _visit(self, file: str, order: list[str], open_files: tuple[str, ...]) -> bool:
         layer = self._layers[file]

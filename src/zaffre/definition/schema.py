@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from zaffre.definition.component import COMPONENT_FILE, COMPONENTS, ComponentFile
 from zaffre.definition.distribution import DistributionFile
+from zaffre.definition.forms import Form
 from zaffre.definition.image import Disk, Fragment, ImageFile
 from zaffre.definition.merge import OWN_KEYS
 from zaffre.definition.overlay import OVERLAYS, OverlayFile
@@ -35,6 +36,7 @@ def json_schema() -> dict[str, Any]:
     """
     references, schema = models_json_schema([(model, _MODE) for models in _FILES.values() for model in models])
     definitions: dict[str, Any] = schema["$defs"]
+    del definitions[Form.__name__]  # the items of `forms` say it themselves
     for name in _inherited_tables(definitions, (Fragment.__name__, ImageFile.__name__)):
         for key, value in definitions[name]["properties"].items():
             if key not in OWN_KEYS and "pattern" in value.get("items", {}):

@@ -280,11 +280,22 @@ class Kind(StrEnum):
     SERVER = "server"
     SYSEXT = "sysext"
     CONTAINER = "container"
+    WSL = "wsl"
 
     @property
     def boots(self) -> bool:
         """Whether it is a system of its own, with a kernel."""
         return self in {Kind.HOST, Kind.SERVER}
+
+    @property
+    def has_root(self) -> bool:
+        """Whether it is a whole system, the files of which can be handed over as they are."""
+        return self not in {Kind.SYSEXT, Kind.CONTAINER}
+
+    @property
+    def has_own_packages(self) -> bool:
+        """Whether its package manager goes on changing it, so that what is ours in it comes as packages."""
+        return self in {Kind.SERVER, Kind.WSL}
 
 
 class Verification(StrEnum):

@@ -13,20 +13,22 @@ from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.container import build_container, place_container, require_container
 from zaffre.image.extension import build_extension, place_extension
+from zaffre.image.forms.build import add_forms, write_sums
 from zaffre.image.fresh import fresh_directory, remove_leftovers
-from zaffre.image.host import build_host, place_host
+from zaffre.image.host import build_host, host_tree, place_host
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifacts,
     read_build,
     write_manifest,
 )
-from zaffre.image.server import build_own, build_server, place_server
+from zaffre.image.server import build_own, build_server, place_server, server_tree
 from zaffre.image.serverstate import repository_files
 from zaffre.image.steps import StepLog, Workshop, code_digest
 from zaffre.image.system import SystemPlan
 from zaffre.image.uki import SigningKeys
-from zaffre.manifest import Artifact, Manifest, PackageFact, Report
+from zaffre.image.wsl.build import build_wsl, place_wsl, wsl_packages
+from zaffre.manifest import SUMS_NAME, Artifact, Manifest, PackageFact, Report
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
@@ -115,6 +117,7 @@ class Builder:
                 Kind.SERVER: self._server,
                 Kind.SYSEXT: self._extension,
                 Kind.CONTAINER: self._container,
+                Kind.WSL: self._wsl,
             }
             manifest = makers[image.kind](job, shop, watch)
         self.store.remember(label, inputs)
@@ -137,21 +140,53 @@ class Builder:
             use_cache=order.use_cache,
         )
 
-    def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+    def tree(self, order: Order) -> Sha256:
+        """The blob of an image's root as an archive of its files. Raises what `build` does, and DefinitionError for an
+        image that has no root.
+        """
+        image = self.distribution.image(order.image)
+        if not image.kind.has_root:
+            raise DefinitionError(f"'{image.name}' is a {image.kind}, which has no root of its own", where=image.name)
+        require_native(order.architecture)
+        job = _Job(image, self.lock.set(image.name, order.architecture), order, Path(), Sha256(""))
+        shop = self._shop(order)
+        with located(self.distribution, image.name):
+            plan = self._plan(job, shop)
+            match image.kind:
+                case Kind.HOST:
+                    return host_tree(plan, build_host(plan, shop), shop)
+                case Kind.SERVER:
+                    parts = build_server(plan, job.locked.packages, self._keyring(image), shop)
+                    return server_tree(plan, parts, shop)
+                case _:
+                    return build_wsl(plan, self._keyring(image), shop).tree
+
+    def _plan(self, job: _Job, shop: Workshop) -> SystemPlan:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
-        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        return SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
+
+    def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        plan = self._plan(job, shop)
         parts = build_host(plan, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
+            add_forms(job.image.forms, partial, shop, tree=lambda: host_tree(plan, parts, shop))
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
 
     def _server(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
-        self.fetch(job.locked.packages)
-        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, self._configured(job, shop))
+        plan = self._plan(job, shop)
         parts = build_server(plan, job.locked.packages, self._keyring(job.image), shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("disk", "partitions and boot loader", lambda: place_server(plan, parts, partial, shop))
+            add_forms(job.image.forms, partial, shop, tree=lambda: server_tree(plan, parts, shop))
+            return self._finish(job, partial, shop, watch, root_hash=None)
+
+    def _wsl(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        parts = build_wsl(self._plan(job, shop), self._keyring(job.image), shop)
+        with fresh_directory(job.folder) as partial:
+            shop.timed("output", "the file that WSL installs", lambda: place_wsl(parts, partial, shop))
+            add_forms(job.image.forms, partial, shop, tree=lambda: parts.tree)
             return self._finish(job, partial, shop, watch, root_hash=None)
 
     def _container(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
@@ -165,7 +200,8 @@ class Builder:
             return self._finish(job, partial, shop, watch, root_hash=None)
 
     def own_packages(self, image: Image, architecture: str, *, revision: int) -> tuple[Path, ...]:
-        """The packages of ours that a server image of the lock has: blobs of the store. Raises what `build` does.
+        """The packages of ours that a server of the lock has, or a system for WSL: blobs of the store. Raises what
+        `build` does.
 
         `revision` tells what is made from the same lock at different times apart.
         """
@@ -178,8 +214,11 @@ class Builder:
             root = self._configured(_Job(image, locked, order, Path(), Sha256("")), shop)
             version = self.version if revision == 1 else f"{self.version}.{revision}"
             plan = SystemPlan(self.distribution, image, order.profile, version, root)
-            ours = build_own(plan, locked.packages, self._keyring(image), shop)
-        return tuple(self.store.verified(digest) for digest in ours.packages.values())
+            if image.kind is Kind.WSL:
+                ours = wsl_packages(plan, self._keyring(image), shop)
+            else:
+                ours = build_own(plan, locked.packages, self._keyring(image), shop).packages
+        return tuple(self.store.verified(digest) for digest in ours.values())
 
     def _repository(self, image: Image) -> JSON:
         if (keyring := self._keyring(image)) is None or image.channel is None:
@@ -230,6 +269,8 @@ class Builder:
 
         def describe() -> int:
             artifacts.update(describe_artifacts(folder))
+            if job.image.forms:
+                artifacts[SUMS_NAME] = write_sums(folder, artifacts)
             return sum(artifact.size for artifact in artifacts.values())
 
         shop.timed("manifest", "every artifact is in the signed manifest", describe)

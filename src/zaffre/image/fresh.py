@@ -27,14 +27,24 @@ def fresh_directory(final: Path) -> Iterator[Path]:
     Where the file system can exchange two names, a reader finds the old build or the new one at any time, and so
     does whoever comes after `kill -9`. Of two builds that end at once, the later one stays; both were whole.
     """
+    with partial_directory(final) as partial:
+        yield partial
+        _take_name(partial, final)
+
+
+@contextmanager
+def partial_directory(final: Path) -> Iterator[Path]:
+    """A directory beside `final`, which is gone when the block ends, with all that is then in it.
+
+    The next command removes it if this one is killed (`remove_leftovers`). Raises DiskFullError.
+    """
     final.parent.mkdir(parents=True, exist_ok=True)
     partial, lock = _claim(final)
     try:
         with disk_full_guard(partial):
             yield partial
-        _take_name(partial, final)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)  # after an exchange: the build that was there before
+        shutil.rmtree(partial, ignore_errors=True)  # after an exchange of names: the build that was there before
         os.close(lock)
 
 

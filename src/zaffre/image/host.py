@@ -42,6 +42,7 @@ class HostParts:
     inventory: Sha256
     uki: Sha256
     root_hash: str
+    pruned: Sha256
 
 
 def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
@@ -57,7 +58,26 @@ def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
         inventory=root.outputs["inventory"],
         uki=signed.outputs["uki"],
         root_hash=root_hash,
+        pruned=pruned.outputs["root"],
     )
+
+
+def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
+    """The blob of a host's root as an archive of its files. Like the file system in the image, it has one time."""
+    inputs = _root_inputs(plan, parts.pruned, shop)
+    action = Action("host-tree", f"tree {plan.image.name}", inputs, "the definition applied, as an archive of files")
+
+    def produce(scratch: Path) -> ActionResult:
+        archive = shop.store.verified(parts.pruned)
+        with scratch_for(shop.store, "tree", expected=archive.stat().st_size) as folder:
+            root = folder / "root"
+            _customised(plan, shop, archive, root)
+            packed = scratch / "tree.tar"
+            with packed.open("wb", buffering=1 << 20) as out:
+                pack(root, scan(root), out, mtime=lambda _: shop.epoch)
+        return ActionResult({"tree": shop.store.add_file(packed, move=True)}, {})
+
+    return shop.perform("tree", action, produce).outputs["tree"]
 
 
 def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop) -> int:
@@ -137,25 +157,12 @@ def _pruned_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
 def _root_action(
     plan: SystemPlan, pruned: ActionResult, shop: Workshop
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    image = plan.image
-    state = state_files(image)
-    settings = image.model_dump(
-        mode="json", exclude={"extends", "profiles", "packages", "initrd", "disk", "compression", "description"}
-    )
     inputs: Mapping[str, JSON] = {
-        "root": pruned.outputs["root"],
-        "settings": settings,
-        "identity": plan.distribution.identity.model_dump(mode="json"),
-        "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
-        "state": dict(state.root),
-        "trust": sha256_file(shop.keys.verity_certificate),
-        "version": plan.version,
+        **_root_inputs(plan, pruned.outputs["root"], shop),
         "compression": f"{plan.compression.algorithm} {plan.compression.cluster}",
-        "epoch": shop.epoch,
-        "tools": shop.sandbox.tools.key,
-        "code": code_digest(),
     }
-    action = Action("root", f"root {image.name} {plan.profile}", inputs, "the definition applied, sealed by dm-verity")
+    label = f"root {plan.image.name} {plan.profile}"
+    action = Action("root", label, inputs, "the definition applied, sealed by dm-verity")
 
     def produce(scratch: Path) -> ActionResult:
         archive = shop.store.path(pruned.outputs["root"])
@@ -171,21 +178,45 @@ def _root_action(
     return action, produce
 
 
-def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
-    """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
+_ELSEWHERE = {"extends", "profiles", "packages", "initrd", "disk", "compression", "description", "forms"}
+"""Settings that the files in the root don't depend on."""
+
+
+def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, JSON]:
     image = plan.image
-    state = state_files(image)
+    return {
+        "root": pruned,
+        "settings": image.model_dump(mode="json", exclude=_ELSEWHERE),
+        "identity": plan.distribution.identity.model_dump(mode="json"),
+        "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
+        "state": dict(state_files(image).root),
+        "trust": sha256_file(shop.keys.verity_certificate),
+        "version": plan.version,
+        "epoch": shop.epoch,
+        "tools": shop.sandbox.tools.key,
+        "code": code_digest(),
+    }
+
+
+def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path) -> None:
+    """Make the image's tree at `root`, which is absent."""
     customise(
         archive,
         root,
-        image,
+        plan.image,
         distribution=plan.distribution,
         version=plan.version,
-        generated={**state.root, _TRUST: shop.keys.verity_certificate.read_text()},
+        generated={**state_files(plan.image).root, _TRUST: shop.keys.verity_certificate.read_text()},
         architecture=shop.architecture,
         epoch=shop.epoch,
         sandbox=shop.sandbox,
     )
+
+
+def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
+    """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
+    image = plan.image
+    _customised(plan, shop, archive, root)
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
     with ThreadPoolExecutor(1) as aside:
         trees = {name: plan.distribution.path(name) for name in image.files.trees}

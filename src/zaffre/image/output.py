@@ -7,8 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from zaffre.definition import Form
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.store import copy_sparse, hash_file
+
+_FORMS = {form.file_name: str(form) for form in Form}
 
 
 class ManifestSigner(Protocol):
@@ -26,7 +29,9 @@ def describe_artifacts(folder: Path) -> dict[str, Artifact]:
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         digests = pool.map(hash_file, paths)
         return {
-            path.relative_to(folder).as_posix(): Artifact(sha256=digest, size=path.stat().st_size)
+            path.relative_to(folder).as_posix(): Artifact(
+                sha256=digest, size=path.stat().st_size, form=_FORMS.get(path.name)
+            )
             for path, digest in zip(paths, digests, strict=True)
         }
 

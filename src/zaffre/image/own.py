@@ -144,13 +144,23 @@ def kernel_package(
 
 
 def system_package(
-    plan: SystemPlan, facts: KernelFacts, generated: Mapping[str, bytes], shop: Workshop
+    plan: SystemPlan,
+    kernel: KernelFacts | None,
+    generated: Mapping[str, bytes],
+    shop: Workshop,
+    *,
+    links: Mapping[str, str] | None = None,
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    """The step that makes the package of the definition's own files and of `generated` ones, by relative path."""
+    """The step that makes the package of the definition's own files and of `generated` ones, by relative path.
+
+    `kernel` is what it is started by, if that comes as a package of ours; `links` are by relative path, with `->`
+    before their targets.
+    """
     image = plan.image
     architecture = Architecture(shop.architecture)
     requested = set(image.requested_packages(architecture)) - {image.kernel_package(architecture)}
-    depends = (f"{plan.slug}-kernel (>= {facts.version})", *sorted(one for one in requested if one))
+    started_by = (f"{plan.slug}-kernel (>= {kernel.version})",) if kernel is not None else ()
+    depends = (*started_by, *sorted(one for one in requested if one))
     settings = image.model_dump(mode="json", include=_SETTINGS)
     action = Action(
         kind="system-package",
@@ -161,6 +171,7 @@ def system_package(
             "identity": plan.distribution.identity.model_dump(mode="json"),
             "trees": [[tree, tree_digest(plan.distribution.path(tree))] for tree in image.files.trees],
             "generated": {path: sha256_bytes(content) for path, content in generated.items()},
+            "links": dict(links or {}),
             "depends": list(depends),
             "version": plan.version,
             "architecture": shop.architecture,
@@ -183,7 +194,7 @@ def system_package(
             architecture=shop.architecture,
             base=read_text(base, OS_RELEASE),
         )
-        lay_files(folder, package_manager_files(image))
+        lay_files(folder, {**package_manager_files(image), **(links or {})})
         for path, content in generated.items():
             write_bytes(folder, path, content)
         if image.users:

@@ -12,22 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Image
 from zaffre.digest import Sha256
 from zaffre.image.disk import ServerDisk, require_server_fit, write_server_disk
 from zaffre.image.ext4 import make_ext4
 from zaffre.image.output import place
 from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_package
 from zaffre.image.serverstate import server_initrd_files, server_root_files
-from zaffre.image.steps import Workshop, code_digest
+from zaffre.image.steps import Workshop
 from zaffre.image.system import SystemPlan, initrd_action, stage_esp
+from zaffre.image.writable import fill_root, root_inputs, tree_action
 from zaffre.store import Action, ActionResult
-from zaffre.tree import extract_root, inventory_of, inventory_text, scratch_for
-from zaffre.tree.cleanup import clean
-from zaffre.tree.customise import prune_files
-from zaffre.tree.own import install_own_packages, mark_dependencies
-from zaffre.tree.times import Moments
-from zaffre.tree.units import apply_units
+from zaffre.tree import inventory_of, inventory_text, scratch_for
 from zaffre.upstream import LockedPackage
 
 
@@ -77,6 +72,12 @@ def build_own(
     return OwnPackages(kernel.outputs["uki"], facts, made)
 
 
+def server_tree(plan: SystemPlan, parts: ServerParts, shop: Workshop) -> Sha256:
+    """The blob of a server's root as an archive of its files."""
+    step = tree_action(plan, tuple(parts.ours.packages.values()), shop)
+    return shop.perform("tree", *step).outputs["tree"]
+
+
 def place_server(plan: SystemPlan, parts: ServerParts, folder: Path, shop: Workshop) -> int:
     """Write packages, UKI and the disk image into `folder`; returns the bytes written."""
     ours = parts.ours
@@ -114,14 +115,8 @@ def _root_action(
         kind="server-root",
         label=f"root {image.name} {plan.profile}",
         inputs={
-            "root": plan.root,
-            "packages": list(ours),
-            "units": image.units.model_dump(mode="json"),
-            "prune": image.prune.model_dump(mode="json"),
+            **root_inputs(plan, ours, shop),
             "size": image.disk.root,
-            "epoch": shop.epoch,
-            "tools": shop.sandbox.tools.key,
-            "code": code_digest(),
         },
         reason="the locked packages with the definition's own, as a file system",
     )
@@ -130,7 +125,7 @@ def _root_action(
         archive = shop.store.verified(plan.root)
         with scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder:
             root = folder / "root"
-            _fill(root, archive, plan, ours, shop)
+            fill_root(root, archive, plan, ours, shop)
             listing = inventory_text(inventory_of(root))
             target = scratch / "root.ext4"
             make_ext4(
@@ -151,23 +146,6 @@ def _root_action(
         )
 
     return action, produce
-
-
-def _fill(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, ...], shop: Workshop) -> None:
-    image: Image = plan.image
-    upstream = plan.distribution.upstream_of(image)
-    extract_root(archive, root, skip=prune_files(archive, image))
-    install_own_packages(
-        root,
-        [shop.store.verified(one) for one in ours],
-        upstream=upstream,
-        epoch=shop.epoch,
-        sandbox=shop.sandbox,
-    )
-    apply_units(root, image.units, sandbox=shop.sandbox)
-    mark_dependencies(root, wanted={plan.slug}, upstream=upstream)
-    clean(root)
-    Moments.of_archive(archive).settle(root, epoch=shop.epoch)
 
 
 def file_system_uuid(plan: SystemPlan) -> uuid.UUID:

@@ -26,15 +26,19 @@ def server_initrd_files() -> Mapping[str, str]:
 
 
 def server_root_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
-    """Of the package that has the definition's files. With a channel, `keyring` has the repository's public key.
+    """Of the package that has the definition's files. Raises as `package_manager_files` does."""
+    return {
+        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
+        **package_manager_files(distribution, image, keyring),
+    }
+
+
+def package_manager_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
+    """What the package manager is told. With a channel, `keyring` has the repository's public key.
 
     Raises DefinitionError for a channel that the distribution's repository has not got.
     """
-    files = {
-        "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
-        "etc/apt/apt.conf.d/50zaffre": _APT.encode(),
-    }
-    return {**files, **repository_files(distribution, image, keyring)}
+    return {"etc/apt/apt.conf.d/50zaffre": _APT.encode(), **repository_files(distribution, image, keyring)}
 
 
 def repository_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:

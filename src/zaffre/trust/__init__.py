@@ -24,7 +24,7 @@ from zaffre.trust.keys import (
     load_keys,
 )
 from zaffre.trust.signer import FileSigner, Signer, signature_holds
-from zaffre.trust.verify import Check, VerifyReport, verify_build
+from zaffre.trust.verify import Check, VerifyReport, verify_build, verify_form
 
 __all__ = [
     "EXPIRY_WARNING",
@@ -46,4 +46,5 @@ __all__ = [
     "load_keys",
     "signature_holds",
     "verify_build",
+    "verify_form",
 ]

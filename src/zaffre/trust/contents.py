@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from zaffre.definition import Form
 from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
 from zaffre.pe import text_sections
 from zaffre.progress import Progress
 from zaffre.trust.container import ARCHIVE, LAYOUT, check_archive, check_layout
 from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
+from zaffre.trust.forms import check_form
 from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
 from zaffre.trust.keys import Role
@@ -63,6 +65,14 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
             _Planned("image layout", (f"{LAYOUT}/index.json",), partial(check_layout, folder, manifest)),
             _Planned("archive of the layout", (ARCHIVE,), partial(check_archive, folder, manifest)),
         ]
+    forms = [
+        _Planned(f"{form.file_name} holds the same", needs, partial(check_form, form, inspector))
+        for form in Form
+        if form is not Form.RAW and form.file_name in manifest.artifacts
+        for needs in [(form.file_name, "inventory.json" if form.of_tree else Form.RAW.file_name)]
+    ]
+    if manifest.kind == "wsl":
+        return forms
     system = _System(inspector, manifest.root_hash)
     sealed = [
         _Planned("kernel image root hash", ("uki.efi",), system.uki_root_hash),
@@ -74,6 +84,7 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
         *(sealed if manifest.kind == "host" else ()),
         _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
         _Planned("boot loader signature", ("image.raw",), system.boot_loader),
+        *forms,
     ]
 
 

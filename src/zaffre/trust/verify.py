@@ -22,8 +22,9 @@ from pathlib import Path, PurePosixPath
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
+from zaffre.digest import sha256_file
 from zaffre.errors import DefinitionError, IntegrityError
-from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
+from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, FormManifest, Manifest
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.trust.container import ARCHIVE, LAYOUT
@@ -42,6 +43,7 @@ _NEEDED = {
     "host": ("image.raw", "root.erofs", "root.verity", "uki.efi"),
     "server": ("image.raw", "uki.efi"),
     "container": (ARCHIVE, f"{LAYOUT}/index.json", f"{LAYOUT}/oci-layout"),
+    "wsl": ("image.wsl",),
 }
 
 
@@ -98,6 +100,31 @@ def verify_build(
     return VerifyReport(directory=str(directory), image=manifest.image, version=manifest.version, checks=tuple(checks))
 
 
+def verify_form(file: Path, *, certificates: Certificates) -> VerifyReport:
+    """Hold a file that `zaffre convert` made against the manifest beside it. Raises DefinitionError without one."""
+    beside = Path(f"{file}.json")
+    if not beside.is_file():
+        raise DefinitionError(
+            f"there is no {beside.name} beside it, so nothing says what it is",
+            where=str(file),
+            resolution="give the folder that 'zaffre build' made, or a file that 'zaffre convert' made",
+        )
+    data = _read_bounded(beside, _MAX_MANIFEST)
+    checks = [_signed(Path(f"{beside}.sig"), data, certificates)]
+    try:
+        manifest = FormManifest.model_validate_json(data)
+    except ValidationError as error:
+        checks.append(Check(name="manifest", ok=False, detail=f"not a manifest of a form: {error.errors()[0]['msg']}"))
+        return VerifyReport(directory=str(file), image=None, version=None, checks=tuple(checks))
+    told = Artifact(sha256=manifest.sha256, size=manifest.size)
+    if file.stat().st_size != told.size:
+        detail = f"{file.stat().st_size} bytes, the manifest says {told.size}"
+        checks.append(Check(name=file.name, ok=False, detail=detail))
+    else:
+        checks.append(_digest_check(file.name, sha256_file(file), told))
+    return VerifyReport(directory=str(file), image=manifest.image, version=manifest.version, checks=tuple(checks))
+
+
 def _read_bounded(path: Path, limit: int) -> bytes:
     with path.open("rb") as file:
         data = file.read(limit + 1)
@@ -107,16 +134,19 @@ def _read_bounded(path: Path, limit: int) -> bytes:
 
 
 def _signature(directory: Path, manifest: bytes, certificates: Certificates) -> Check:
+    return _signed(directory / SIGNATURE_NAME, manifest, certificates)
+
+
+def _signed(path: Path, manifest: bytes, certificates: Certificates) -> Check:
     release = certificates[Role.RELEASE]
     who = f"release key {release.fingerprint[:16]}"
-    path = directory / SIGNATURE_NAME
     if not path.is_file():
-        return Check(name="manifest signature", ok=False, detail=f"{SIGNATURE_NAME} is missing")
+        return Check(name="manifest signature", ok=False, detail=f"{path.name} is missing")
     if not isinstance(release.public_key, ec.EllipticCurvePublicKey):  # load_certificates has seen to it
         raise IntegrityError("the release key is not ECDSA", where=str(release.path))
     if signature_holds(release.public_key, manifest, _read_bounded(path, _MAX_SIGNATURE)):
         return Check(name="manifest signature", ok=True, detail=f"signed by {who}")
-    return Check(name="manifest signature", ok=False, detail=f"{SIGNATURE_NAME} was not made over this file by {who}")
+    return Check(name="manifest signature", ok=False, detail=f"{path.name} was not made over this file by {who}")
 
 
 def _listing(directory: Path, manifest: Manifest) -> Check:

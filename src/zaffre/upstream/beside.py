@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from zaffre.definition import DISTRIBUTION_FILE, OWN, Distribution, Kind
+from zaffre.definition import DISTRIBUTION_FILE, OWN, Distribution
 from zaffre.errors import DefinitionError
 from zaffre.upstream.lock import LockedSet
 
@@ -67,4 +67,4 @@ def too_far(distribution: Distribution, made: LockedSet, sets: Iterable[LockedSe
 
 def _is_server(distribution: Distribution, one: LockedSet) -> bool:
     image = distribution.images.get(one.name)
-    return image is not None and image.kind is Kind.SERVER
+    return image is not None and image.kind.has_own_packages
