@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from zaffre.cli import (
     build,
     building,
+    check,
     component,
     definition,
     diff,
@@ -130,7 +131,7 @@ def make_app() -> typer.Typer:
     app.add_typer(component_app, name="component", rich_help_panel=BUILD)
     app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
     app.command("run", rich_help_panel=BUILD)(machine.run)
-    app.command("check", rich_help_panel=PROVE)(machine.check)
+    app.command("check", rich_help_panel=PROVE)(check.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)

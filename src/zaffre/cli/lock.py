@@ -96,11 +96,17 @@ def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
     from zaffre.component.obtaining import SourceGoneError
     from zaffre.upstream import COMPONENTS
     from zaffre.upstream.fetch import DroppedError
+    from zaffre.upstream.lock import CROSS_PREFIX, TOOLS
 
     making = Making(work)
     names: list[str] = []
-    chosen = {"tools", *(images if images is not None else work.distribution.images)}
-    packages = [package for one in making.lock.sets if one.name in chosen for package in one.packages]
+    chosen = set(images if images is not None else work.distribution.images)
+    packages = [
+        package
+        for one in making.lock.sets
+        if one.name in chosen or one.name == TOOLS or one.name.startswith(CROSS_PREFIX)
+        for package in one.packages
+    ]
     try:
         making.fetch([one for one in packages if one.archive != COMPONENTS])
     except DroppedError as error:
@@ -156,6 +162,7 @@ def _lock(
         mirrors=making.mirrors,
         store=work.store,
         tools=making.tools_for,
+        cross_tools=making.cross_tools_for,
         learn_users=making.learn_users,
         engine=making.engine,
         progress=work.progress,

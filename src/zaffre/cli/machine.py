@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`zaffre run` and `zaffre check`."""
+"""`zaffre run`, and what it shares with `zaffre check`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 
 from zaffre.cli.build import ArchOption, ImageArgument, OutOption, ProfileOption, require_profile
 from zaffre.cli.context import JsonOption, workspace
-from zaffre.cli.output import amount, table
 from zaffre.errors import DefinitionError, ExitCode
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from zaffre.definition import Image
     from zaffre.digest import JSON
     from zaffre.machine import Choice, OwnerCertificates
-    from zaffre.machine.report import BootTimes, CheckReport
 
 _READY_SECONDS = 600.0
-_MARKS = {"passed": "ok", "failed": "FAILED", "noted": "-"}
 
 MemoryOption = Annotated[int, typer.Option(metavar="MIB", help="Memory of the machine.", min=128)]
 CpusOption = Annotated[int, typer.Option(metavar="N", help="Its processors.", min=1)]
@@ -66,16 +63,16 @@ def run(
     require_profile(profile)
     work = workspace(context)
     making = Making(work)
-    chosen = _system(making, image)
+    chosen = booting_image(making, image)
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
-    accelerator = _accelerator(making, folder, manifest.architecture)
+    accelerator = accelerator_for(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     forwards = dict(_forward(one) for one in forward or ())
     guest = Guest(
         image=folder / "image.raw",
         architecture=architecture_named(manifest.architecture),
-        certificates=_certificates(making),
+        certificates=owner_certificates(making),
         disks=_seed(making, ssh_key) if ssh_key is not None else {},
         memory_mib=memory,
         cpus=cpus,
@@ -87,7 +84,7 @@ def run(
         guest,
         accelerator.accelerator,
         store=work.store,
-        sandbox=making.sandbox,
+        sandbox=making.sandbox_for(manifest.architecture),
         terminal=Terminal(output=sys.stderr.fileno(), input=sys.stdin.fileno() if chosen.debug and not json else None),
         on_ready=lambda state, seconds: work.progress.note(f"up after {seconds:.0f} s: {state}; {how} ends it"),
         seconds_to_ready=_READY_SECONDS,
@@ -100,119 +97,6 @@ def run(
     )
     if until_ready and report.state != "running":
         raise typer.Exit(ExitCode.FINDING)
-
-
-def check(
-    context: typer.Context,
-    image: ImageArgument,
-    arch: ArchOption = None,
-    out: OutOption = Path("out"),
-    profile: ProfileOption = "dev",
-    extension: Annotated[
-        str, typer.Option("--with", metavar="SYSEXT", help="The extension that carries the probes.")
-    ] = "check",
-    memory: MemoryOption = 1024,
-    cpus: CpusOption = 2,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Limit for the whole check.", min=10)] = 600.0,
-    console: Annotated[bool, typer.Option("--console", help="Show the machine's console while it runs.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Boot an image as it ships, and prove what it promises.
-
-    Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
-    keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
-    memory. Exit code 1 if anything fails.
-
-    Example: zaffre check container-host --profile release
-    """
-    from zaffre.cli.making import Making
-    from zaffre.machine import Subject, architecture_named, check_image
-
-    require_profile(profile)
-    work = workspace(context)
-    making = Making(work)
-    chosen = _system(making, image)
-    server = chosen.kind == "server"
-    if not server and work.distribution.image(extension).base != image:
-        raise DefinitionError(
-            f"the extension '{extension}' is made for another image than '{image}'",
-            where=f"images/{extension}.toml: base",
-            resolution=f'make a sysext with base = "{image}" that has the probes, and name it by --with',
-        )
-    built = making.build(image, architecture=arch, profile=profile, out=out)
-    folder, manifest = built.folder, built.manifest
-    probes = None if server else making.build(extension, architecture=arch, profile=profile, out=out).folder
-    accelerator = _accelerator(making, folder, manifest.architecture)
-    work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
-    report = check_image(
-        Subject(
-            name=image,
-            image=folder / "image.raw",
-            extension=probes / "extension.raw" if probes else None,
-            extension_name=extension,
-            certificates=_certificates(making),
-            architecture=architecture_named(manifest.architecture),
-            root_hash=manifest.root_hash,
-            settings={key: str(value) for key, value in chosen.sysctl.items()},
-            modules=chosen.kernel.load,
-            debug=chosen.debug,
-            memory_mib=memory,
-            cpus=cpus,
-        ),
-        accelerator.accelerator,
-        store=work.store,
-        sandbox=making.sandbox,
-        progress=work.progress,
-        seconds=timeout,
-        console=_show if console else None,
-    )
-    work.emit(report, lambda: report_words(report), as_json=json)
-    if not report.passed:
-        raise typer.Exit(ExitCode.FINDING)
-
-
-def report_words(report: CheckReport) -> str:
-    rows = [
-        (
-            _MARKS[line.verdict],
-            line.title,
-            line.found if line.wanted is None else f"{line.found} (wanted: {line.wanted})",
-        )
-        for line in report.lines
-    ]
-    lines = [
-        table(rows),
-        "",
-        table(_boot_rows(report.boots), headers=("SECONDS", *_boot_names(report.boots)), right=(1, 2)),
-    ]
-    if report.memory_used_bytes is not None and report.memory_total_bytes is not None:
-        lines.append(f"\nmemory in use: {amount(report.memory_used_bytes)} of {amount(report.memory_total_bytes)}")
-    passed = sum(line.verdict == "passed" for line in report.lines)
-    failed = sum(line.verdict == "failed" for line in report.lines)
-    verdict = f"{failed} of {passed + failed} do NOT hold" if failed else f"all {passed} hold"
-    lines.append(f"{report.image}: {verdict} ({report.accelerator}, {report.seconds:.0f} s)")
-    return "\n".join(lines)
-
-
-def _boot_names(boots: tuple[BootTimes, ...]) -> list[str]:
-    return ["first boot", "second"][: len(boots)]
-
-
-def _boot_rows(boots: tuple[BootTimes, ...]) -> list[tuple[str, ...]]:
-    stages = (
-        ("firmware", "firmware"),
-        ("loader", "boot loader"),
-        ("kernel", "kernel"),
-        ("initrd", "initrd"),
-        ("userspace", "userspace"),
-        ("containerd", "kernel's start to containerd ready"),
-        ("multi_user", "kernel's start to multi-user.target"),
-    )
-    return [(title, *(_seconds(getattr(boot, name)) for boot in boots)) for name, title in stages]
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 def _forward(text: str) -> tuple[int, int]:
@@ -243,14 +127,14 @@ def _seed(making: Making, key: Path) -> dict[str, Path]:
     return {SEED_DISK: scratch / "seed.img"}
 
 
-def _system(making: Making, name: str) -> Image:
+def booting_image(making: Making, name: str) -> Image:
     image = making.work.distribution.image(name)
     if not image.kind.boots:
         raise DefinitionError(f"'{name}' is a {image.kind}, which does not boot", resolution="name the image it is for")
     return image
 
 
-def _accelerator(making: Making, folder: Path, architecture: str) -> Choice:
+def accelerator_for(making: Making, folder: Path, architecture: str) -> Choice:
     from zaffre.machine import architecture_named, choose_accelerator
 
     with making.work.progress.step("choose an accelerator") as remark:
@@ -258,20 +142,15 @@ def _accelerator(making: Making, folder: Path, architecture: str) -> Choice:
             kernel=folder / "uki.efi",
             architecture=architecture_named(architecture),
             store=making.work.store,
-            sandbox=making.sandbox,
+            sandbox=making.sandbox_for(architecture),
         )
         remark(str(choice.accelerator))
     return choice
 
 
-def _certificates(making: Making) -> OwnerCertificates:
+def owner_certificates(making: Making) -> OwnerCertificates:
     from zaffre.machine import OwnerCertificates
     from zaffre.trust import Role
 
     keys = making.work.keys
     return OwnerCertificates(pk=keys.public_path(Role.PK), kek=keys.public_path(Role.KEK), db=keys.public_path(Role.DB))
-
-
-def _show(data: bytes) -> None:
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()

@@ -69,7 +69,16 @@ from zaffre.definition.upstream import (
     Upstream,
     rpm_architecture,
 )
-from zaffre.definition.values import Architecture, KeyPath, Kind, Size, Verification, dotted, format_size
+from zaffre.definition.values import (
+    Architecture,
+    KeyPath,
+    Kind,
+    Size,
+    Verification,
+    dotted,
+    for_architecture,
+    format_size,
+)
 
 __all__ = [
     "DISTRIBUTION_FILE",
@@ -126,6 +135,7 @@ __all__ = [
     "digest",
     "dotted",
     "explain",
+    "for_architecture",
     "format_size",
     "init_distribution",
     "json_schema",

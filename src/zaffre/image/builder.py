@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, Kind, digest, located
+from zaffre.definition import DebUpstream, Distribution, Image, Kind, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
@@ -71,8 +71,9 @@ class _Job:
 class Builder:
     """Builds images of one distribution from one lock.
 
-    `tools_key` names the tools tree without making it; `sandbox` makes it, and is called only when a step has to
-    run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own repository.
+    `tools_key` names the tools tree for an architecture without making it; `sandbox` makes it, and is called only when
+    a step has to run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own
+    repository.
     """
 
     distribution: Distribution
@@ -81,8 +82,8 @@ class Builder:
     keys: SigningKeys
     signer: ManifestSigner
     progress: Progress
-    tools_key: str
-    sandbox: Callable[[], Sandbox]
+    tools_key: Callable[[str], str]
+    sandbox: Callable[[str], Sandbox]
     fetch: Callable[[Iterable[LockedPackage]], None]
     archive_keyring: Callable[[], bytes]
 
@@ -96,7 +97,7 @@ class Builder:
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
         if image.kind.boots:
-            require_native(order.architecture)
+            require_scripts_run(self.distribution.upstream_of(image), order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
         job = _Job(image, locked, order, folder, sha256_json(inputs))
@@ -108,7 +109,7 @@ class Builder:
         memory.remove_leftovers()
         shop = self._shop(order)
         with located(self.distribution, image.name):
-            make = {Kind.HOST: self._host, Kind.SERVER: self._server, Kind.SYSEXT: self._extension}[image.kind]
+            make = {Kind.HOST: self._host, Kind.SERVER: self._server}.get(image.kind, self._extension)
             manifest = make(job, shop, watch)
         self.store.remember(label, inputs)
         return Build(folder, manifest, fresh=True, why=why)
@@ -121,7 +122,7 @@ class Builder:
     def _shop(self, order: Order) -> Workshop:
         return Workshop(
             store=self.store,
-            sandbox=self.sandbox(),
+            sandbox=self.sandbox(order.architecture),
             keys=self.keys,
             progress=self.progress,
             log=StepLog(),
@@ -152,7 +153,6 @@ class Builder:
 
         `revision` tells what is made from the same lock at different times apart.
         """
-        require_native(architecture)
         locked = self.lock.set(image.name, architecture)
         order = Order(image.name, architecture, "release", Path())
         shop = self._shop(order)
@@ -224,7 +224,7 @@ class Builder:
             debug=job.image.debug,
             definition=digest(self.distribution, job.image),
             lock=job.locked.digest,
-            tools=self.tools_key,
+            tools=self.tools_key(job.order.architecture),
             epoch=self.lock.epoch,
             root_hash=root_hash,
             artifacts=artifacts,
@@ -247,7 +247,7 @@ class Builder:
             "packages": {package.name: f"{package.version} {package.sha256}" for package in locked.packages},
             "lock": locked.digest,
             "version": self.version,
-            "tools": self.tools_key,
+            "tools": self.tools_key(order.architecture),
             "profile": order.profile,
             "architecture": order.architecture,
             "certificates": [sha256_file(self.keys.db_certificate), sha256_file(self.keys.verity_certificate)],
@@ -256,11 +256,11 @@ class Builder:
         }
 
 
-def require_native(architecture: str) -> None:
-    """Raise DefinitionError where the packages' scripts cannot be run: they are programs of the image itself."""
-    if architecture != host_architecture():
+def require_scripts_run(upstream: Upstream, architecture: str) -> None:
+    """Raise DefinitionError where the packages' scripts cannot be run: rpm runs those of its own machine only."""
+    if architecture != host_architecture() and not isinstance(upstream, DebUpstream):
         raise DefinitionError(
-            f"a host for {architecture} cannot be built on a machine of {host_architecture()} yet",
+            f"an image of RPM packages for {architecture} cannot be built on a machine of {host_architecture()} yet",
             where="--arch",
             resolution=f"build it on a machine of {architecture}, from the same lock",
         )

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import zstandard
 
+from zaffre.definition import for_architecture
 from zaffre.errors import DefinitionError
 from zaffre.tree.rootfs import inside
 
@@ -59,14 +60,16 @@ class KernelModules:
         builtin = frozenset(_name(line) for line in (base / "modules.builtin").read_text().splitlines())
         return cls(versions[0], paths, needs, builtin)
 
-    def closure(self, patterns: Iterable[str], *, key: str) -> frozenset[str]:
-        """Paths of the modules that match the names or globs, with all that they need.
+    def closure(self, patterns: Iterable[str], *, key: str, architecture: str) -> frozenset[str]:
+        """Paths of the modules that match the names or globs for `architecture`, with all that they need.
 
         A built-in module needs nothing. Raises DefinitionError for a name that the kernel does not know; `key` is
         the list of the definition that holds the patterns.
         """
         wanted: list[str] = []
-        for number, pattern in enumerate(patterns):
+        for number, item in enumerate(patterns):
+            if (pattern := for_architecture(item, architecture)) is None:
+                continue
             normal = pattern.replace("-", "_")
             found = [name for name in self.paths if fnmatchcase(name, normal)]
             if not found and normal not in self.builtin:

@@ -20,9 +20,18 @@ from zaffre.upstream.diff import LockDiff, diff_locks
 from zaffre.upstream.family import Repositories, family_of
 from zaffre.upstream.fetch import DroppedError
 from zaffre.upstream.learning import with_users
-from zaffre.upstream.lock import Lock, LockedComponent, LockedPackage, LockedSet, LockedSuite, Users
+from zaffre.upstream.lock import (
+    CROSS_PREFIX,
+    TOOLS,
+    Lock,
+    LockedComponent,
+    LockedPackage,
+    LockedSet,
+    LockedSuite,
+    Users,
+)
 from zaffre.upstream.plan import Plan, may_give, plan_components
-from zaffre.upstream.requests import TOOLS, Wanted, all_wanted, base_moved, host_architecture, staleness
+from zaffre.upstream.requests import Wanted, all_wanted, base_moved, host_architecture, staleness
 from zaffre.upstream.shelf import Shelf, require_ours
 from zaffre.upstream.world import World
 
@@ -96,7 +105,7 @@ def lock_distribution(
         sandbox, tools = _solving_tools(job, wanted[0], repositories, stack)
         if tools is not None:
             solved[tools.key] = tools
-            todo.discard(tools.key)
+            todo = (todo - {tools.key}) | {one.key for one in wanted if one.base == TOOLS}
         shelf = Shelf(distribution, old, world, repositories, sandbox, now, stack, lambda one: _kept(one, update, free))
         for one in wanted:
             if one.kind is not None and not shelf.filled:  # the tools come first, and build what images take
@@ -304,7 +313,7 @@ def _assemble(
         one
         for one in (old.sets if old else ())
         if one.key not in mine
-        and (one.name == TOOLS or (job.images is not None and one.name in job.distribution.images))
+        and (_for_another_machine(one) or (job.images is not None and _is_wanted(one, job.distribution)))
     ]
     fresh = {one.key for one in suites}
     kept_suites = [
@@ -331,6 +340,15 @@ def _assemble(
         sets=everything,
         components=built,
     )
+
+
+def _for_another_machine(one: LockedSet) -> bool:
+    """Tools that another machine has locked for itself."""
+    return one.name == TOOLS or one.name == f"{CROSS_PREFIX}{host_architecture()}"
+
+
+def _is_wanted(one: LockedSet, distribution: Distribution) -> bool:
+    return one.name in distribution.images or one.name.removeprefix(CROSS_PREFIX) in distribution.tools.cross
 
 
 def _order(one: LockedSet) -> tuple[bool, str, str]:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from zaffre.definition import Architecture, Distribution, Image, Kind, Upstream, packages_digest
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
-from zaffre.upstream.lock import BUILD_PREFIX, Lock, LockedSet
+from zaffre.upstream.lock import BUILD_PREFIX, CROSS_PREFIX, TOOLS, Lock, LockedSet
 from zaffre.upstream.plan import component_stale, lost_needs, plan_components
 from zaffre.upstream.solving import SetRequest
 
-TOOLS = "tools"
 _MACHINES = {"x86_64": Architecture.AMD64, "aarch64": Architecture.ARM64, "arm64": Architecture.ARM64}
 
 
@@ -89,16 +88,36 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     if image.base is None:
         return _wanted(request, upstream, image.kind)
     base = image_wanted(distribution, distribution.image(image.base), architecture)
+    return _addition(request, base, upstream, image.kind)
+
+
+def cross_wanted(distribution: Distribution, architecture: str, machine: str) -> Iterator[Wanted]:
+    """What is added to the tools of a `machine` to make images for another architecture: programs of the machine's, and
+    packages of that architecture. Both sets have one name.
+    """
+    cross = distribution.tools.cross.get(Architecture(architecture))
+    if cross is None or architecture == machine:
+        return
+    name, upstream = f"{CROSS_PREFIX}{architecture}", distribution.tools_upstream
+    base = tools_wanted(distribution, machine)
+    yield _addition(SetRequest(name, _sorted(cross.packages), machine), base, upstream, None)
+    if cross.target:
+        yield _wanted(SetRequest(name, _sorted(cross.target), architecture), upstream, None)
+
+
+def _addition(request: SetRequest, base: Wanted, upstream: Upstream, kind: Kind | None) -> Wanted:
+    """A set that is solved together with its base, and holds what it adds to it."""
     joined = SetRequest(
-        image.name,
-        _sorted((*named, *base.request.packages)),
-        str(machine),
+        request.name,
+        _sorted((*request.packages, *base.request.packages)),
+        request.architecture,
         _sorted((*request.provides, *base.request.provides)),
         base.request.recommends,
     )
     # Which packages are its own and which its base's decides what its set holds, so both are in the digest.
-    digest = sha256_json({"joined": _digest(joined, upstream), "own": sorted(named), "base": base.digest})
-    return Wanted(joined, digest, upstream, image.kind, image.base, frozenset(named))
+    own = sorted(request.packages)
+    digest = sha256_json({"joined": _digest(joined, upstream), "own": own, "base": base.digest})
+    return Wanted(joined, digest, upstream, kind, base.request.name, frozenset(own))
 
 
 def _wanted(request: SetRequest, upstream: Upstream, kind: Kind | None) -> Wanted:
@@ -123,24 +142,27 @@ def all_wanted(
     architectures: Sequence[str] = (),
     tools_architecture: str | None = None,
 ) -> tuple[Wanted, ...]:
-    """The tools and every image (or those named, with their bases), bases before what extends them.
+    """The tools, what they lack for other architectures, and every image (or those named, with their bases), bases
+    before what extends them.
 
-    On each of `architectures` (the default one, if none is given), and on those that the lock already has.
+    On each of `architectures` (those that the image is for, if none is given), and on those that the lock already has
+    of an image that does not say what it is for.
     """
-    machines = list(architectures) or [distribution.defaults.architecture]
     chosen = [distribution.image(name) for name in (images if images is not None else sorted(distribution.images))]
     chosen += [distribution.image(image.base) for image in chosen if image.base]
     unique = {image.name: image for image in sorted(chosen, key=lambda image: (image.base is not None, image.name))}
     locked = {one.key for one in lock.sets} if lock else set()
-    found = [tools_wanted(distribution, tools_architecture or host_architecture())]
-    for image in unique.values():
-        upstream = distribution.upstream_of(image)
-        found += [
-            image_wanted(distribution, image, architecture)
-            for architecture in upstream.architectures
-            if architecture in machines or (image.name, str(architecture)) in locked
-        ]
-    return tuple(found)
+    here = str(tools_architecture or host_architecture())
+    found = [
+        image_wanted(distribution, image, architecture)
+        for image in unique.values()
+        for architecture in distribution.upstream_of(image).architectures
+        if architecture in (architectures or distribution.architectures_of(image))
+        or ((image.name, str(architecture)) in locked and not distribution.declared_architectures(image))
+    ]
+    others = sorted({one.request.architecture for one in found} - {here})
+    cross = [one for architecture in others for one in cross_wanted(distribution, architecture, here)]
+    return (tools_wanted(distribution, here), *cross, *found)
 
 
 def staleness(wanted: Wanted, locked: LockedSet | None) -> str | None:
@@ -176,7 +198,7 @@ def check_lock(distribution: Distribution, lock: Lock | None, *, tools_architect
     stale += [
         Stale(*one.key, "is in the lock, but the definition has no such image")
         for one in lock.sets
-        if one.name != TOOLS and one.name not in distribution.images and not one.name.startswith(BUILD_PREFIX)
+        if one.name not in {TOOLS, *distribution.images} and not one.name.startswith((BUILD_PREFIX, CROSS_PREFIX))
     ]
     return [*stale, *_stale_components(distribution, lock)]
 
