@@ -49,8 +49,11 @@ OF_A_VALUE = [
         ),
     ),
     # wrong values
-    ('kind = "sysxt"', 'images/a.toml: kind: must be one of "host", "server", "sysext" (did you mean \'sysext\'?)'),
-    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext"'),
+    (
+        'kind = "sysxt"',
+        'images/a.toml: kind: must be one of "host", "server", "sysext", "confext" (did you mean \'sysext\'?)',
+    ),
+    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext", "confext"'),
     (
         'packages = ["System D"]',
         "images/a.toml: packages[0]: 'System D' is not the name of a package, such as \"iproute2\"",

@@ -52,11 +52,14 @@ class KernelModules:
             path, _, after = line.partition(":")
             paths[_name(path)] = path
             needs[_name(path)] = tuple(_name(other) for other in after.split())
+        aliases = _aliases(base / "modules.alias")
         for line in (base / "modules.softdep").read_text().splitlines():
             words = line.split()
             if words[:1] == ["softdep"] and words[1].replace("-", "_") in needs:
                 name = words[1].replace("-", "_")
-                needs[name] += tuple(word.replace("-", "_") for word in words[2:] if not word.endswith(":"))
+                for word in (word.replace("-", "_") for word in words[2:] if not word.endswith(":")):
+                    # A soft dependency may be what several modules are, such as a sum: libcrc32c wants a "crc32c".
+                    needs[name] += (word,) if word in paths else aliases.get(word, ())
         builtin = frozenset(_name(line) for line in (base / "modules.builtin").read_text().splitlines())
         return cls(versions[0], paths, needs, builtin)
 
@@ -89,6 +92,17 @@ class KernelModules:
                 seen.add(name)
                 wanted.extend(self.needs[name])
         return frozenset(self.paths[name] for name in seen)
+
+
+def _aliases(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Modules by the plain names that they answer to; patterns of devices are left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        kind, alias, module = (*line.split(), "", "", "")[:3]
+        if kind == "alias" and not set(alias) & set("*?[:"):
+            name = alias.replace("-", "_")
+            found[name] = (*found.get(name, ()), module.replace("-", "_"))
+    return found
 
 
 def plain_name(path: str) -> str:
