@@ -9,7 +9,7 @@ import pytest
 
 from support.lab import Lab
 
-pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot")]
+pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot")]
 
 CHECK = ("check", "edge", "--arch", "arm64", "--memory", "256", "--timeout", "900")
 
@@ -42,7 +42,6 @@ def test_the_build_says_what_it_is_for(lab: Lab, report: dict) -> None:
     assert lab.zaffre("verify", str(built)).returncode == 0
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("image", ["container-host", "server"])
 def test_the_others_for_arm64(lab: Lab, image: str) -> None:
     done = lab.zaffre(
@@ -53,7 +52,6 @@ def test_the_others_for_arm64(lab: Lab, image: str) -> None:
     assert failed == {}
 
 
-@pytest.mark.long
 def test_an_emulated_build_is_the_same_again(lab: Lab) -> None:
     """Another clock, folder, host name and language: the scripts that an emulator runs see none of it."""
     found = lab.json("reproduce", "edge", "--arch", "arm64", check=False)
