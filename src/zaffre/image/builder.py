@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import DebUpstream, Distribution, Image, Kind, Upstream, digest, located
+from zaffre.definition import Distribution, Image, Kind, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.extension import build_extension, place_extension
@@ -29,7 +29,7 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
 from zaffre.tree import memory
-from zaffre.tree.configure import configured_root
+from zaffre.tree.configure import configured_root, handles_single_packages
 from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
 from zaffre.upstream.requests import host_architecture
@@ -258,7 +258,7 @@ class Builder:
 
 def require_scripts_run(upstream: Upstream, architecture: str) -> None:
     """Raise DefinitionError where the packages' scripts cannot be run: rpm runs those of its own machine only."""
-    if architecture != host_architecture() and not isinstance(upstream, DebUpstream):
+    if architecture != host_architecture() and not handles_single_packages(upstream):
         raise DefinitionError(
             f"an image of RPM packages for {architecture} cannot be built on a machine of {host_architecture()} yet",
             where="--arch",
