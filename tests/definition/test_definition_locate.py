@@ -59,3 +59,42 @@ def test_architectures_of_the_command_line(workshop: Workshop) -> None:
     with pytest.raises(DefinitionError) as caught:
         distribution.architecture("riscv64")
     assert caught.value.details == "architectures of the upstreams: amd64"
+
+
+def test_what_machines_an_image_is_for(workshop: Workshop) -> None:
+    upstream = (workshop.root / "upstreams/debian.toml").read_text()
+    workshop.write("upstreams/debian.toml", upstream.replace('["amd64"]', '["amd64", "arm64"]'))
+    workshop.write("images/both.toml", 'extends = "host"\narchitectures = ["arm64", "amd64"]\n')
+    workshop.write("images/arm.toml", 'extends = "both"\narchitectures = ["-amd64"]\n')
+    workshop.write("images/probes.toml", 'kind = "sysext"\nbase = "arm"\n')
+    workshop.write("images/site.toml", 'kind = "confext"\nbase = "both"\narchitectures = ["arm64"]\n')
+    distribution = workshop.load()
+    amd64, arm64 = Architecture.AMD64, Architecture.ARM64
+    its = {name: distribution.architectures_of(image) for name, image in distribution.images.items()}
+    assert (its["both"], its["arm"], its["probes"], its["site"]) == ((arm64, amd64), (arm64,), (arm64,), (arm64,))
+    assert its["host"] == (amd64,)
+    assert distribution.architecture_for(distribution.image("both"), None) is amd64, "the default, if it is for that"
+    assert distribution.architecture_for(distribution.image("arm"), None) is arm64
+    assert distribution.architecture_for(distribution.image("arm"), "amd64") is amd64
+
+
+def test_machines_that_an_image_cannot_be_for(workshop: Workshop) -> None:
+    workshop.write("images/both.toml", 'extends = "host"\narchitectures = ["amd64", "arm64"]\n')
+    with pytest.raises(DefinitionError) as caught:
+        workshop.load()
+    assert "images/both.toml: architectures[1]: upstream 'debian' has no arm64" in str(caught.value)
+    assert caught.value.resolution == "it has amd64"
+    upstream = (workshop.root / "upstreams/debian.toml").read_text()
+    workshop.write("upstreams/debian.toml", upstream.replace('["amd64"]', '["amd64", "arm64"]'))
+    workshop.write("images/both.toml", 'extends = "host"\narchitectures = ["amd64"]\n')
+    workshop.write("images/site.toml", 'kind = "confext"\nbase = "both"\narchitectures = ["arm64"]\n')
+    with pytest.raises(DefinitionError) as caught:
+        workshop.load()
+    assert "images/site.toml: architectures[0]: its base 'both' is not for arm64" in str(caught.value)
+
+
+def test_the_serial_console_of_each_machine(workshop: Workshop) -> None:
+    workshop.write("images/wired.toml", 'extends = "host"\n[kernel]\ncommand_line = ["quiet", "console={serial}"]\n')
+    image = workshop.load().image("wired")
+    assert image.kernel_arguments(Architecture.ARM64) == ("quiet", "console=ttyAMA0")
+    assert image.kernel_arguments(Architecture.AMD64) == ("quiet", "console=ttyS0")

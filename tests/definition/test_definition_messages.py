@@ -51,9 +51,10 @@ OF_A_VALUE = [
     # wrong values
     (
         'kind = "sysxt"',
-        'images/a.toml: kind: must be one of "host", "server", "sysext", "container", "wsl" (did you mean \'sysext\'?)',
+        'images/a.toml: kind: must be one of "host", "server", "sysext", "confext", "container", "wsl"'
+        " (did you mean 'sysext'?)",
     ),
-    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext", "container", "wsl"'),
+    ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext", "confext", "container", "wsl"'),
     (
         'packages = ["System D"]',
         "images/a.toml: packages[0]: 'System D' is not the name of a package, such as \"iproute2\"",

@@ -22,7 +22,7 @@ def test_a_link_in_the_tree_does_not_bring_the_hosts_users(tmp_path: Path) -> No
         (root / "usr/lib/modules/6.12.0" / name).touch()
     staging = tmp_path / "staging"
     staging.mkdir()
-    stage_initrd(root, staging, InitrdSpec((), (), (), (), (), "x86_64-linux-gnu"))
+    stage_initrd(root, staging, InitrdSpec((), (), (), (), (), "amd64"))
     assert not (staging / "etc/passwd").exists()
     assert (staging / "etc/group").read_text() == "root:x:0:\n"
     assert (staging / "etc/initrd-release").read_text() == "ID=x\n"

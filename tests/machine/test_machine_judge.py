@@ -127,3 +127,39 @@ def test_a_report_passes_only_without_a_failed_line() -> None:
     assert set(CERTIFICATES) == {"PK", "KEK", "db"}
     again = CheckReport.model_validate_json(report(facts(sound())).model_dump_json())
     assert again == report(facts(sound()))
+
+
+EDGE = replace(EXPECTED, containers=False, configuration="site")
+SITE: dict[tuple[int, str], tuple[int, bytes]] = {
+    (1, "confext.kept"): (0, b"site.raw\n"),
+    (2, "confext.merged"): (0, b"/etc site 2026-11-26 04:00:00 UTC\n"),
+    **{
+        (boot, "system.watchdog"): (
+            0,
+            b"RuntimeWatchdogUSec=30s\nWatchdogDevice=/dev/watchdog0\nWatchdogLastPingTimestampMonotonic=9000000\n",
+        )
+        for boot in (1, 2)
+    },
+}
+
+
+def test_an_edge_device_has_no_containers_but_a_configuration_and_a_watchdog() -> None:
+    told = {line.name: line for line in judge(facts({**sound(), **SITE}), EDGE)}
+    assert Verdict.FAILED not in {line.verdict for line in told.values()}
+    assert told["configuration"].verdict is told["watchdog"].verdict is Verdict.PASSED
+    assert told["watchdog"].found == "told to wait 30s"
+    assert not {"container", "container-network", "cgroups"} & told.keys()
+    assert not {"configuration", "watchdog"} & lines(facts(sound())).keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "boot", "name", "report"),
+    [
+        ("configuration", 1, "confext.kept", (2, b"ls: cannot access")),
+        ("configuration", 2, "confext.merged", (0, b"/etc none\n")),
+        ("watchdog", 2, "system.watchdog", (0, b"RuntimeWatchdogUSec=30s\nWatchdogLastPingTimestampMonotonic=0\n")),
+    ],
+)
+def test_an_edge_device_that_fell_short(line: str, boot: int, name: str, report: tuple[int, bytes]) -> None:
+    found = judge(facts({**sound(), **SITE, (boot, name): report}), EDGE)
+    assert [one.name for one in found if one.verdict is Verdict.FAILED] == [line]

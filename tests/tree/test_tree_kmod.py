@@ -43,7 +43,31 @@ def test_modules_are_known_by_name(tmp_path: Path, suffix: str) -> None:
     write_text(tmp_path, f"{base}/modules.softdep", "")
     write_text(tmp_path, f"{base}/modules.builtin", "kernel/c.ko\n")
     found = KernelModules.of_root(tmp_path)
-    assert found.closure(["dm_a"], key="x") == {f"kernel/dm-a.ko{suffix}", f"kernel/b.ko{suffix}"}
+    assert found.closure(["dm_a"], key="x", architecture="amd64") == {f"kernel/dm-a.ko{suffix}", f"kernel/b.ko{suffix}"}
+
+
+def test_a_soft_dependency_may_be_a_name_that_modules_answer_to(tmp_path: Path) -> None:
+    """As libcrc32c of a kernel that has its sums as modules, without which erofs cannot be loaded."""
+    base = "usr/lib/modules/6.12"
+    names = ("erofs", "libcrc32c", "crc32c-generic", "other")
+    needs = {"erofs": "kernel/libcrc32c.ko"}
+    write_text(tmp_path, f"{base}/modules.dep", "".join(f"kernel/{one}.ko: {needs.get(one, '')}\n" for one in names))
+    write_text(tmp_path, f"{base}/modules.softdep", "softdep libcrc32c pre: crc32c absent\n")
+    write_text(tmp_path, f"{base}/modules.alias", "# Aliases\nalias crc32c crc32c-generic\nalias pci:v*d* other\n")
+    write_text(tmp_path, f"{base}/modules.builtin", "")
+    found = KernelModules.of_root(tmp_path).closure(["erofs"], key="x", architecture="arm64")
+    assert found == {f"kernel/{one}.ko" for one in ("erofs", "libcrc32c", "crc32c-generic")}
+
+
+def test_a_module_of_one_architecture(tmp_path: Path) -> None:
+    base = "usr/lib/modules/6.12"
+    write_text(tmp_path, f"{base}/modules.dep", "kernel/a.ko:\n")
+    for name in ("softdep", "builtin"):
+        write_text(tmp_path, f"{base}/modules.{name}", "")
+    modules = KernelModules.of_root(tmp_path)
+    assert modules.closure(["a [arm64]", "b [amd64]"], key="x", architecture="arm64") == {"kernel/a.ko"}
+    with pytest.raises(DefinitionError, match="has no module b"):
+        modules.closure(["a [arm64]", "b [amd64]"], key="x", architecture="amd64")
 
 
 @pytest.mark.parametrize("path", ["usr/lib/modules/6.12/vmlinuz", "boot/vmlinuz-6.12"])

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,12 +12,17 @@ from pathlib import Path
 import pytest
 from pysequoia import Tsk
 
-from support.locking import HOST, NEEDS, Workshop, content, package, workshop
+from support.locking import DISTRIBUTION, HOST, NEEDS, Workshop, content, package, workshop
 from support.repository import NOW
 from support.upstreams import said
+from zaffre.definition import load_distribution
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
+from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.upstream import LockedSet, load_lock, save_lock
+from zaffre.upstream.fetch import missing
+from zaffre.upstream.locking import lock_distribution
+from zaffre.upstream.toolsets import ToolSets, tool_sets
 
 pytestmark = NEEDS
 
@@ -146,6 +152,56 @@ def test_a_second_architecture(shop: Workshop) -> None:
     again = shop.lock(done.lock)  # the architectures of the lock stay
     assert not again.changed
     assert shop.stale(done.lock) == []
+
+
+def test_an_image_says_what_machines_it_is_for(shop: Workshop) -> None:
+    """Both are locked at once, with what it takes to make the other here: programs of this machine, files of that."""
+    shop.write("images/host.toml", HOST.replace("packages", 'architectures = ["amd64", "arm64"]\npackages', 1))
+    shop.write("zaffre.toml", DISTRIBUTION + '[tools.cross.arm64]\npackages = ["emulator"]\ntarget = ["loader"]\n')
+    shop.archive.add(package("emulator", architecture="amd64", Depends="apt"))
+    shop.archive.add(package("loader", architecture="arm64", Depends="libc"))
+    shop.archive.add(package("libc", architecture="arm64"))
+    shop.publish()
+    lock = shop.lock().lock
+    assert content(lock, "host", "arm64").keys() == {"base", "app", "libapp", "kernel-arm64"}
+    assert content(lock, "check", "arm64").keys() == content(lock, "check").keys()
+    assert content(lock, "tools:arm64").keys() == {"emulator", "apt"}
+    assert {"loader", "libc"} <= content(lock, "tools:arm64", "arm64").keys()
+    assert shop.stale(lock) == []
+    distribution = load_distribution(shop.root)
+    sets = tool_sets(distribution, lock, architecture="arm64", machine="amd64")
+    assert {one.name for one in sets.programs} == {"base", "mkfs", "emulator", "apt"}
+    assert [one.name for one in sets.target] == ["loader"]
+    assert (
+        tool_sets(distribution, lock, architecture="amd64", machine="amd64").packages
+        == lock.set("tools", "amd64").packages
+    )
+    only = shop.lock(lock, images=["host"], update=["app"]).lock
+    assert content(only, "tools:arm64") == content(lock, "tools:arm64")
+    shop.write("zaffre.toml", DISTRIBUTION)
+    assert shop.stale(shop.lock(lock).lock) == []
+    with pytest.raises(DefinitionError) as caught:
+        tool_sets(load_distribution(shop.root), lock, architecture="arm64", machine="amd64")
+    assert "names no tools to make images for arm64" in str(caught.value)
+
+
+def test_ids_of_an_image_that_is_for_another_machine_alone(shop: Workshop) -> None:
+    """Its scripts are run by an emulator, with the tools that are locked for that."""
+    shop.write("images/host.toml", HOST.replace("packages", 'architectures = ["arm64"]\npackages', 1))
+    shop.write("zaffre.toml", DISTRIBUTION + '[tools.cross.arm64]\npackages = ["apt"]\n')
+    asked = []
+
+    @contextmanager
+    def cross(sets: ToolSets) -> Iterator[Sandbox]:
+        assert not missing(sets.packages, shop.store)
+        asked.append((sets.machine, sets.emulates))
+        yield Sandbox(ToolsTree(Path("/"), "host", emulates="arm64"))
+
+    world = replace(shop.world, cross_tools=cross)
+    done = lock_distribution(load_distribution(shop.root), None, world, now=NOW + timedelta(minutes=1))
+    assert asked == [("amd64", "arm64")]
+    assert done.lock.find("host", "amd64") is None
+    assert done.lock.set("host", "arm64").users.users[0].uid == 100
 
 
 def test_locked_tools_that_the_mirror_dropped_are_locked_anew(shop: Workshop) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from zaffre.cli import (
     build,
     building,
+    check,
     component,
     convert,
     definition,
@@ -135,7 +136,7 @@ def make_app() -> typer.Typer:
     app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
     app.command("push", rich_help_panel=BUILD)(push.push)
     app.command("run", rich_help_panel=BUILD)(machine.run)
-    app.command("check", rich_help_panel=PROVE)(machine.check)
+    app.command("check", rich_help_panel=PROVE)(check.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)

@@ -138,7 +138,7 @@ def _reproduce_image(work: Workspace, image: str, arch: str | None, profile: str
 
     making = Making(work)
     chosen = work.distribution.image(image)
-    architecture = str(work.distribution.architecture(arch))
+    architecture = str(work.distribution.architecture_for(chosen, arch))
     making.fetch(making.lock.set(chosen.name, architecture).packages)
     recipe = Recipe(
         distribution=work.distribution.root,
@@ -146,7 +146,7 @@ def _reproduce_image(work: Workspace, image: str, arch: str | None, profile: str
         order=Order(image=image, architecture=architecture, profile=profile, out=Path()),
         keys=making.signing_keys,
         signer=work.keys.release_signer(),
-        tools=making.sandbox.tools,
+        tools=making.sandbox_for(architecture).tools,
         packages=work.store.root,
         archive_keyring=work.archive_certificate.keyring if chosen.channel is not None else b"",
     )

@@ -97,11 +97,17 @@ def _dropped(work: Workspace, images: list[str] | None) -> list[str]:
     from zaffre.definition import OWN, TOOLS
     from zaffre.upstream import COMPONENTS
     from zaffre.upstream.fetch import DroppedError
+    from zaffre.upstream.lock import CROSS_PREFIX
 
     making = Making(work)
     names: list[str] = []
     chosen = {TOOLS, *(images if images is not None else (*work.distribution.images, OWN))}
-    packages = [package for one in making.lock.sets if one.name in chosen for package in one.packages]
+    packages = [
+        package
+        for one in making.lock.sets
+        if one.name in chosen or one.name.startswith(CROSS_PREFIX)
+        for package in one.packages
+    ]
     try:
         making.fetch([one for one in packages if one.archive != COMPONENTS])
     except DroppedError as error:
@@ -158,6 +164,7 @@ def _lock(
         mirrors=making.mirrors,
         store=work.store,
         tools=making.tools_for,
+        cross_tools=making.cross_tools_for,
         learn_users=making.learn_users,
         engine=making.engine,
         control=lambda package: control_of(package, work.store),

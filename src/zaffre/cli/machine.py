@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`zaffre run` and `zaffre check`."""
+"""`zaffre run`, and what it shares with `zaffre check`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zaffre.cli.build import ArchOption, ImageArgument, OutOption, ProfileOption, require_profile
-from zaffre.cli.context import JsonOption, Workspace, workspace
-from zaffre.cli.output import amount, table
+from zaffre.cli.context import JsonOption, workspace
 from zaffre.errors import DefinitionError, ExitCode
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ if TYPE_CHECKING:
     from zaffre.definition import Image
     from zaffre.digest import JSON
     from zaffre.machine import Choice, OwnerCertificates
-    from zaffre.machine.report import BootTimes, CheckReport
 
 _READY_SECONDS = 600.0
-_MARKS = {"passed": "ok", "failed": "FAILED", "noted": "-"}
 
 MemoryOption = Annotated[int, typer.Option(metavar="MIB", help="Memory of the machine.", min=128)]
 CpusOption = Annotated[int, typer.Option(metavar="N", help="Its processors.", min=1)]
@@ -77,18 +74,18 @@ def run(
 
         built = making.build(image, architecture=arch, profile=profile, out=out)
         raise typer.Exit(run_container(making, built, command or (), network=network))
-    chosen = _system(making, image)
+    chosen = booting_image(making, image)
     if command:
         raise typer.BadParameter("a machine runs what its image has", param_hint="COMMAND")
     built = making.build(image, architecture=arch, profile=profile, out=out)
     folder, manifest = built.folder, built.manifest
-    accelerator = _accelerator(making, folder, manifest.architecture)
+    accelerator = accelerator_for(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     forwards = dict(_forward(one) for one in forward or ())
     guest = Guest(
         image=folder / "image.raw",
         architecture=architecture_named(manifest.architecture),
-        certificates=_certificates(making),
+        certificates=owner_certificates(making),
         disks=_seed(making, ssh_key) if ssh_key is not None else {},
         memory_mib=memory,
         cpus=cpus,
@@ -100,7 +97,7 @@ def run(
         guest,
         accelerator.accelerator,
         store=work.store,
-        sandbox=making.sandbox,
+        sandbox=making.sandbox_for(manifest.architecture),
         terminal=Terminal(output=sys.stderr.fileno(), input=sys.stdin.fileno() if chosen.debug and not json else None),
         on_ready=lambda state, seconds: work.progress.note(f"up after {seconds:.0f} s: {state}; {how} ends it"),
         seconds_to_ready=_READY_SECONDS,
@@ -113,137 +110,6 @@ def run(
     )
     if until_ready and report.state != "running":
         raise typer.Exit(ExitCode.FINDING)
-
-
-def check(
-    context: typer.Context,
-    image: Annotated[
-        str, typer.Argument(metavar="IMAGE", help="An image of the definition, or a .wsl file from anywhere.")
-    ],
-    arch: ArchOption = None,
-    out: OutOption = Path("out"),
-    profile: ProfileOption = "dev",
-    extension: Annotated[
-        str, typer.Option("--with", metavar="SYSEXT", help="The extension that carries the probes.")
-    ] = "check",
-    memory: MemoryOption = 1024,
-    cpus: CpusOption = 2,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Limit for the whole check.", min=10)] = 600.0,
-    console: Annotated[bool, typer.Option("--console", help="Show the machine's console while it runs.")] = False,
-    json: JsonOption = False,
-) -> None:
-    """Boot or run an image as it ships, and prove what it promises.
-
-    Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
-    keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
-    memory. A container image: its user, what runs in it, certificates, apt. An image for WSL, and a .wsl file: the
-    rules of WSL's documentation, without a boot. Exit code 1 if anything fails.
-
-    Examples: zaffre check container-host --profile release; zaffre check other.wsl
-    """
-    from zaffre.cli.making import Making
-    from zaffre.cli.wsl import check_file, is_wsl_file
-    from zaffre.machine import Subject, architecture_named, check_image
-
-    require_profile(profile)
-    work = workspace(context)
-    if is_wsl_file(image):
-        check_file(work, Path(image), as_json=json)
-        return
-    making = Making(work)
-    if work.distribution.image(image).kind == "container":
-        from zaffre.cli.container import check_container
-
-        built = making.build(image, architecture=arch, profile=profile, out=out)
-        _emit_report(work, check_container(making, work.distribution.image(image), built, seconds=timeout), json)
-    elif work.distribution.image(image).kind == "wsl":
-        folder = making.build(image, architecture=arch, profile=profile, out=out).folder
-        check_file(work, folder / "image.wsl", as_json=json)
-        return
-    chosen = _system(making, image)
-    server = chosen.kind == "server"
-    if not server and work.distribution.image(extension).base != image:
-        raise DefinitionError(
-            f"the extension '{extension}' is made for another image than '{image}'",
-            where=f"images/{extension}.toml: base",
-            resolution=f'make a sysext with base = "{image}" that has the probes, and name it by --with',
-        )
-    built = making.build(image, architecture=arch, profile=profile, out=out)
-    folder, manifest = built.folder, built.manifest
-    probes = None if server else making.build(extension, architecture=arch, profile=profile, out=out).folder
-    accelerator = _accelerator(making, folder, manifest.architecture)
-    work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
-    report = check_image(
-        Subject(
-            name=image,
-            image=folder / "image.raw",
-            extension=probes / "extension.raw" if probes else None,
-            extension_name=extension,
-            certificates=_certificates(making),
-            architecture=architecture_named(manifest.architecture),
-            root_hash=manifest.root_hash,
-            settings={key: str(value) for key, value in chosen.sysctl.items()},
-            modules=chosen.kernel.load,
-            debug=chosen.debug,
-            memory_mib=memory,
-            cpus=cpus,
-        ),
-        accelerator.accelerator,
-        store=work.store,
-        sandbox=making.sandbox,
-        progress=work.progress,
-        seconds=timeout,
-        console=_show if console else None,
-    )
-    _emit_report(work, report, json)
-
-
-def _emit_report(work: Workspace, report: CheckReport, as_json: bool) -> None:
-    work.emit(report, lambda: report_words(report), as_json=as_json)
-    if not report.passed:
-        raise typer.Exit(ExitCode.FINDING)
-
-
-def report_words(report: CheckReport) -> str:
-    rows = [
-        (
-            _MARKS[line.verdict],
-            line.title,
-            line.found if line.wanted is None else f"{line.found} (wanted: {line.wanted})",
-        )
-        for line in report.lines
-    ]
-    lines = [table(rows), ""]
-    if report.boots:
-        lines.append(table(_boot_rows(report.boots), headers=("SECONDS", *_boot_names(report.boots)), right=(1, 2)))
-    if report.memory_used_bytes is not None and report.memory_total_bytes is not None:
-        lines.append(f"\nmemory in use: {amount(report.memory_used_bytes)} of {amount(report.memory_total_bytes)}")
-    passed = sum(line.verdict == "passed" for line in report.lines)
-    failed = sum(line.verdict == "failed" for line in report.lines)
-    verdict = f"{failed} of {passed + failed} do NOT hold" if failed else f"all {passed} hold"
-    lines.append(f"{report.image}: {verdict} ({report.accelerator}, {report.seconds:.0f} s)")
-    return "\n".join(lines)
-
-
-def _boot_names(boots: tuple[BootTimes, ...]) -> list[str]:
-    return ["first boot", "second"][: len(boots)]
-
-
-def _boot_rows(boots: tuple[BootTimes, ...]) -> list[tuple[str, ...]]:
-    stages = (
-        ("firmware", "firmware"),
-        ("loader", "boot loader"),
-        ("kernel", "kernel"),
-        ("initrd", "initrd"),
-        ("userspace", "userspace"),
-        ("containerd", "kernel's start to containerd ready"),
-        ("multi_user", "kernel's start to multi-user.target"),
-    )
-    return [(title, *(_seconds(getattr(boot, name)) for boot in boots)) for name, title in stages]
-
-
-def _seconds(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 def _forward(text: str) -> tuple[int, int]:
@@ -274,7 +140,7 @@ def _seed(making: Making, key: Path) -> dict[str, Path]:
     return {SEED_DISK: scratch / "seed.img"}
 
 
-def _system(making: Making, name: str) -> Image:
+def booting_image(making: Making, name: str) -> Image:
     image = making.work.distribution.image(name)
     if not image.kind.boots:
         how = (
@@ -286,7 +152,7 @@ def _system(making: Making, name: str) -> Image:
     return image
 
 
-def _accelerator(making: Making, folder: Path, architecture: str) -> Choice:
+def accelerator_for(making: Making, folder: Path, architecture: str) -> Choice:
     from zaffre.machine import architecture_named, choose_accelerator
 
     with making.work.progress.step("choose an accelerator") as remark:
@@ -294,20 +160,15 @@ def _accelerator(making: Making, folder: Path, architecture: str) -> Choice:
             kernel=folder / "uki.efi",
             architecture=architecture_named(architecture),
             store=making.work.store,
-            sandbox=making.sandbox,
+            sandbox=making.sandbox_for(architecture),
         )
         remark(str(choice.accelerator))
     return choice
 
 
-def _certificates(making: Making) -> OwnerCertificates:
+def owner_certificates(making: Making) -> OwnerCertificates:
     from zaffre.machine import OwnerCertificates
     from zaffre.trust import Role
 
     keys = making.work.keys
     return OwnerCertificates(pk=keys.public_path(Role.PK), kek=keys.public_path(Role.KEK), db=keys.public_path(Role.DB))
-
-
-def _show(data: bytes) -> None:
-    sys.stderr.buffer.write(data)
-    sys.stderr.buffer.flush()

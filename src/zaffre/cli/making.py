@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zaffre.trust import Keys
     from zaffre.upstream import Lock, LockedComponent, LockedFile, LockedPackage, LockedSet, Users
     from zaffre.upstream.mirrors import Mirrors
+    from zaffre.upstream.toolsets import ToolSets
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
 _TOOLS_EPOCH = 0
@@ -33,6 +34,7 @@ class Making:
 
     def __init__(self, work: Workspace) -> None:
         self.work = work
+        self._sandboxes: dict[str, Sandbox] = {}
 
     @cached_property
     def mirrors(self) -> Mirrors:
@@ -74,9 +76,11 @@ class Making:
 
         return str(host_architecture())
 
-    @property
-    def tools_set(self) -> LockedSet:
-        return self.lock.set("tools", self.tools_architecture)
+    def tool_sets(self, architecture: str) -> ToolSets:
+        """The locked tools with which images for `architecture` are made here."""
+        from zaffre.upstream.toolsets import tool_sets
+
+        return tool_sets(self.work.distribution, self.lock, architecture=architecture, machine=self.tools_architecture)
 
     def fetch(self, packages: Iterable[LockedPackage]) -> None:
         """Bring locked packages into the store; reaches the network only for what is not there.
@@ -147,26 +151,42 @@ class Making:
         )
         return build_all(farm, self.lock, wanted, scheduler=scheduler, progress=self.work.progress)
 
-    @cached_property
+    @property
     def sandbox(self) -> Sandbox:
         """A sandbox with the locked tools, which stay in use until the command ends."""
-        tools = self.tools_set
-        self.fetch(tools.packages)
-        return self.work.cleanup.enter_context(self.tools_for(tools))
+        return self.sandbox_for(self.tools_architecture)
+
+    def sandbox_for(self, architecture: str) -> Sandbox:
+        """The same with what it takes to make and run images for that architecture."""
+        if architecture not in self._sandboxes:
+            sets = self.tool_sets(architecture)
+            self.fetch(sets.packages)
+            self._sandboxes[architecture] = self.work.cleanup.enter_context(self.cross_tools_for(sets))
+        return self._sandboxes[architecture]
 
     @contextmanager
     def tools_for(self, locked: LockedSet) -> Iterator[Sandbox]:
         """A sandbox with the tools tree of a locked set, whose packages are in the store."""
+        from zaffre.upstream.toolsets import ToolSets
+
+        with self.cross_tools_for(ToolSets(locked.architecture, locked.packages)) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def cross_tools_for(self, sets: ToolSets) -> Iterator[Sandbox]:
+        """The same of several sets."""
         from zaffre.sandbox import Sandbox
         from zaffre.tree.tools import tools_tree
 
         with tools_tree(
-            locked.packages,
-            architecture=locked.architecture,
+            sets.programs,
+            architecture=sets.machine,
             epoch=_TOOLS_EPOCH,
             store=self.work.store,
             sandbox=Sandbox(None),
             progress=self.work.progress,
+            target=sets.target,
+            emulates=sets.emulates,
         ) as tools:
             yield Sandbox(tools)
 
@@ -203,6 +223,10 @@ class Making:
         from zaffre.image import Builder
         from zaffre.tree.tools import tools_key
 
+        def key(architecture: str) -> str:
+            sets = self.tool_sets(architecture)
+            return tools_key(sets.programs, architecture=sets.machine, epoch=_TOOLS_EPOCH, target=sets.target)
+
         return Builder(
             distribution=self.work.distribution,
             lock=self.lock,
@@ -210,8 +234,8 @@ class Making:
             keys=self.signing_keys,
             signer=self.work.keys.release_signer(),
             progress=self.work.progress,
-            tools_key=tools_key(self.tools_set.packages, architecture=self.tools_architecture, epoch=_TOOLS_EPOCH),
-            sandbox=lambda: self.sandbox,
+            tools_key=key,
+            sandbox=self.sandbox_for,
             fetch=self.fetch,
             archive_keyring=lambda: self.work.archive_certificate.keyring,
         )
@@ -259,9 +283,9 @@ class Making:
         from zaffre.component.drift import unapplied
         from zaffre.image import Order
 
-        machine = str(self.work.distribution.architecture(architecture))
-        name = self.work.distribution.image(image).name
-        for one in unapplied(self.work.distribution, self.lock, self.lock.set(name, machine)):
+        chosen = self.work.distribution.image(image)
+        machine = str(self.work.distribution.architecture_for(chosen, architecture))
+        for one in unapplied(self.work.distribution, self.lock, self.lock.set(chosen.name, machine)):
             self.work.progress.note(f"{one.name}: {one.note}")
         order: Order = Order(
             image=image,

@@ -29,14 +29,20 @@ def locked_tools(work: Workspace, lock: Lock | None) -> LockedSet:
     return tools
 
 
-def tools_sandbox(work: Workspace, lock: Lock | None) -> Sandbox:
-    """A sandbox with the locked tools, fetched if they have to be, which stays in use until the command ends."""
-    from zaffre.cli.making import Making
+def tools_sandbox(work: Workspace, lock: Lock | None, architecture: str | None = None) -> Sandbox:
+    """A sandbox with the locked tools, fetched if they have to be, which stays in use until the command ends.
 
-    tools = locked_tools(work, lock)
+    `architecture` is that of the roots in which programs are to be run, this machine's unless said.
+    """
+    from zaffre.cli.making import Making
+    from zaffre.upstream.toolsets import ToolSets, tool_sets
+
+    making, tools = Making(work), locked_tools(work, lock)
+    machine, sets = making.tools_architecture, ToolSets(tools.architecture, tools.packages)
     if lock is not None:
-        fetch_locked(work, lock, tools.packages)
-    return work.cleanup.enter_context(Making(work).tools_for(tools))
+        sets = tool_sets(work.distribution, lock, architecture=architecture or machine, machine=machine)
+        fetch_locked(work, lock, sets.packages)
+    return work.cleanup.enter_context(making.cross_tools_for(sets))
 
 
 def fetch_locked(work: Workspace, lock: Lock, packages: Iterable[LockedPackage]) -> None:

@@ -60,14 +60,15 @@ def plan(
     work = workspace(context)
     before, after = _lock(old), _lock(new)
     distribution = work.distribution
+    architecture = str(distribution.architecture_for(distribution.image(image), arch))
     planner = Planner(
         distribution=distribution,
         store=work.store,
         progress=work.progress,
         fetch=lambda lock, packages: fetch_locked(work, lock, packages),
-        sandbox=lambda: tools_sandbox(work, after),
+        sandbox=lambda: tools_sandbox(work, after, architecture),
     )
-    order = Order(before, after, image, str(distribution.architecture(arch)), prove=not no_prove)
+    order = Order(before, after, image, architecture, prove=not no_prove)
     found = planner.plan(order)
     work.emit(found, lambda: "\n\n".join(_words(found)), as_json=json)
     if found.possible is False:

@@ -71,7 +71,7 @@ class Reader:
 
     def _image(self, distribution: Distribution, name: str) -> Subject:
         lock = _needed(load_lock(distribution.lock_file), distribution.lock_file)
-        architecture = str(distribution.architecture(self.architecture))
+        architecture = str(distribution.architecture_for(distribution.image(name), self.architecture))
         chosen = locked_set(lock.set(name, architecture))
         side = Side(
             kind=SideKind.IMAGE, given=name, title=f"image {name} ({architecture}) as it is locked now, {lock.version}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from zaffre.component.model import Bench
 from zaffre.definition import Distribution
 from zaffre.digest import Sha256
-from zaffre.errors import DiskFullError, ToolError
+from zaffre.errors import DefinitionError, DiskFullError, ToolError
 from zaffre.sandbox import Mount
 from zaffre.tree.configure import configured_root
 from zaffre.tree.memory import scratch_for
@@ -26,6 +26,7 @@ from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.restore import extract_root
 from zaffre.tree.rootfs import make_folder, read_text, write_text
 from zaffre.upstream.lock import LockedSet, Users
+from zaffre.upstream.requests import host_architecture
 
 BUILDER = 1000
 """User and group of every build."""
@@ -114,7 +115,18 @@ class BuildRoot:
 
 @contextmanager
 def build_root(bench: Bench, installed: LockedSet, name: str) -> Iterator[BuildRoot]:
-    """A fresh root with the packages of a set, and an empty folder `name` to build in."""
+    """A fresh root with the packages of a set, and an empty folder `name` to build in.
+
+    Raises DefinitionError for a set of another architecture: under an emulator a compiler takes hours.
+    """
+    if installed.architecture != host_architecture():
+        raise DefinitionError(
+            f"the component '{bench.component.name}' has to be compiled for {installed.architecture}, which takes a "
+            "machine of that architecture",
+            where=f"components/{bench.component.name}",
+            resolution=f"build it on a machine of {installed.architecture}, from the same lock; or take the image that "
+            f"wants it off {installed.architecture}: `architectures` in its file",
+        )
     performed = configured_root(
         installed.packages,
         upstream=bench.distribution.upstreams[installed.upstream],

@@ -79,6 +79,7 @@ from zaffre.definition.values import (
     Size,
     Verification,
     dotted,
+    for_architecture,
     format_size,
     parse_duration,
 )
@@ -147,6 +148,7 @@ __all__ = [
     "dotted",
     "explain",
     "explain_repository",
+    "for_architecture",
     "format_size",
     "forms_in_words",
     "init_distribution",

@@ -11,21 +11,24 @@ from zaffre.definition.forms import FORMS_OF, forms_in_words
 from zaffre.definition.image import Image
 from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
+from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, Kind, dotted
 
 SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides")
 BOOT_ONLY = ("kernel", "initrd", "disk")
 HOST_ONLY = ("etc", "compression")
 SERVER_ONLY = ("server",)
-SYSEXT_ONLY = ("base", "extract", "oci")
+SYSEXT_ONLY = ("extract", "oci")
+EXTENSION_ONLY = ("base", *SYSEXT_ONLY)
 CONTAINER_ONLY = ("container",)
 MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "debug")
 MISPLACED = {
-    Kind.HOST: (*SERVER_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
-    Kind.SERVER: (*HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
+    Kind.HOST: (*SERVER_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
+    Kind.SERVER: (*HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
     Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc"),
-    Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY),
-    Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY),
+    Kind.CONFEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY, "packages"),
+    Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *EXTENSION_ONLY),
+    Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
 }
 """What each kind of image has no use for."""
 _NO_MACHINE = 'a container image boots nowhere: what goes on a disk is of the kind "host" or "server"'
@@ -57,8 +60,8 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
     yield from _unique(origins, "oci", "name", [item.name for item in image.oci])
     if image.kind.boots and image.kernel.package is None:
         yield _problem(origins, ("kernel",), f"a {image.kind} needs a kernel: package is required")
-    if image.kind is Kind.SYSEXT and image.base is None:
-        yield _problem(origins, ("base",), "a sysext needs the host image that it extends")
+    if image.kind in {Kind.SYSEXT, Kind.CONFEXT} and image.base is None:
+        yield _problem(origins, ("base",), f"a {image.kind} needs the host image that it extends")
     for index, form in enumerate(image.forms):
         if form not in FORMS_OF[image.kind]:
             message = f"a {image.kind} has no form {str(form)!r}"
@@ -144,6 +147,20 @@ def check_references(
         yield _problem(origins, ("base",), f"there is no image {image.base!r}", near(image.base, known_images))
     elif (base := images.get(image.base)) and base.kind is not Kind.HOST:
         yield _problem(origins, ("base",), f"image {image.base!r} is a {base.kind}, not a host")
+
+
+def check_architectures(
+    image: Image, origins: Origins, images: Mapping[str, Image], upstream: Upstream | None
+) -> Iterator[Problem]:
+    """An image is for machines that its upstream has packages for, a sysext for those that its base is for."""
+    base = images.get(image.base) if image.base is not None else None
+    for index, architecture in enumerate(image.architectures):
+        key: KeyPath = ("architectures", index)
+        if upstream is not None and architecture not in upstream.architectures:
+            having = f"it has {', '.join(upstream.architectures)}"
+            yield _problem(origins, key, f"upstream {upstream.name!r} has no {architecture}", having)
+        if base is not None and base.architectures and architecture not in base.architectures:
+            yield _problem(origins, key, f"its base {base.name!r} is not for {architecture}")
 
 
 def _exclusive(

@@ -70,8 +70,20 @@ class PackageList(Model):
     packages: Annotated[Items[PackageName], Field(min_length=1)]
 
 
+class CrossTools(PackageList):
+    """What it takes beside the tools for images of another architecture than the building machine's."""
+
+    target: Items[PackageName] = ()
+    """Packages of that architecture whose files the build takes: the boot loader and the stub of kernel images.
+    Nothing of them is run."""
+
+
 class Tools(PackageList):
     """The programs that build, run and check images."""
+
+    cross: Mapping[LaxArchitecture, CrossTools] = {}
+    """By architecture, what is added to build for it on a machine of another: an emulator for the scripts of packages,
+    a machine to run images in. It is locked and fetched only where an image is for that architecture."""
 
     upstream: Identifier | None = None
     """Where they come from: a Debian archive. The default upstream, unless that is of another family."""
@@ -139,6 +151,25 @@ class Distribution:
             where=str(self.root / COMPONENTS),
             resolution=f"did you mean {near[0]!r}?" if near else "'zaffre component list' lists them",
         )
+
+    def declared_architectures(self, image: Image) -> tuple[Architecture, ...]:
+        """What machines an image, or its base, says that it is for; empty if neither says it."""
+        if not image.architectures and image.base is not None:
+            return self.declared_architectures(self.image(image.base))
+        return image.architectures
+
+    def architectures_of(self, image: Image) -> tuple[Architecture, ...]:
+        """What machines an image is for: at least one."""
+        return self.declared_architectures(image) or (self.defaults.architecture,)
+
+    def architecture_for(self, image: Image, name: str | None) -> Architecture:
+        """The architecture to make `image` for: the one called `name`; for None the default one if the image is for it,
+        else its first. DefinitionError for one that no upstream has.
+        """
+        its = self.architectures_of(image)
+        if name is None:
+            return self.defaults.architecture if self.defaults.architecture in its else its[0]
+        return self.architecture(name)
 
     def architecture(self, name: str | None) -> Architecture:
         """The architecture called `name`, the default one for None; DefinitionError for one that no upstream has."""

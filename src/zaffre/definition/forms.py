@@ -42,6 +42,7 @@ FORMS_OF: dict[Kind, tuple[Form, ...]] = {
     Kind.HOST: (*_DISK, *_TREE),
     Kind.SERVER: (*_DISK, *_TREE),
     Kind.SYSEXT: (),
+    Kind.CONFEXT: (),
     Kind.CONTAINER: (),
     Kind.WSL: _TREE,
 }

@@ -22,6 +22,7 @@ from zaffre.definition.values import (
     Identifier,
     ImageReference,
     LabelKey,
+    LaxArchitecture,
     LaxKind,
     LayerCompressor,
     Line,
@@ -54,6 +55,10 @@ LaxForm = Annotated[
 Items = Annotated[tuple[T, ...], Field(strict=False)]
 
 
+SERIAL_CONSOLES: Mapping[Architecture, str] = {Architecture.AMD64: "ttyS0", Architecture.ARM64: "ttyAMA0"}
+"""The first serial port, as the kernel calls it: a 16550 of a PC, a PL011 of an Arm server (SBSA)."""
+
+
 def _one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -75,9 +80,11 @@ class Kernel(Model):
     package: PackagePattern | None = None
     """Package that brings the kernel; "{arch}" stands for the architecture."""
     command_line: Items[Line] = ()
-    """Arguments of the kernel command line, in order. The root hash is added by the build."""
+    """Arguments of the kernel command line, in order. The root hash is added by the build. "{serial}" stands for the
+    architecture's serial console: ttyS0 or ttyAMA0."""
     modules: Items[ModulePattern] = ()
-    """Modules (names or glob patterns of names) that stay in the image; what they depend on follows."""
+    """Modules (names or glob patterns of names) that stay in the image; what they depend on follows. One that kernels
+    of only one architecture have is written "bcmgenet [arm64]"."""
     load: Items[ModuleName] = ()
     """Modules that are loaded at boot, by modules-load.d; those of a host, in the initrd already. They stay in the
     image without being named twice."""
@@ -87,7 +94,7 @@ class Initrd(Model):
     """The initrd: a small systemd system made of files of the image's own tree."""
 
     modules: Items[ModulePattern] = ()
-    """Modules that the initrd needs to reach the root; what they depend on follows."""
+    """Modules that the initrd needs to reach the root, written likewise; what they depend on follows."""
     programs: Items[AbsolutePath] = ()
     """Programs of the tree, with all the libraries that they load."""
     files: Items[AbsolutePath] = ()
@@ -297,8 +304,9 @@ class ImageFile(Fragment):
     """What the file of an image may say."""
 
     kind: LaxKind | None = None
-    """What the image becomes: an immutable "host", a "sysext" laid over one, a "server" that is changed by its
-    package manager, a "container" image, or a distribution for "wsl", the Windows Subsystem for Linux."""
+    """What the image becomes: an immutable "host", a "sysext" laid over its /usr, a "confext" laid over its /etc, a
+    "server" that is changed by its package manager, a "container" image, or a distribution for "wsl", the Windows
+    Subsystem for Linux."""
     extends: Annotated[
         Items[Identifier],
         BeforeValidator(_one_or_many),
@@ -308,8 +316,11 @@ class ImageFile(Fragment):
     its own kind has a use for."""
     upstream: Identifier | None = None
     """Where packages come from; the distribution's default unless said."""
+    architectures: Items[LaxArchitecture] = ()
+    """Machines that it is for, the most usual first: "amd64", "arm64". Unless said: those of its base, or the
+    distribution's default."""
     base: Identifier | None = None
-    """For a sysext: the host image that it extends."""
+    """For a sysext and a confext: the host image that it extends."""
 
 
 class Image(ImageFile):
@@ -336,6 +347,10 @@ class Image(ImageFile):
     def kernel_package(self, architecture: Architecture) -> str | None:
         """Name of the kernel's package on `architecture`; None if the image has no kernel."""
         return self.kernel.package.replace("{arch}", architecture) if self.kernel.package else None
+
+    def kernel_arguments(self, architecture: Architecture) -> tuple[str, ...]:
+        """The kernel command line on `architecture`."""
+        return tuple(word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
 
     def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
         """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""

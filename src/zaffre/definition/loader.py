@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from zaffre.definition.check import check_files, check_image, check_references
+from zaffre.definition.check import check_architectures, check_files, check_image, check_references
 from zaffre.definition.component_loader import ComponentLoader
 from zaffre.definition.distribution import DISTRIBUTION_FILE, TOOLS, Distribution, DistributionFile
 from zaffre.definition.image import Fragment, Image, ImageFile
@@ -91,6 +91,9 @@ class _Loader(Reader):
         if main and main.repository and (main.repository.packages or main.repository.upstream):
             self._check_debian(OWN, main.repository.upstream, main, upstreams, known_upstreams)
         images, lineage, provenance = self._images(main, known_upstreams)
+        for image in images.values():
+            origins = provenance[image.name]
+            self.problems += check_architectures(image, origins, images, upstreams.get(image.upstream))
         if main is None or self.problems:
             return None
         return Distribution(

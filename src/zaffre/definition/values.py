@@ -65,7 +65,10 @@ _relative = _form(
     "a path relative to the definition, without '.' or '..'",
 )
 RelativePath = Annotated[str, *_relative]
-_module = _form(r"[A-Za-z0-9_*?\[\]/.-]+", 'the name of a kernel module or a glob pattern of names, such as "nf_*"')
+_module = _form(
+    r"[A-Za-z0-9_*?\[\]/.-]+(?: \[(?:amd64|arm64)\])?",
+    'the name of a kernel module or a glob pattern of names, such as "nf_*"; with " [arm64]", only there',
+)
 ModulePattern = Annotated[str, *_module]
 _module_name = _form(r"[A-Za-z0-9_-]+", 'the name of a kernel module, such as "br_netfilter"')
 ModuleName = Annotated[str, *_module_name]
@@ -273,12 +276,21 @@ class Architecture(StrEnum):
     ARM64 = "arm64"
 
 
+def for_architecture(pattern: str, architecture: str) -> str | None:
+    """A `ModulePattern` without the architecture that it is restricted to, as Debian's relations are ("x [arm64]");
+    None on another.
+    """
+    name, _, only = pattern.partition(" ")
+    return name if only in {"", f"[{architecture}]"} else None
+
+
 class Kind(StrEnum):
     """What an image is sealed into."""
 
     HOST = "host"
     SERVER = "server"
     SYSEXT = "sysext"
+    CONFEXT = "confext"
     CONTAINER = "container"
     WSL = "wsl"
 
@@ -290,7 +302,7 @@ class Kind(StrEnum):
     @property
     def has_root(self) -> bool:
         """Whether it is a whole system, the files of which can be handed over as they are."""
-        return self not in {Kind.SYSEXT, Kind.CONTAINER}
+        return self not in {Kind.SYSEXT, Kind.CONFEXT, Kind.CONTAINER}
 
     @property
     def has_own_packages(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, Kind, digest, located
+from zaffre.definition import Distribution, Image, Kind, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.container import build_container, place_container, require_container
@@ -33,7 +33,7 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
 from zaffre.tree import memory
-from zaffre.tree.configure import configured_root
+from zaffre.tree.configure import configured_root, handles_single_packages
 from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
 from zaffre.upstream.requests import host_architecture
@@ -75,8 +75,9 @@ class _Job:
 class Builder:
     """Builds images of one distribution from one lock.
 
-    `tools_key` names the tools tree without making it; `sandbox` makes it, and is called only when a step has to
-    run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own repository.
+    `tools_key` names the tools tree for an architecture without making it; `sandbox` makes it, and is called only when
+    a step has to run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own
+    repository.
     """
 
     distribution: Distribution
@@ -85,8 +86,8 @@ class Builder:
     keys: SigningKeys
     signer: ManifestSigner
     progress: Progress
-    tools_key: str
-    sandbox: Callable[[], Sandbox]
+    tools_key: Callable[[str], str]
+    sandbox: Callable[[str], Sandbox]
     fetch: Callable[[Iterable[LockedPackage]], None]
     archive_keyring: Callable[[], bytes]
 
@@ -100,7 +101,7 @@ class Builder:
         image = self.distribution.image(order.image)
         locked = self.lock.set(image.name, order.architecture)
         if runs_scripts(image):
-            require_native(order.architecture)
+            require_scripts_run(self.distribution.upstream_of(image), order.architecture)
         inputs = self._inputs(image, locked, order)
         folder = order.out / f"{image.name}-{self.version}-{order.architecture}"
         job = _Job(image, locked, order, folder, sha256_json(inputs))
@@ -116,6 +117,7 @@ class Builder:
                 Kind.HOST: self._host,
                 Kind.SERVER: self._server,
                 Kind.SYSEXT: self._extension,
+                Kind.CONFEXT: self._extension,
                 Kind.CONTAINER: self._container,
                 Kind.WSL: self._wsl,
             }
@@ -131,7 +133,7 @@ class Builder:
     def _shop(self, order: Order) -> Workshop:
         return Workshop(
             store=self.store,
-            sandbox=self.sandbox(),
+            sandbox=self.sandbox(order.architecture),
             keys=self.keys,
             progress=self.progress,
             log=StepLog(),
@@ -147,7 +149,7 @@ class Builder:
         image = self.distribution.image(order.image)
         if not image.kind.has_root:
             raise DefinitionError(f"'{image.name}' is a {image.kind}, which has no root of its own", where=image.name)
-        require_native(order.architecture)
+        require_scripts_run(self.distribution.upstream_of(image), order.architecture)
         job = _Job(image, self.lock.set(image.name, order.architecture), order, Path(), Sha256(""))
         shop = self._shop(order)
         with located(self.distribution, image.name):
@@ -205,7 +207,6 @@ class Builder:
 
         `revision` tells what is made from the same lock at different times apart.
         """
-        require_native(architecture)
         locked = self.lock.set(image.name, architecture)
         order = Order(image.name, architecture, "release", Path())
         shop = self._shop(order)
@@ -283,7 +284,7 @@ class Builder:
             debug=job.image.debug,
             definition=digest(self.distribution, job.image),
             lock=job.locked.digest,
-            tools=self.tools_key,
+            tools=self.tools_key(job.order.architecture),
             epoch=self.lock.epoch,
             root_hash=root_hash,
             artifacts=artifacts,
@@ -306,7 +307,7 @@ class Builder:
             "packages": {package.name: f"{package.version} {package.sha256}" for package in locked.packages},
             "lock": locked.digest,
             "version": self.version,
-            "tools": self.tools_key,
+            "tools": self.tools_key(order.architecture),
             "profile": order.profile,
             "architecture": order.architecture,
             "certificates": [sha256_file(self.keys.db_certificate), sha256_file(self.keys.verity_certificate)],
@@ -317,14 +318,14 @@ class Builder:
 
 def runs_scripts(image: Image) -> bool:
     """Whether the packages' scripts run when the image is built."""
-    return image.kind is not Kind.SYSEXT and not image.container.bare
+    return image.kind not in {Kind.SYSEXT, Kind.CONFEXT} and not image.container.bare
 
 
-def require_native(architecture: str) -> None:
-    """Raise DefinitionError where the packages' scripts cannot be run: they are programs of the image itself."""
-    if architecture != host_architecture():
+def require_scripts_run(upstream: Upstream, architecture: str) -> None:
+    """Raise DefinitionError where the packages' scripts cannot be run: rpm runs those of its own machine only."""
+    if architecture != host_architecture() and not handles_single_packages(upstream):
         raise DefinitionError(
-            f"a host for {architecture} cannot be built on a machine of {host_architecture()} yet",
+            f"an image of RPM packages for {architecture} cannot be built on a machine of {host_architecture()} yet",
             where="--arch",
             resolution=f"build it on a machine of {architecture}, from the same lock",
         )

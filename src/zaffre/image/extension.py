@@ -34,6 +34,7 @@ def build_extension(
         label=f"extension {image.name}",
         inputs={
             "name": image.name,
+            "kind": image.kind,
             "architecture": shop.architecture,
             "packages": {name: package.sha256 for name, package in chosen.items()},
             "extract": [entry.model_dump(mode="json") for entry in image.extract],
@@ -66,7 +67,7 @@ def build_extension(
                 contents[entry.package].take(path, tree / path.lstrip("/"), key=key)
         _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
-            image.name, distribution=distribution.identity.id, version=distribution.identity.version
+            image.name, kind=image.kind, distribution=distribution.identity.id, version=distribution.identity.version
         )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text)

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import tree_digest
+from zaffre.definition import Architecture, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
 from zaffre.image.output import place
@@ -144,7 +144,7 @@ def _pruned_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
             # Hashing 300 MB takes as long as unpacking them, so both are done at once; nothing is kept if it fails.
             sound = aside.submit(shop.store.verified, plan.root)
             root = folder / "root"
-            prune(archive, root, image, sandbox=shop.sandbox)
+            prune(archive, root, image, architecture=shop.architecture, sandbox=shop.sandbox)
             packed = scratch / "pruned.tar"
             with packed.open("wb", buffering=1 << 20) as out:
                 pack(root, scan(root), out, mtime=lambda _: shop.epoch)
@@ -220,7 +220,8 @@ def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: 
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
     with ThreadPoolExecutor(1) as aside:
         trees = {name: plan.distribution.path(name) for name in image.files.trees}
-        listed = aside.submit(inventory_of, root, command_line=image.kernel.command_line, trees=trees)
+        words = image.kernel_arguments(Architecture(shop.architecture))
+        listed = aside.submit(inventory_of, root, command_line=words, trees=trees)
         make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
         listing = inventory_text(listed.result())
     sealed = shop.store.add_file(erofs, move=True)
@@ -239,7 +240,8 @@ def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: 
 def _uki_action(
     plan: SystemPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
-    arguments = uki.command_line(plan.image.kernel.command_line, root_hash=str(root.facts["root_hash"]))
+    words = plan.image.kernel_arguments(Architecture(shop.architecture))
+    arguments = uki.command_line(words, root_hash=str(root.facts["root_hash"]))
     action = Action(
         kind="uki",
         label=f"uki {plan.image.name} {plan.profile}",

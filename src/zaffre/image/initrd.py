@@ -20,7 +20,7 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
-from zaffre.sandbox import Mount, Sandbox
+from zaffre.sandbox import TRIPLETS, Mount, Sandbox
 from zaffre.tree import KernelModules
 from zaffre.tree.kmod import plain_content, plain_name
 from zaffre.tree.rootfs import inside
@@ -41,7 +41,7 @@ class InitrdSpec:
     files: tuple[str, ...]
     units: tuple[str, ...]
     trees: tuple[Path, ...]
-    triplet: str
+    architecture: str
 
 
 def useless_for_initrd(archive: Path, spec: InitrdSpec) -> Callable[[str], bool]:
@@ -83,10 +83,11 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
         (staging / name).mkdir()
     (staging / "etc").mkdir()
     paths = set(_matches(root, spec.files)) | set(_unit_files(root, spec.units))
-    paths |= set(LibraryFinder(root, spec.triplet).closure((*spec.programs, *_programs_among(root, paths))))
+    libraries = LibraryFinder(root, TRIPLETS[spec.architecture])
+    paths |= set(libraries.closure((*spec.programs, *_programs_among(root, paths))))
     for path in sorted(paths):
         _copy(root, staging, path)
-    _copy_modules(root, staging, spec.modules)
+    _copy_modules(root, staging, spec.modules, spec.architecture)
     for tree in spec.trees:
         shutil.copytree(tree, staging, symlinks=True, dirs_exist_ok=True)
     _finish(root, staging)
@@ -195,12 +196,12 @@ def _copy(root: Path, staging: Path, path: str) -> None:
         shutil.copymode(source, target)
 
 
-def _copy_modules(root: Path, staging: Path, names: Iterable[str]) -> None:
+def _copy_modules(root: Path, staging: Path, names: Iterable[str], architecture: str) -> None:
     """Copy modules and all that they need, decompressed: the whole archive is compressed once, and better."""
     modules = KernelModules.of_root(root)
     base = staging / "usr/lib/modules" / modules.version
     base.mkdir(parents=True, exist_ok=True)  # a kernel may have all that it needs built in
-    for relative in sorted(modules.closure(names, key="initrd.modules")):
+    for relative in sorted(modules.closure(names, key="initrd.modules", architecture=architecture)):
         source = root / "usr/lib/modules" / modules.version / relative
         target = base / plain_name(relative)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -75,7 +75,8 @@ def kernel_package(
     plan: SystemPlan, facts: KernelFacts, kernel: ActionResult, shop: Workshop
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     """The step that makes `uki` and the package `deb` that brings it to a machine."""
-    arguments = " ".join(("root=gpt-auto", "rw", *plan.image.kernel.command_line))
+    words = plan.image.kernel_arguments(Architecture(shop.architecture))
+    arguments = " ".join(("root=gpt-auto", "rw", *words))
     release = os_release(
         plan.distribution.identity, plan.image, version=facts.entry, architecture=shop.architecture, base=""
     )

@@ -78,8 +78,8 @@ def _build(circumstances: Circumstances, recipe: Recipe, place: Path) -> Path:
         keys=recipe.keys,
         signer=recipe.signer,
         progress=SILENT,
-        tools_key=recipe.tools.key,
-        sandbox=lambda: sandbox,
+        tools_key=lambda _: recipe.tools.key,
+        sandbox=lambda _: sandbox,
         fetch=fetch,
         archive_keyring=lambda: recipe.archive_keyring,
     )

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A system extension as a signed disk image: erofs, its dm-verity tree, and a signature of the root hash.
+"""An extension of a host as a signed disk image: erofs, its dm-verity tree, and a signature of the root hash.
 
-The form is that of systemd-sysext(8): a GPT with a data, a verity and a signature partition (Discoverable
-Partitions Specification). The signature counts on a host that has its certificate in /usr/lib/verity.d; that an
-extension without one is refused is a matter of the image policy (systemd.image-policy(7)) of whoever merges it.
+The form is that of systemd-sysext(8), for a confext too: a GPT with a data, a verity and a signature partition
+(Discoverable Partitions Specification). The signature counts on a host that has its certificate in /usr/lib/verity.d;
+that an extension without one is refused is a matter of the image policy (systemd.image-policy(7)) of whoever merges it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from zaffre.definition import Kind
 from zaffre.image.repart import ROOT_TYPES, make_image
 from zaffre.image.uki import SigningKeys
 from zaffre.sandbox import Mount, Sandbox
 
 
-def extension_release(name: str, *, distribution: str, version: str) -> tuple[str, str]:
-    """Path and content of the file that ties an extension to the hosts it was made for."""
-    path = f"usr/lib/extension-release.d/extension-release.{name}"
+def extension_release(name: str, *, kind: Kind, distribution: str, version: str) -> tuple[str, str]:
+    """Path and content of the file that ties an extension of /usr or of /etc to the hosts it was made for."""
+    folder = "etc" if kind is Kind.CONFEXT else "usr/lib"
+    path = f"{folder}/extension-release.d/extension-release.{name}"
     return path, f"ID={distribution}\nVERSION_ID={version}\n"
 
 

@@ -92,7 +92,7 @@ def initrd_action(
                 files=image.initrd.files,
                 units=image.initrd.units,
                 trees=(generated, *((tree,) if tree else ())),
-                triplet=uki.triplet(shop.architecture),
+                architecture=shop.architecture,
             )
             extract_root(archive, root, skip=useless_for_initrd(archive, spec))
             stage_initrd(root, staging, spec)

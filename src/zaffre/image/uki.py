@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
-from zaffre.sandbox import Mount, Sandbox
+from zaffre.sandbox import Mount, Sandbox, faketime_library
 
 _SIGN_SECONDS = 120.0
 _EFI_NAMES = {"amd64": "x64", "arm64": "aa64"}
-_TRIPLETS = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,6 @@ class SigningKeys:
     db_certificate: Path
     verity_key: Path
     verity_certificate: Path
-
-
-def triplet(architecture: str) -> str:
-    """Debian's multi-arch triplet, the folder of the architecture's libraries."""
-    return _TRIPLETS[architecture]
 
 
 def command_line(arguments: Sequence[str], *, root_hash: str) -> str:
@@ -116,12 +110,12 @@ def sign_pe(source: Path, target: Path, *, keys: SigningKeys, epoch: int, sandbo
 
 
 def _faketime(sandbox: Sandbox) -> str:
-    root = sandbox.tools.root
-    found = sorted(root.glob("usr/lib/*/faketime/libfaketime.so.1"))
-    if not found:
+    try:
+        found = faketime_library(sandbox.tools)
+    except FileNotFoundError as error:
         raise DefinitionError(
             "the tools tree has no libfaketime, without which a signature holds the time of the build",
             where="zaffre.toml: tools.packages",
             resolution='add "libfaketime" to tools.packages and run `zaffre lock`',
-        )
-    return f"/{found[0].relative_to(root)}"
+        ) from error
+    return f"/{found.relative_to(sandbox.tools.root)}"

@@ -31,7 +31,7 @@ from zaffre.machine.judging import DISK_GROWS_BY, Expectations
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
-from zaffre.machine.seed import SEED_DISK, make_seed
+from zaffre.machine.seed import MEDIUM_DISK, SEED_DISK, make_medium, make_seed
 from zaffre.machine.spec import Accelerator, Network
 from zaffre.machine.watch import Watch
 from zaffre.progress import SILENT, Progress
@@ -51,7 +51,8 @@ class Subject:
     all that it takes. `extension_name` is the name in the extension's release file.
 
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
-    its definition declares; `root_hash` is the manifest's.
+    its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some. `configuration`, the
+    name and the image of a confext, is plugged in on a medium.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Subject:
     settings: Mapping[str, str] = field(default_factory=dict)
     modules: tuple[str, ...] = ()
     debug: bool = False
+    containers: bool = True
+    configuration: tuple[str, Path] | None = None
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -93,6 +96,10 @@ def check_image(
                 nonce=nonce, extension=subject.extension_name, image_policy=image_policy, setting_paths=paths
             )
             judged = judge
+            if subject.configuration is not None:
+                name, image = subject.configuration
+                disks[MEDIUM_DISK] = scratch / "medium.img"
+                make_medium(disks[MEDIUM_DISK], configuration=image, name=name, sandbox=sandbox)
         else:
             disks = {SEED_DISK: scratch / "seed.img"}
             # The public half of a key that nobody has: what is looked at is whether it arrives.
@@ -144,6 +151,8 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         modules=subject.modules,
         certificates={"PK": _der(owner.pk), "KEK": _der(owner.kek), "db": _der(owner.db)},
         debug=subject.debug,
+        containers=subject.containers,
+        configuration=subject.configuration[0] if subject.configuration else None,
     )
 
 

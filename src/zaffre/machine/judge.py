@@ -35,7 +35,12 @@ _DOORS = ("getty", "sshd", "ssh.service", "debug-shell", "serial-getty", "consol
 
 def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     """All lines, in the order in which they are told."""
-    return tuple(line(facts, expected) for line in _LINES)
+    unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups}
+    if expected.configuration is None:
+        unfit.add(_configuration)
+    if _watchdog_setting(facts) in {"", "0", "infinity"}:
+        unfit.add(_watchdog)
+    return tuple(line(facts, expected) for line in _LINES if line not in unfit)
 
 
 def _root(facts: Facts, _: Expectations) -> CheckLine:
@@ -178,6 +183,35 @@ def _doors(facts: Facts, expected: Expectations) -> CheckLine:
     return line_of("log-in", "log-in services", passed=passed, found=found, wanted="none")
 
 
+def _configuration(facts: Facts, expected: Expectations) -> CheckLine:
+    kept = facts.get("confext.kept", 1).text.split()
+    merged = facts.get("confext.merged", 2).text
+    name = str(expected.configuration)
+    passed = f"{name}.raw" in kept and name in merged
+    found = "taken, kept and laid over /etc" if passed else f"kept: {some(kept)}; laid over /etc: {merged or 'nothing'}"
+    return line_of(
+        "configuration",
+        "signed configuration of a medium",
+        passed=passed,
+        found=found,
+        wanted=f"{name}, taken in the first boot and there in the second",
+    )
+
+
+def _watchdog_setting(facts: Facts) -> str:
+    return properties(facts.get("system.watchdog", 1).text).get("RuntimeWatchdogUSec", "")
+
+
+def _watchdog(facts: Facts, _: Expectations) -> CheckLine:
+    pings = [
+        properties(facts.get("system.watchdog", boot).text).get("WatchdogLastPingTimestampMonotonic", "0")
+        for boot in (1, 2)
+    ]
+    passed = all(ping.isdigit() and ping != "0" for ping in pings)
+    found = f"told to wait {_watchdog_setting(facts)}" if passed else "set, but there is no device that is told of it"
+    return line_of("watchdog", "watchdog", passed=passed, found=found, wanted="a device that is told the system lives")
+
+
 def _tail(text: str) -> str:
     return " / ".join(line.strip() for line in text.splitlines()[-3:])
 
@@ -201,7 +235,9 @@ _LINES: tuple[Judge, ...] = (
     resolver,
     kernel_settings,
     kernel_modules,
+    _configuration,
     time_service,
+    _watchdog,
     _doors,
     power_button,
     listening,

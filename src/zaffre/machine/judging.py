@@ -15,7 +15,9 @@ from zaffre.machine.report import CheckLine, Verdict
 
 @dataclass(frozen=True)
 class Expectations:
-    """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db."""
+    """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
+    `containers` says whether it runs some; `configuration` is the name of a confext that it finds on a medium.
+    """
 
     nonce: str
     root_hash: str | None = None
@@ -23,6 +25,8 @@ class Expectations:
     modules: tuple[str, ...] = ()
     certificates: Mapping[str, bytes] = field(default_factory=dict)
     debug: bool = False
+    containers: bool = True
+    configuration: str | None = None
 
 
 DISK_GROWS_BY = 1 << 30

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A NoCloud seed: the small disk from which cloud-init learns who may log in.
+"""Small disks that a machine reads its settings from.
 
-A FAT file system labelled CIDATA with `meta-data` and `user-data` (cloud-init's documentation, "NoCloud").
+A NoCloud seed, from which cloud-init learns who may log in: a FAT file system labelled CIDATA with `meta-data` and
+`user-data` (cloud-init's documentation, "NoCloud"). And a medium with a signed configuration, for an edge device.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from zaffre.digest import JSON
 from zaffre.sandbox import Mount, Sandbox
 
 SEED_DISK = "zaffre-seed"
-"""Serial of the disk."""
+MEDIUM_DISK = "zaffre-medium"
+"""Serials of the disks."""
 
-_BYTES = 2 << 20
+_MEDIUM_LABEL = "ZAFFRE-CONF"
+_ROOM = 2 << 20
 _SECONDS = 60.0
 
 
@@ -28,13 +31,21 @@ def make_seed(target: Path, *, instance: str, settings: Mapping[str, JSON], scra
     }
     for name, text in files.items():
         (scratch / name).write_text(text + "\n")
+    _make_fat(target, "CIDATA", {name: scratch / name for name in files}, sandbox)
+
+
+def make_medium(target: Path, *, configuration: Path, name: str, sandbox: Sandbox) -> None:
+    """Write the disk `target` with the signed image of the confext `name`, as its owner would carry it to a device."""
+    _make_fat(target, _MEDIUM_LABEL, {f"{name}.raw": configuration}, sandbox)
+
+
+def _make_fat(target: Path, label: str, files: Mapping[str, Path], sandbox: Sandbox) -> None:
     with target.open("wb") as file:
-        file.truncate(_BYTES)
+        file.truncate(_ROOM + sum(path.stat().st_size for path in files.values()))
     mounts = [
-        Mount(target, "/job/seed.img", writable=True),
-        *(Mount(scratch / name, f"/job/{name}") for name in files),
+        Mount(target, "/job/disk.img", writable=True),
+        *(Mount(path, f"/job/files/{name}") for name, path in files.items()),
     ]
-    sandbox.run(["mkfs.vfat", "-n", "CIDATA", "/job/seed.img"], mounts=mounts, timeout=_SECONDS)
-    sandbox.run(
-        ["mcopy", "-i", "/job/seed.img", *(f"/job/{name}" for name in files), "::"], mounts=mounts, timeout=_SECONDS
-    )
+    sandbox.run(["mkfs.vfat", "-n", label, "/job/disk.img"], mounts=mounts, timeout=_SECONDS)
+    names = [f"/job/files/{name}" for name in files]
+    sandbox.run(["mcopy", "-i", "/job/disk.img", *names, "::"], mounts=mounts, timeout=_SECONDS)

@@ -10,7 +10,7 @@ from itertools import chain
 from zaffre.definition import OWN, TOOLS, DebUpstream, Distribution, Image
 from zaffre.digest import Sha256
 from zaffre.errors import DefinitionError, FindingError
-from zaffre.upstream.lock import BuiltPackage, Lock, LockedComponent, LockedPackage, LockedSet
+from zaffre.upstream.lock import CROSS_PREFIX, BuiltPackage, Lock, LockedComponent, LockedPackage, LockedSet
 from zaffre.upstream.solving import SetRequest
 
 Packages = tuple[LockedPackage, ...]
@@ -103,9 +103,11 @@ def select(
         )
         for architecture in sorted({one.architecture for one in sets})
     }
-    built_with = {TOOLS, *(part.build_set for part in components)}
+    built_with = {part.build_set for part in components}
     _refuse_contradictions(machines)
-    building = [one for one in lock.sets if one.name in built_with]
+    building = [
+        one for one in lock.sets if one.name == TOOLS or one.name.startswith(CROSS_PREFIX) or one.name in built_with
+    ]
     builders = {
         architecture: _unique(*(one.packages for one in building if one.architecture == architecture))
         for architecture in sorted({one.architecture for one in building})

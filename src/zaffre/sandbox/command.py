@@ -20,6 +20,9 @@ NAMESPACE_PREFIX = ("unshare", "--user", "--map-root-user", "--map-auto", "--")
 _OWN = frozenset({"proc", "dev", "sys", "tmp", "run", "lost+found"})
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAKETIME = "/run/zaffre-faketime"
+_FAKETIME_LIBRARY = "usr/lib/*/faketime/libfaketime.so.1"
+TRIPLETS: Mapping[str, str] = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
+"""Debian's multi-arch triplets: the folders of an architecture's libraries."""
 # What it takes to give files their owners, to run maintainer scripts and to make users. Others reach out of the
 # sandbox. Where we are the real root, SYS_ADMIN mounts the host's devices, and DAC_READ_SEARCH opens any file of a file
 # system by its number (open_by_handle_at(2)). In a user namespace, SYS_ADMIN is enough to make the tools tree writable,
@@ -89,13 +92,13 @@ def bwrap_arguments(request: Request, *, bwrap: str) -> list[str]:
     words += ["--dir", "/run/lock"]
     environment = environment_of(request)
     if request.clock_offset_seconds:
-        words += ["--ro-bind", str(_faketime_library(request.tools).parent), _FAKETIME]
+        words += ["--ro-bind", str(_faketime_for(request).parent), _FAKETIME]
     for mount in request.mounts:
         words += ["--bind" if mount.writable else "--ro-bind", str(mount.source.absolute()), mount.target]
         if mount.target == request.chroot:
             words += _system_arguments(mount.target)
             if request.clock_offset_seconds:
-                words += ["--ro-bind", str(_faketime_library(request.tools).parent), f"{mount.target}{_FAKETIME}"]
+                words += ["--ro-bind", str(_faketime_for(request).parent), f"{mount.target}{_FAKETIME}"]
     for device in request.devices:
         words += ["--dev-bind", device, device]
     if request.root is None:
@@ -149,11 +152,27 @@ def _root_arguments(request: Request) -> list[str]:
     return [*words, "--dir", "/sys"]
 
 
-def _faketime_library(tools: ToolsTree | None) -> Path:
-    found = sorted(tools.root.glob("usr/lib/*/faketime/libfaketime.so.1")) if tools is not None else []
-    if not found:
-        raise FileNotFoundError("usr/lib/*/faketime/libfaketime.so.1")
-    return found[0]
+def _faketime_for(request: Request) -> Path:
+    if request.tools is None:
+        raise FileNotFoundError(_FAKETIME_LIBRARY)
+    foreign = request.tools.emulates if request.root is not None else None
+    return faketime_library(request.tools, architecture=foreign)
+
+
+def faketime_library(tools: ToolsTree, *, architecture: str | None = None) -> Path:
+    """Libfaketime of a tools tree: for programs of the machine's own architecture, or of the one that it emulates.
+
+    Raises FileNotFoundError.
+    """
+    theirs = TRIPLETS.get(tools.emulates or "")
+    wanted = sorted(
+        path
+        for path in tools.root.glob(_FAKETIME_LIBRARY)
+        if (path.parent.parent.name == theirs) == (architecture is not None)
+    )
+    if not wanted:
+        raise FileNotFoundError(_FAKETIME_LIBRARY)
+    return wanted[0]
 
 
 def pasteable(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.errors import WorldError, ZaffreError
+from zaffre.sandbox.foreign import kernel_emulates, registered_by_host
 from zaffre.sandbox.model import ToolsTree
 from zaffre.sandbox.namespace import missing_for_namespace
 from zaffre.sandbox.sandbox import Sandbox
@@ -47,7 +49,7 @@ def doctor(*, space_at: Path, store_bytes: int | None = None) -> list[Check]:
     checks.append(_disk(space_at, free))
     if store_bytes is not None:
         checks.append(store_check(space_at, store_bytes, free))
-    return [*checks, _memory(), _kvm()]
+    return [*checks, _memory(), _kvm(), _emulation()]
 
 
 def _python() -> Check:
@@ -168,5 +170,22 @@ def _kvm() -> Check:
         if present
         else "no usable /dev/kvm: machines run emulated, which is slower and works",
         remedy="" if present else "optional: load the kvm module, and join the group that owns /dev/kvm",
+        required=False,
+    )
+
+
+def _emulation() -> Check:
+    """Whether images of another architecture can be built: their scripts are run by an emulator."""
+    by_kernel = kernel_emulates()
+    ok = by_kernel or registered_by_host("amd64" if platform.machine() == "aarch64" else "arm64")
+    how = "the kernel lets a build register its own emulator" if by_kernel else "the host has registered an emulator"
+    return Check(
+        name="other architectures",
+        ok=ok,
+        detail=how if ok else "images of another architecture (--arch) cannot be built here",
+        remedy=""
+        if ok
+        else "optional: Linux 6.7 or later; or, as root, apt install qemu-user-static (Debian 12) or "
+        "qemu-user-binfmt (Debian 13)",
         required=False,
     )

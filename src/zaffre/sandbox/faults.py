@@ -30,7 +30,8 @@ def missing_bwrap() -> WorldError:
 def missing_faketime() -> WorldError:
     return WorldError(
         "the tools tree has no libfaketime, so the clock cannot be moved",
-        resolution='add "libfaketime" to `packages` of [tools] in zaffre.toml, then run `zaffre lock`',
+        resolution='add "libfaketime" to `packages` of [tools] in zaffre.toml (and to `target` of [tools.cross], for '
+        "programs of another architecture), then run `zaffre lock`",
     )
 
 

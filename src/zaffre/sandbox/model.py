@@ -9,10 +9,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class ToolsTree:
-    """A root tree whose programs are run. `key` identifies its content; it belongs in the key of every action."""
+    """A root tree whose programs are run. `key` identifies its content; it belongs in the key of every action.
+
+    `emulates` is an architecture other than the machine's, whose programs the tree's emulator runs: what is run with a
+    root of its own is of that.
+    """
 
     root: Path
     key: str
+    emulates: str | None = None
 
 
 @dataclass(frozen=True)

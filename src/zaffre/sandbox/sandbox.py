@@ -15,6 +15,7 @@ from typing import IO
 
 from zaffre.sandbox.command import Request, bwrap_arguments, pasteable
 from zaffre.sandbox.faults import missing_bwrap, missing_faketime, stopped, tool_error
+from zaffre.sandbox.foreign import emulation
 from zaffre.sandbox.model import Completed, Mount, ToolsTree
 from zaffre.sandbox.namespace import current_privilege
 from zaffre.sandbox.process import SandboxProcess, Stream, run_to_end
@@ -78,7 +79,8 @@ class Sandbox:
         too, and mounts that come after it may be below. `nested` leaves a program the rights to mount for itself: for
         one that makes containers, and confines what runs in them.
 
-        With `root`, that directory is `/`, writable, instead of the tools tree. Raises ToolError when it fails
+        With `root`, that directory is `/`, writable, instead of the tools tree. What it and a `chroot` hold may be of
+        the architecture that the tools emulate. Raises ToolError when it fails
         (unless `check` is false), cannot be started, runs out of time or prints too much, and DiskFullError
         when it says so and a writable mount is indeed full; a `stdout` file is removed then.
         """
@@ -183,11 +185,16 @@ class Sandbox:
         if bwrap is None:
             raise missing_bwrap()
         try:
-            return bwrap_arguments(request, bwrap=bwrap)
+            return [*self._emulation(request), *bwrap_arguments(request, bwrap=bwrap)]
         except FileNotFoundError as error:
             if request.clock_offset_seconds:
                 raise missing_faketime() from error
             raise
+
+    def _emulation(self, request: Request) -> tuple[str, ...]:
+        """What has programs of another architecture run, where there may be some."""
+        foreign = request.root is not None or request.chroot is not None
+        return emulation(self._tools) if foreign and self._tools is not None else ()
 
 
 @contextmanager

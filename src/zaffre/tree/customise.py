@@ -47,14 +47,14 @@ _DEBUG_SHELL = {
 }
 
 
-def prune(archive: Path, root: Path, image: Image, *, sandbox: Sandbox) -> None:
+def prune(archive: Path, root: Path, image: Image, *, architecture: str, sandbox: Sandbox) -> None:
     """Extract the configured root `archive` below `root` without what `image` takes away: paths and modules.
 
     The sandbox needs depmod. Raises DefinitionError for modules that are not there.
     """
     extract_root(archive, root, skip=prune_files(archive, image))
     _empty_boot(root)
-    prune_modules(root, image.kernel, sandbox=sandbox)
+    prune_modules(root, image.kernel, architecture=architecture, sandbox=sandbox)
 
 
 def customise(
@@ -139,7 +139,7 @@ def _empty_boot(root: Path) -> None:
             remove(entry)
 
 
-def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
+def prune_modules(root: Path, wanted: Kernel, *, architecture: str, sandbox: Sandbox) -> None:
     """Keep only the modules that match, with all that they need, unpacked, and write modules.dep and its kin anew.
 
     A root without a kernel, or an image that names no module, is left as it is.
@@ -147,7 +147,9 @@ def prune_modules(root: Path, wanted: Kernel, *, sandbox: Sandbox) -> None:
     if not (wanted.modules or wanted.load) or not inside(root, _MODULES).is_dir():
         return
     kernel = KernelModules.of_root(root)
-    kept = kernel.closure(wanted.modules, key="kernel.modules") | kernel.closure(wanted.load, key="kernel.load")
+    kept: frozenset[str] = frozenset()
+    for key, patterns in (("kernel.modules", wanted.modules), ("kernel.load", wanted.load)):
+        kept |= kernel.closure(patterns, key=key, architecture=architecture)
     folder = root / _MODULES / kernel.version
     for path in frozenset(kernel.paths.values()) - kept:
         (folder / path).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import zstandard
 
+from zaffre.definition import for_architecture
 from zaffre.errors import DefinitionError
 from zaffre.tree.rootfs import inside
 
@@ -51,22 +52,27 @@ class KernelModules:
             path, _, after = line.partition(":")
             paths[_name(path)] = path
             needs[_name(path)] = tuple(_name(other) for other in after.split())
+        aliases = _aliases(base / "modules.alias")
         for line in (base / "modules.softdep").read_text().splitlines():
             words = line.split()
             if words[:1] == ["softdep"] and words[1].replace("-", "_") in needs:
                 name = words[1].replace("-", "_")
-                needs[name] += tuple(word.replace("-", "_") for word in words[2:] if not word.endswith(":"))
+                for word in (word.replace("-", "_") for word in words[2:] if not word.endswith(":")):
+                    # A soft dependency may be what several modules are, such as a sum: libcrc32c wants a "crc32c".
+                    needs[name] += (word,) if word in paths else aliases.get(word, ())
         builtin = frozenset(_name(line) for line in (base / "modules.builtin").read_text().splitlines())
         return cls(versions[0], paths, needs, builtin)
 
-    def closure(self, patterns: Iterable[str], *, key: str) -> frozenset[str]:
-        """Paths of the modules that match the names or globs, with all that they need.
+    def closure(self, patterns: Iterable[str], *, key: str, architecture: str) -> frozenset[str]:
+        """Paths of the modules that match the names or globs for `architecture`, with all that they need.
 
         A built-in module needs nothing. Raises DefinitionError for a name that the kernel does not know; `key` is
         the list of the definition that holds the patterns.
         """
         wanted: list[str] = []
-        for number, pattern in enumerate(patterns):
+        for number, item in enumerate(patterns):
+            if (pattern := for_architecture(item, architecture)) is None:
+                continue
             normal = pattern.replace("-", "_")
             found = [name for name in self.paths if fnmatchcase(name, normal)]
             if not found and normal not in self.builtin:
@@ -86,6 +92,17 @@ class KernelModules:
                 seen.add(name)
                 wanted.extend(self.needs[name])
         return frozenset(self.paths[name] for name in seen)
+
+
+def _aliases(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """Modules by the plain names that they answer to; patterns of devices are left out."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        kind, alias, module = (*line.split(), "", "", "")[:3]
+        if kind == "alias" and not set(alias) & set("*?[:"):
+            name = alias.replace("-", "_")
+            found[name] = (*found.get(name, ()), module.replace("-", "_"))
+    return found
 
 
 def plain_name(path: str) -> str:

@@ -13,9 +13,11 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Action, ActionKey, Store
 from zaffre.tree.deb.configure import build_root
+from zaffre.tree.deb.model import Kind
 from zaffre.tree.deb.unpack import unpack_all
 from zaffre.tree.policy import STRIP_ALL
 from zaffre.tree.root import Settings
+from zaffre.tree.rootfs import inside
 from zaffre.upstream.lock import LockedPackage, Users
 
 
@@ -28,13 +30,18 @@ def tools_tree(
     store: Store,
     sandbox: Sandbox,
     progress: Progress,
+    target: Sequence[LockedPackage] = (),
+    emulates: str | None = None,
 ) -> Iterator[ToolsTree]:
     """A tree of these packages, made once a store and kept from garbage collection until the block ends.
 
     `sandbox` needs no tools of its own: packages are configured by their own dpkg. Nothing in the tree is
     setuid, and its files may not be changed. The key is that of packages, epoch and this code.
+
+    Files of `target`, packages of another architecture, are laid beside; none of their scripts is run. `emulates`: see
+    `ToolsTree`.
     """
-    key = tools_key(packages, architecture=architecture, epoch=epoch)
+    key = tools_key(packages, architecture=architecture, epoch=epoch, target=target)
 
     def produce(root: Path) -> None:
         root.chmod(0o755)
@@ -45,6 +52,7 @@ def tools_tree(
             for node in reversed(built.nodes):
                 time = built.times(node)
                 os.utime(root / node.path, (time, time), follow_symlinks=False)
+        _lay_files(root, target, store=store, progress=progress)
 
     held = store.tree(key)
     if held is None:
@@ -53,17 +61,32 @@ def tools_tree(
     if held is None:
         raise AssertionError("a tree that was just made is gone")
     with held as root:
-        yield ToolsTree(root=root, key=key)
+        yield ToolsTree(root=root, key=key, emulates=emulates)
 
 
-def tools_key(packages: Sequence[LockedPackage], *, architecture: str, epoch: int) -> ActionKey:
+def _lay_files(root: Path, packages: Sequence[LockedPackage], *, store: Store, progress: Progress) -> None:
+    """Regular files of single packages that the tree has not. Links are left out: what is taken are files."""
+    for one in unpack_all(packages, store=store, progress=progress):
+        content = one.data.read_bytes()
+        for member in one.index.members:
+            place = inside(root, member.path)
+            if member.kind is Kind.FILE and not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content[member.offset : member.offset + member.size])
+                place.chmod(0o644)
+                os.utime(place, (member.mtime, member.mtime))
+
+
+def tools_key(
+    packages: Sequence[LockedPackage], *, architecture: str, epoch: int, target: Sequence[LockedPackage] = ()
+) -> ActionKey:
     """What names the tools tree of these packages, whether it is made yet or not."""
     return Action(
         kind="tools",
         label="tools tree",
         inputs={
             "code": source_digest("sandbox", "tree"),
-            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
+            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in (*packages, *target)},
             "architecture": architecture,
             "epoch": epoch,
         },

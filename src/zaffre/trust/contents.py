@@ -53,7 +53,7 @@ def check_contents(manifest: Manifest, inspector: Inspector, progress: Progress)
 
 
 def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
-    if manifest.kind == "sysext":
+    if manifest.kind in {"sysext", "confext"}:
         extensions = sorted(name for name in manifest.artifacts if name.endswith(".raw") and "/" not in name)
         return [
             _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))

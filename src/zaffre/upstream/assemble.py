@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zaffre.definition import TOOLS, Distribution
-from zaffre.upstream.lock import ArchivedSource, Lock, LockedComponent, LockedSet, LockedSuite
-from zaffre.upstream.requests import is_called_for
+from zaffre.upstream.lock import CROSS_PREFIX, ArchivedSource, Lock, LockedComponent, LockedSet, LockedSuite
+from zaffre.upstream.requests import host_architecture, is_called_for
 from zaffre.upstream.world import World
 
 
@@ -31,7 +31,7 @@ def every_set(job: Job, sets: Sequence[LockedSet]) -> tuple[LockedSet, ...]:
         one
         for one in (job.old.sets if job.old else ())
         if one.key not in mine
-        and (one.name == TOOLS or (job.images is not None and is_called_for(job.distribution, one.name)))
+        and (_for_another_machine(one) or (job.images is not None and is_called_for(job.distribution, one.name)))
     ]
     return tuple(sorted((*sets, *others), key=_order))
 
@@ -74,6 +74,11 @@ def assemble(
         components=built,
         sources=sources,
     )
+
+
+def _for_another_machine(one: LockedSet) -> bool:
+    """Tools that another machine has locked for itself."""
+    return one.name == TOOLS or one.name == f"{CROSS_PREFIX}{host_architecture()}"
 
 
 def _order(one: LockedSet) -> tuple[bool, str, str]:

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 
+from zaffre.definition import TOOLS
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_json
 from zaffre.errors import DefinitionError, FindingError
 
@@ -27,6 +28,8 @@ COMPONENTS = "components"
 """The archive of what is built here: a package of it comes from the store, or is built again from the lock."""
 BUILD_PREFIX = "component:"
 """Before a component's name, the name of the set that it is built with."""
+CROSS_PREFIX = "tools:"
+"""Before an architecture, the name of what is added to the tools to make images for it on a machine of another."""
 MAX_LOCK_BYTES = 64 * 1024 * 1024
 
 
@@ -273,7 +276,10 @@ class Lock(_Model):
             raise FindingError(
                 f"the lock has no packages for '{name}' on {architecture}",
                 where=LOCK_NAME,
-                resolution="run `zaffre lock` (with `--arch` for another architecture)",
+                resolution="run `zaffre lock`"
+                if name == TOOLS or name.startswith(CROSS_PREFIX)
+                else f'say in images/{name}.toml that it is for it, architectures = ["{architecture}"], and run '
+                f"`zaffre lock`; or run `zaffre lock --arch {architecture}`",
             )
         return found
 
@@ -302,7 +308,7 @@ def lock_text(lock: Lock) -> str:
     """
     suites = [_line(suite) for suite in sorted(lock.suites, key=lambda suite: suite.key)]
     sets = [
-        _set_text(one) for one in sorted(lock.sets, key=lambda one: (one.name != "tools", one.name, one.architecture))
+        _set_text(one) for one in sorted(lock.sets, key=lambda one: (one.name != TOOLS, one.name, one.architecture))
     ]
     return (
         "{\n"

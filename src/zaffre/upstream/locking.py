@@ -98,7 +98,7 @@ def lock_distribution(
         sandbox, tools = _solving_tools(job, wanted[0], repositories, stack)
         if tools is not None:
             solved[tools.key] = tools
-            todo.discard(tools.key)
+            todo = (todo - {tools.key}) | {one.key for one in wanted if one.base == TOOLS}
         shelf = Shelf(distribution, old, world, repositories, sandbox, now, stack, lambda one: _kept(one, update, free))
         for one in wanted:
             if one.takes_ours and not shelf.filled:  # the tools come first, and build what images take

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from zaffre.definition import Component, Distribution, component_digest
+from zaffre.definition import Architecture, Component, Distribution, component_digest
 from zaffre.upstream.lock import COMPONENTS, Lock, LockedComponent, LockedSet
 
 
@@ -41,7 +41,8 @@ def plan_components(
     """Pure and offline. `named` are locked though they are the upstream's own; `freed` says which are chosen anew.
 
     What is not `concerned` stays as it is, in the lock or out of it, unless what it is built with does not. `anew`:
-    see `Plan`.
+    see `Plan`. On another architecture than the distribution's default, a component counts only where an image for that
+    architecture may take a package of it.
     """
     fresh: list[tuple[Component, str]] = []
     kept: list[LockedComponent] = []
@@ -50,6 +51,7 @@ def plan_components(
         for one in wanted_components(distribution, old, named)
         for architecture in sorted(architectures)
         if architecture in distribution.upstream_of_component(one).architectures
+        and _counts(distribution, old, one, architecture)
     ]
     for component, architecture in wanted:
         locked = old.component(component.name, architecture) if old else None
@@ -84,6 +86,18 @@ def plan_components(
         frozenset(anew),
         {name: frozenset(machines) for name, machines in upstreams.items()},
     )
+
+
+def _counts(distribution: Distribution, old: Lock | None, component: Component, architecture: str) -> bool:
+    if architecture == distribution.defaults.architecture or (old and old.component(component.name, architecture)):
+        return True
+    names = {
+        name
+        for image in distribution.images.values()
+        if architecture in distribution.architectures_of(image)
+        for name in image.requested_packages(Architecture(architecture))
+    }
+    return may_give(component, None, names)
 
 
 def may_give(component: Component, locked: LockedComponent | None, names: Collection[str]) -> bool:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -20,7 +20,7 @@ from zaffre.definition import (
 from zaffre.digest import Sha256, sha256_json
 from zaffre.errors import WorldError
 from zaffre.upstream.beside import apart
-from zaffre.upstream.lock import BUILD_PREFIX, Lock, LockedSet
+from zaffre.upstream.lock import BUILD_PREFIX, CROSS_PREFIX, Lock, LockedSet
 from zaffre.upstream.plan import component_stale, lost_needs, plan_components
 from zaffre.upstream.solving import SetRequest
 from zaffre.upstream.sourcing import sources_stale
@@ -122,23 +122,36 @@ def image_wanted(distribution: Distribution, image: Image, architecture: str) ->
     if image.base is None:
         return _wanted(request, upstream, Purpose.IMAGE, learns_users=image.essential)
     base = image_wanted(distribution, distribution.image(image.base), architecture)
+    return _addition(request, base, upstream, Purpose.IMAGE)
+
+
+def cross_wanted(distribution: Distribution, architecture: str, machine: str) -> Iterator[Wanted]:
+    """What is added to the tools of a `machine` to make images for another architecture: programs of the machine's, and
+    packages of that architecture. Both sets have one name.
+    """
+    cross = distribution.tools.cross.get(Architecture(architecture))
+    if cross is None or architecture == machine:
+        return
+    name, upstream = f"{CROSS_PREFIX}{architecture}", distribution.tools_upstream
+    base = tools_wanted(distribution, machine)
+    yield _addition(SetRequest(name, _sorted(cross.packages), machine), base, upstream, Purpose.TOOLS)
+    if cross.target:
+        yield _wanted(SetRequest(name, _sorted(cross.target), architecture), upstream, Purpose.TOOLS)
+
+
+def _addition(request: SetRequest, base: Wanted, upstream: Upstream, purpose: Purpose) -> Wanted:
+    """A set that is solved together with its base, and holds what it adds to it."""
     joined = SetRequest(
-        image.name,
-        _sorted((*named, *base.request.packages)),
-        str(machine),
+        request.name,
+        _sorted((*request.packages, *base.request.packages)),
+        request.architecture,
         _sorted((*request.provides, *base.request.provides)),
         base.request.recommends,
     )
     # Which packages are its own and which its base's decides what its set holds, so both are in the digest.
-    digest = sha256_json({"joined": _digest(joined, upstream), "own": sorted(named), "base": base.digest})
-    return Wanted(
-        joined,
-        digest,
-        upstream,
-        Purpose.IMAGE,
-        base=image.base,
-        named=frozenset(named),
-    )
+    own = sorted(request.packages)
+    digest = sha256_json({"joined": _digest(joined, upstream), "own": own, "base": base.digest})
+    return Wanted(joined, digest, upstream, purpose, base=base.request.name, named=frozenset(own))
 
 
 def _wanted(request: SetRequest, upstream: Upstream, purpose: Purpose, *, learns_users: bool = False) -> Wanted:
@@ -164,31 +177,43 @@ def all_wanted(
     architectures: Sequence[str] = (),
     tools_architecture: str | None = None,
 ) -> tuple[Wanted, ...]:
-    """The tools and every image, bases before what extends them; last, what is published besides. With `images`, only
-    those with their bases.
+    """The tools, what they lack for other architectures, and every image, bases before what extends them; last, what
+    is published besides. With `images`, only those with their bases.
 
-    On each of `architectures` (the default one, if none is given), and on those that the lock already has.
+    On each of `architectures` (those that the image is for, if none is given), and on those that the lock already has
+    of an image that does not say what it is for.
     """
-    machines = list(architectures) or [distribution.defaults.architecture]
     chosen = [distribution.image(name) for name in (images if images is not None else sorted(distribution.images))]
     chosen += [distribution.image(image.base) for image in chosen if image.base]
     unique = {image.name: image for image in sorted(chosen, key=lambda image: (image.base is not None, image.name))}
     locked = {one.key for one in lock.sets} if lock else set()
-    found = [tools_wanted(distribution, tools_architecture or host_architecture())]
-    for image in unique.values():
-        upstream = distribution.upstream_of(image)
-        found += [
-            image_wanted(distribution, image, architecture)
-            for architecture in upstream.architectures
-            if architecture in machines or (image.name, str(architecture)) in locked
-        ]
-    if images is None and distribution.repository_packages:
-        found += [
-            repository_wanted(distribution, architecture)
-            for architecture in distribution.repository_upstream.architectures
-            if architecture in machines or (OWN, str(architecture)) in locked
-        ]
-    return tuple(found)
+    here = str(tools_architecture or host_architecture())
+    found = [
+        image_wanted(distribution, image, architecture)
+        for image in unique.values()
+        for architecture in distribution.upstream_of(image).architectures
+        if architecture in (architectures or distribution.architectures_of(image))
+        or ((image.name, str(architecture)) in locked and not distribution.declared_architectures(image))
+    ]
+    others = sorted({one.request.architecture for one in found} - {here})
+    cross = [one for architecture in others for one in cross_wanted(distribution, architecture, here)]
+    return (
+        tools_wanted(distribution, here),
+        *cross,
+        *found,
+        *(_published_besides(distribution, locked, architectures) if images is None else ()),
+    )
+
+
+def _published_besides(
+    distribution: Distribution, locked: Collection[tuple[str, str]], architectures: Sequence[str]
+) -> Iterator[Wanted]:
+    if not distribution.repository_packages:
+        return
+    machines = architectures or (distribution.defaults.architecture,)
+    for architecture in distribution.repository_upstream.architectures:
+        if architecture in machines or (OWN, str(architecture)) in locked:
+            yield repository_wanted(distribution, architecture)
 
 
 def staleness(wanted: Wanted, locked: LockedSet | None) -> str | None:
@@ -226,7 +251,7 @@ def check_lock(distribution: Distribution, lock: Lock | None, *, tools_architect
     stale += [
         Stale(*one.key, _needless(one))
         for one in lock.sets
-        if not is_called_for(distribution, one.name) and not one.name.startswith(BUILD_PREFIX)
+        if not is_called_for(distribution, one.name) and not one.name.startswith((BUILD_PREFIX, CROSS_PREFIX))
     ]
     if reason := sources_stale(distribution, lock):
         stale.append(Stale("sources", "all", reason))
@@ -237,6 +262,8 @@ def is_called_for(distribution: Distribution, name: str) -> bool:
     """Whether the definition itself calls for a set of that name. (What components are built with, they call for.)"""
     if name == OWN:
         return bool(distribution.repository_packages)
+    if name.startswith(CROSS_PREFIX):
+        return name.removeprefix(CROSS_PREFIX) in distribution.tools.cross
     return name == TOOLS or name in distribution.images
 
 

@@ -28,9 +28,12 @@ from zaffre.upstream.lock import (
 )
 from zaffre.upstream.mirrors import Mirrors
 from zaffre.upstream.solving import SetRequest
+from zaffre.upstream.toolsets import ToolSets
 
 ToolsFor = Callable[[LockedSet], AbstractContextManager[Sandbox]]
 """A sandbox with the tools tree of a locked set, whose packages are in the store already."""
+CrossTools = Callable[[ToolSets], AbstractContextManager[Sandbox]]
+"""The same for several sets, with an emulator for another architecture."""
 LearnUsers = Callable[[LockedSet, Sandbox, int], Users]
 """The ids that the scripts of a set give, starting from those that the set has already. The number is the lock's
 epoch, so that the root that is configured for this is the one that the build will want."""
@@ -65,7 +68,8 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """What locking reaches outside for. Without an `engine`, every package is the upstream's.
+    """What locking reaches outside for. Without an `engine`, every package is the upstream's; without `cross_tools`, no
+    script of another architecture can be run.
 
     `control` gives the text of the control file of a Debian package whose file is in the store; without it, no sources
     are locked.
@@ -74,6 +78,7 @@ class World:
     mirrors: Mirrors
     store: Store
     tools: ToolsFor
+    cross_tools: CrossTools | None = None
     learn_users: LearnUsers | None = None
     engine: Engine | None = None
     control: Callable[[LockedPackage], str] | None = None
@@ -96,4 +101,13 @@ class World:
         """A sandbox with tools, which are fetched as they were at that time."""
         self.fetch(tools.packages, distribution, created)
         with self.tools(tools) as sandbox:
+            yield sandbox
+
+    @contextmanager
+    def fetched_for(self, sets: ToolSets, distribution: Distribution, created: datetime) -> Iterator[Sandbox]:
+        """The same with tools for another architecture."""
+        if self.cross_tools is None:
+            raise AssertionError
+        self.fetch(sets.packages, distribution, created)
+        with self.cross_tools(sets) as sandbox:
             yield sandbox

@@ -94,10 +94,11 @@ class DebPackages:
 
 
 class DebFamily:
-    """See `zaffre.tree.root.RootFamily`. A set is configured by its own dpkg, so no tool is an input."""
+    """See `zaffre.tree.root.RootFamily`. A set is configured by its own dpkg: no tool is an input but an emulator."""
 
-    def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:  # noqa: ARG002 - the protocol's
-        return {"name": "deb"}
+    def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
+        emulated = sandbox.tools.emulates is not None
+        return {"name": "deb", **({"emulator": sandbox.tools.key} if emulated else {})}
 
     def prepare(
         self,
