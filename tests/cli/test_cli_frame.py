@@ -37,13 +37,13 @@ def test_the_first_screen_says_what_to_try(capsys: pytest.CaptureFixture[str]) -
      ["keys", "add"], ["keys", "show"], ["repo"], ["repo", "build"], ["repo", "list"], ["repo", "verify"],
      ["repo", "promote"], ["repo", "refresh"], ["repo", "gc"],
      ["store"], ["store", "size"], ["store", "gc"], ["store", "verify"],
-     ["diff"], ["upgrade"], ["upgrade", "plan"]],
+     ["diff"], ["release"], ["release", "simulate"], ["upgrade"], ["upgrade", "plan"]],
 )  # fmt: skip
 def test_every_command_has_help(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("Usage: zaffre")
-    if len(command) == 2 or (command and command[0] not in {"keys", "repo", "store", "upgrade"}):
+    if len(command) == 2 or (command and command[0] not in {"keys", "release", "repo", "store", "upgrade"}):
         assert "Example" in shown
 
 

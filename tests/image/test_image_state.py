@@ -9,13 +9,13 @@ import subprocess
 import pytest
 
 from zaffre.definition import Image, Kind
-from zaffre.definition.image import Disk, Etc, Initrd
-from zaffre.image.state import escape_path, state_files
+from zaffre.definition.image import Disk, Etc, Initrd, Kernel
+from zaffre.image.state import escape_path, state_files, state_modules, state_programs
 
 UNITS = "usr/lib/systemd/system"
 
 
-def host(*persistent: str, var_min: str = "512M", readahead: tuple[str, ...] = ()) -> Image:
+def host(*persistent: str, var_min: str = "512M", readahead: tuple[str, ...] = (), load: tuple[str, ...] = ()) -> Image:
     return Image(
         name="host",
         kind=Kind.HOST,
@@ -23,6 +23,7 @@ def host(*persistent: str, var_min: str = "512M", readahead: tuple[str, ...] = (
         etc=Etc(persistent=persistent),
         disk=Disk(var_min=var_min),
         initrd=Initrd(readahead=readahead),
+        kernel=Kernel(load=load),
     )
 
 
@@ -53,6 +54,17 @@ def test_files_are_read_ahead_from_the_root_and_only_on_request() -> None:
         in (state_files(host(readahead=("/usr/bin/a", "/usr/bin/b"))).initrd[name])
     )
     assert name not in state_files(host()).initrd
+
+
+def test_modules_of_the_root_are_loaded_in_the_initrd_with_what_loads_them() -> None:
+    image = host(load=("button", "br_netfilter"))
+    files = state_files(image).initrd
+    assert "ExecStart=modprobe --all -- button br_netfilter\n" in files[f"{UNITS}/zaffre-modules.service"]
+    assert files[f"{UNITS}/initrd.target.wants/zaffre-modules.service"] == "->../zaffre-modules.service"
+    assert state_modules(image) == ("button", "br_netfilter")
+    assert state_programs(image) == ("/usr/sbin/modprobe",)
+    assert f"{UNITS}/zaffre-modules.service" not in state_files(host()).initrd
+    assert not state_programs(host())
 
 
 def test_the_rules_for_own_partitions_name_the_image() -> None:

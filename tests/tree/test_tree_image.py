@@ -61,6 +61,7 @@ def test_a_debug_build_says_so_and_opens_a_shell() -> None:
 def test_settings_become_files() -> None:
     files = settings_files(
         image(
+            kind="server",
             sysctl={"net.ipv4.ip_forward": 1, "kernel.x": "a b"},
             kernel={"load": ["overlay"]},
             tmpfiles={"lines": ["d /var/x"]},
@@ -73,6 +74,10 @@ def test_settings_become_files() -> None:
         "usr/lib/tmpfiles.d/zaffre.conf": "d /var/x\n",
         "usr/lib/systemd/system-preset/00-zaffre.preset": "enable a.service\ndisable b.timer\n",
     }
+
+
+def test_modules_of_a_host_are_loaded_by_its_initrd() -> None:
+    assert settings_files(image(kernel={"load": ["overlay"]})) == {}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from zaffre.cli import (
     lock,
     machine,
     moving,
+    release,
     repository,
     store,
     upgrade,
@@ -136,6 +137,7 @@ def make_app() -> typer.Typer:
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
+    app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)
     app.add_typer(store.app, name="store", rich_help_panel=CARE)

@@ -56,6 +56,7 @@ from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
+from zaffre.definition.release import Halt, Release, Waves, WaveStep
 from zaffre.definition.repository import OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference_root
@@ -78,6 +79,7 @@ from zaffre.definition.values import (
     dotted,
     for_architecture,
     format_size,
+    parse_duration,
 )
 
 __all__ = [
@@ -103,6 +105,7 @@ __all__ = [
     "FilesSource",
     "Fragment",
     "GoModule",
+    "Halt",
     "Identity",
     "Image",
     "Initrd",
@@ -117,6 +120,7 @@ __all__ = [
     "PackageList",
     "Prune",
     "PublishedArchive",
+    "Release",
     "Repository",
     "RpmSource",
     "RpmUpstream",
@@ -130,6 +134,8 @@ __all__ = [
     "UpstreamStatus",
     "User",
     "Verification",
+    "WaveStep",
+    "Waves",
     "component_digest",
     "component_inputs",
     "digest",
@@ -142,6 +148,7 @@ __all__ = [
     "load_distribution",
     "located",
     "packages_digest",
+    "parse_duration",
     "place_of",
     "reference_root",
     "request_digest",

@@ -14,6 +14,7 @@ from pydantic import Field
 from zaffre.definition.component import COMPONENTS, Component
 from zaffre.definition.image import Image, Items
 from zaffre.definition.merge import Origin
+from zaffre.definition.release import Release, Waves
 from zaffre.definition.repository import OwnRepository
 from zaffre.definition.upstream import DebUpstream, Upstream
 from zaffre.definition.values import (
@@ -97,6 +98,8 @@ class DistributionFile(Model):
     """What the bootstrap resolver installs to solve everything else with."""
     repository: OwnRepository | None = None
     """The repository of one's own: `zaffre repo`."""
+    release: Release = Release()
+    """How releases reach a fleet: `zaffre release`."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Distribution:
     lineage: Mapping[str, tuple[str, ...]] = field(repr=False)
     provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
     repository: OwnRepository | None = None
+    release: Release = field(default_factory=Release)
 
     @property
     def lock_file(self) -> Path:
@@ -232,6 +236,19 @@ class Distribution:
             where=f"{DISTRIBUTION_FILE}: repository.channels",
             details="channels: " + ", ".join(channels),
             resolution=f"did you mean {near[0]!r}?" if near else "name one of these, or add it there",
+        )
+
+    def waves(self, name: str) -> Waves:
+        """A schedule of `[release.waves]` by name. DefinitionError with near names if there is none."""
+        known = self.release.waves
+        if found := known.get(name):
+            return found
+        near = get_close_matches(name, known, n=1)
+        raise DefinitionError(
+            f"there is no wave schedule {name!r}",
+            where=f"{DISTRIBUTION_FILE}: release.waves",
+            details="schedules: " + ", ".join(known) if known else None,
+            resolution=f"did you mean {near[0]!r}?" if near else f"add [release.waves.{name}] with its steps",
         )
 
     @property

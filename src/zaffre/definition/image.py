@@ -63,7 +63,8 @@ class Kernel(Model):
     """Modules (names or glob patterns of names) that stay in the image; what they depend on follows. One that kernels
     of only one architecture have is written "bcmgenet [arm64]"."""
     load: Items[ModuleName] = ()
-    """Modules that are loaded at boot, by modules-load.d. They stay in the image without being named twice."""
+    """Modules that are loaded at boot, by modules-load.d; those of a host, in the initrd already. They stay in the
+    image without being named twice."""
 
 
 class Initrd(Model):

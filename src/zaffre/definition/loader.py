@@ -106,6 +106,7 @@ class _Loader(Reader):
             lineage=lineage,
             provenance=provenance,
             repository=main.repository,
+            release=main.release,
         )
 
     def _check_tools(

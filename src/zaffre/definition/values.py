@@ -231,6 +231,30 @@ def format_size(size: int) -> str:
     raise ValueError(message)
 
 
+_SECONDS = {"m": 60, "h": 3600, "d": 86400}
+
+
+def _parse_duration(value: object) -> int:
+    if isinstance(value, str) and (match := re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", value)):
+        return int(match[1]) * _SECONDS[match[2]]
+    message = f'{value!r} is not a duration: a whole number with m, h or d (minutes, hours, days), such as "36h"'
+    raise ValueError(message)
+
+
+Duration = Annotated[
+    int,
+    BeforeValidator(_parse_duration),
+    WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]{0,5}[mhd]$", "description": "a duration, such as 36h"}),
+]
+"""Written as "90m", "36h" or "7d", held in seconds."""
+Percent = Annotated[float, Field(gt=0, le=100)]
+
+
+def parse_duration(text: str) -> int:
+    """The seconds of a duration as `Duration` spells it. Raises ValueError, with the form in words."""
+    return _parse_duration(text)
+
+
 class Architecture(StrEnum):
     """Machines that an image can be for, by Debian's names."""
 

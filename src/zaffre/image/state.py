@@ -26,12 +26,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from zaffre.definition import Image
+from zaffre.definition import Image, Kind
 
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
 VAR_LABEL = "var"
-READAHEAD_PROGRAMS = ("/usr/bin/cat",)
+_READAHEAD_PROGRAMS = ("/usr/bin/cat",)
+_MODULES_PROGRAMS = ("/usr/sbin/modprobe",)
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ def state_files(image: Image) -> StateFiles:
         files = " ".join(f"/sysroot{path}" for path in image.initrd.readahead)
         initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(files=files)
         initrd[f"{_UNITS}/initrd.target.wants/zaffre-readahead.service"] = "->../zaffre-readahead.service"
+    if image.kernel.load:
+        names = " ".join(image.kernel.load)
+        initrd[f"{_UNITS}/zaffre-modules.service"] = _MODULES_SERVICE.format(names=names)
+        initrd[f"{_UNITS}/initrd.target.wants/zaffre-modules.service"] = "->../zaffre-modules.service"
     root = {
         "usr/lib/udev/rules.d/59-zaffre-disks.rules": _OWN_PARTITION_RULES.format(image=image.name, var=VAR_LABEL),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
@@ -88,6 +93,21 @@ def state_files(image: Image) -> StateFiles:
             path=path.rstrip("/"), kept=_KEPT, name=_below_etc(path)
         )
     return StateFiles(initrd, root)
+
+
+def state_modules(image: Image) -> tuple[str, ...]:
+    """Modules that the files of `state_files` load in the initrd, besides those that the definition has there."""
+    return image.kernel.load if image.kind is Kind.HOST else ()
+
+
+def state_programs(image: Image) -> tuple[str, ...]:
+    """Programs of the root that the files of `state_files` call in the initrd, besides systemd's own."""
+    if image.kind is not Kind.HOST:
+        return ()
+    return (
+        *(_READAHEAD_PROGRAMS if image.initrd.readahead else ()),
+        *(_MODULES_PROGRAMS if image.kernel.load else ()),
+    )
 
 
 def escape_path(path: str) -> str:
@@ -171,6 +191,20 @@ LABEL="zaffre_disks_end"
 """
 
 # It goes on while the root takes over; a file that is not there is no reason to stop.
+# What the root wants loaded, while its disk is looked for: in the root itself sysctl would wait for it, since settings
+# of a module exist once it is loaded, and name resolution for sysctl.
+_MODULES_SERVICE = """\
+[Unit]
+Description=Kernel modules of the root
+DefaultDependencies=no
+After=systemd-modules-load.service
+Before=initrd.target
+
+[Service]
+Type=oneshot
+ExecStart=modprobe --all -- {names}
+"""
+
 _READAHEAD_SERVICE = """\
 [Unit]
 Description=Read what the root will need soon

@@ -14,7 +14,7 @@ from zaffre.digest import Sha256, sha256_file
 from zaffre.image import uki
 from zaffre.image.output import place
 from zaffre.image.seal import Compression
-from zaffre.image.state import READAHEAD_PROGRAMS
+from zaffre.image.state import state_modules, state_programs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
 from zaffre.tree import KernelModules, extract_root, kernel_image, scratch_for
@@ -87,8 +87,8 @@ def initrd_action(
                 folder.mkdir()
             write_generated(generated, files)
             spec = InitrdSpec(
-                modules=image.initrd.modules,
-                programs=(*image.initrd.programs, *(READAHEAD_PROGRAMS if image.initrd.readahead else ())),
+                modules=(*image.initrd.modules, *state_modules(image)),
+                programs=(*image.initrd.programs, *state_programs(image)),
                 files=image.initrd.files,
                 units=image.initrd.units,
                 trees=(generated, *((tree,) if tree else ())),

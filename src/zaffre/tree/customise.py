@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from zaffre.definition import Distribution, Image, Kernel, User
+from zaffre.definition import Distribution, Image, Kernel, Kind, User
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree.cleanup import clean
@@ -115,7 +115,7 @@ def settings_files(image: Image) -> dict[str, str]:
     files: dict[str, str] = {}
     if image.sysctl:
         files["usr/lib/sysctl.d/99-zaffre.conf"] = "".join(f"{key} = {value}\n" for key, value in image.sysctl.items())
-    if image.kernel.load:
+    if image.kernel.load and image.kind is not Kind.HOST:
         files["usr/lib/modules-load.d/zaffre.conf"] = "".join(f"{name}\n" for name in image.kernel.load)
     if image.tmpfiles.lines:
         files[TMPFILES] = "".join(f"{line}\n" for line in image.tmpfiles.lines)

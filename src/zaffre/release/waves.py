@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a node's turn comes. Pure: no clock, no network, the same answer on the node, in the fleet and in a simulation.
+
+A release has a schedule: shares of all nodes, and until when. A node has a *position* from 0 to 1 for each release,
+which follows from its own id and the release's name and from nothing else. Its turn comes when the schedule has reached
+its position: within a step evenly, so no step ends with a rush, and nobody needs a list of nodes.
+
+That the position depends on the release spreads the risk of being early: no node is always among the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from zaffre.definition import Waves
+
+_BITS = 53
+"""What a double holds exactly (IEEE 754, binary64)."""
+
+
+def position(node: str, release: str) -> float:
+    """Where the node stands among all nodes, for this release: uniform in [0, 1).
+
+    The first 53 bits of SHA-256 over both names, each after its own length, so that no two pairs run together.
+    """
+    text = f"zaffre wave {len(release)}:{release} {len(node)}:{node}"
+    first = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return (first >> (64 - _BITS)) / (1 << _BITS)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A piecewise linear rise from no node at 0 s to all of them: `shares` (0 to 1) are reached at `times` (seconds
+    since the release). Both begin with 0 and rise.
+    """
+
+    shares: tuple[float, ...]
+    times: tuple[float, ...]
+
+    @classmethod
+    def of(cls, waves: Waves) -> Self:
+        return cls(
+            (0.0, *(step.share / 100 for step in waves.steps)), (0.0, *(float(step.until) for step in waves.steps))
+        )
+
+    def turn(self, where: float) -> float:
+        """Seconds after the release at which the turn comes of the node at position `where`, in [0, 1)."""
+        step = bisect_right(self.shares, where)
+        return _between(where, self.shares, self.times, step)
+
+    def share(self, seconds: float) -> float:
+        """Which share of all nodes has had its turn, that many seconds after the release: from 0 to 1."""
+        if seconds >= self.times[-1]:
+            return 1.0
+        return _between(seconds, self.times, self.shares, bisect_right(self.times, seconds)) if seconds > 0 else 0.0
+
+    def step(self, where: float) -> int:
+        """The number, from 0, of the step that the node at position `where` belongs to."""
+        return bisect_right(self.shares, where) - 1
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A time, in seconds, in which no turn came; `end` is None while it lasts."""
+
+    begin: float
+    end: float | None
+
+
+def elapsed(now: float, *, begun: float, pauses: Sequence[Pause] = ()) -> float:
+    """Seconds that a schedule has run: since `begun`, less the pauses, which may overlap. Never less than 0."""
+    stops = sorted((max(pause.begin, begun), now if pause.end is None else min(pause.end, now)) for pause in pauses)
+    stood, reached = 0.0, begun
+    for begin, end in stops:
+        stood += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return max(0.0, now - begun - stood)
+
+
+def quantile(ordered: Sequence[float], share: float, total: int) -> float | None:
+    """The time by which `share` of `total` had come, of the ascending times of those that came; None if too few did."""
+    needed = max(1, math.ceil(share * total))
+    return ordered[needed - 1] if needed <= len(ordered) else None
+
+
+def counted(ordered: Sequence[float], time: float) -> int:
+    """How many of the ascending times are before `time`."""
+    return bisect_left(ordered, time)
+
+
+def _between(value: float, axis: Sequence[float], other: Sequence[float], index: int) -> float:
+    low, high = axis[index - 1], axis[index]
+    return other[index - 1] + (value - low) / (high - low) * (other[index] - other[index - 1])
