@@ -51,8 +51,10 @@ OF_A_VALUE = [
     # wrong values
     (
         'kind = "sysxt"',
-        'images/a.toml: kind: must be one of "host", "server", "sysext", "confext", "container", "wsl"'
-        " (did you mean 'sysext'?)",
+        (
+            'images/a.toml: kind: must be one of "host", "server", "sysext", "confext", "container", "wsl"'
+            " (did you mean 'sysext'?)"
+        ),
     ),
     ("kind = 1", 'images/a.toml: kind: must be one of "host", "server", "sysext", "confext", "container", "wsl"'),
     (
