@@ -47,11 +47,12 @@ EXTRA_TOOLS = (
     "libsolv-tools",
     "mkosi",
     "mmdebstrap",
+    "openssh-client",
     "sbuild",
     "uidmap",
 )
-"""What the peers need besides our own tools; apt-utils makes the index of the local archive, iproute2 and uidmap are
-sbuild's."""
+"""What the peers need besides our own tools; apt-utils makes the index of the local archive, openssh-client logs in to
+servers, iproute2 and uidmap are sbuild's."""
 COMPONENTS_BUILT = ("lz4",)
 """Components that are built to be measured."""
 
@@ -140,8 +141,8 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
-    """A lab in the empty `folder`.
+def lab(folder: Path, *, extra: Extra, say: Say, images: Sequence[str] = ()) -> Iterator[Lab]:
+    """A lab in the empty `folder`. `images` are to be built there too, besides the one that it is about.
 
     When mirrors have moved on from the project's lock, all is locked anew, in the lab. Raises BenchError, ZaffreError.
     """
@@ -152,13 +153,13 @@ def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
     say("locking the definition and the peers' programs")
     _run([_program(), "--distro", str(definition), "lock", *_COMPONENTS], folder / "lock.log")
     try:
-        with _made(folder, extra, say) as found:
+        with _made(folder, extra, images, say) as found:
             yield found
         return
     except _MovedOnError as reason:
         say(f"{reason}: locking anew, in the lab only")
     _run([_program(), "--distro", str(definition), "lock", "--update", *_COMPONENTS], folder / "lock.log")
-    with _made(folder, extra, say) as found:
+    with _made(folder, extra, images, say) as found:
         yield found
 
 
@@ -167,7 +168,7 @@ class _MovedOnError(BenchError):
 
 
 @contextmanager
-def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
+def _made(folder: Path, extra: Extra, images: Sequence[str], say: Say) -> Iterator[Lab]:
     with ExitStack() as stack:
         work = stack.enter_context(Workspace())
         work.distro = folder / "definition"
@@ -176,19 +177,23 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
         image = work.distribution.image(IMAGE)
         architecture = architecture_named(making.tools_architecture)
         locked = making.lock.set(image.name, architecture.name)
+        further = {
+            one.key: one for name in images for one in making.lock.set(name, architecture.name).packages
+        }
         components = [making.lock.component(name, architecture.name) for name in COMPONENTS_BUILT]
         try:
             making.fetch(locked.packages)
+            making.fetch(further.values())
             for component in components:
                 if component is not None:
                     making.fetch_component(component)
             sandbox = making.sandbox
-            others, sets = _others(making, image, architecture, locked.packages, extra)
+            others, sets = _others(making, image, architecture, locked.packages, tuple(further.values()), extra)
             making.fetch(others)
         except DroppedError as error:
             raise _MovedOnError(str(error)) from error
         say("filling the lab's own store")
-        store = _own_store(folder / "store", making, _needed(making, image.name, architecture.name))
+        store = _own_store(folder / "store", making, _needed(making, (image.name, *images), architecture.name))
         certificates = work.certificates
         upstream = work.distribution.upstream_of(image)
         yield Lab(
@@ -216,13 +221,15 @@ def _others(
     image: Image,
     architecture: Processor,
     packages: tuple[LockedPackage, ...],
+    further: tuple[LockedPackage, ...],
     extra: Extra,
 ) -> tuple[tuple[LockedPackage, ...], dict[str, tuple[str, ...]]]:
     """What `extra` asks for and the image has not from the upstream, and the names in each request's set; in the
-    image's versions.
+    versions of the image, and of the `further` images.
     """
     work = making.work
     have = {package.name: package.version for package in packages if package.archive != COMPONENTS}
+    keep = {package.name: package.version for package in further if package.archive != COMPONENTS} | have
     indexes = refresh(
         work.distribution.upstream_of(image),
         making.mirrors,
@@ -235,18 +242,19 @@ def _others(
     sets: dict[str, tuple[str, ...]] = {}
     with Solver(indexes, making.sandbox, work.store) as solver:
         for request in extra(indexes, architecture.name, image.requested_packages(Architecture(architecture.name))):
-            solution = solver.solve(request, keep=have)
-            if moved := sorted(set(solution.released) & have.keys()):
+            solution = solver.solve(request, keep=keep)
+            if moved := sorted(set(solution.released) & keep.keys()):
                 raise _MovedOnError(f"mirrors have other versions of {', '.join(moved)}")
             sets[request.name] = tuple(one.name for one in solution.packages)
             found |= {one.key: one for one in solution.packages if one.name not in have}
     return tuple(found[key] for key in sorted(found)), sets
 
 
-def _needed(making: Making, image: str, architecture: str) -> set[Sha256]:
-    """Packages of the image and of the tools, and all that the components are made of and with."""
+def _needed(making: Making, images: Iterable[str], architecture: str) -> set[Sha256]:
+    """Packages of the images and of the tools, and all that the components are made of and with."""
     lock = making.lock
-    found = {one.digest for packages in (lock.set(image, architecture), making.tools_set) for one in packages.packages}
+    sets = (*(lock.set(image, architecture) for image in images), making.tools_set)
+    found = {one.digest for packages in sets for one in packages.packages}
     for name in COMPONENTS_BUILT:
         component = lock.component(name, architecture)
         if component is not None:

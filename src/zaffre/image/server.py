@@ -16,6 +16,7 @@ from zaffre.definition import Image
 from zaffre.digest import Sha256
 from zaffre.image.disk import ServerDisk, require_server_fit, write_server_disk
 from zaffre.image.ext4 import make_ext4
+from zaffre.image.greeting import REPLACED
 from zaffre.image.output import place
 from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_package
 from zaffre.image.serverstate import server_initrd_files, server_root_files
@@ -156,7 +157,8 @@ def _root_action(
 def _fill(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, ...], shop: Workshop) -> None:
     image: Image = plan.image
     upstream = plan.distribution.upstream_of(image)
-    extract_root(archive, root, skip=prune_files(archive, image))
+    pruned = prune_files(archive, image)
+    extract_root(archive, root, skip=lambda path: path in REPLACED or pruned(path))
     install_own_packages(
         root,
         [shop.store.verified(one) for one in ours],
