@@ -28,7 +28,7 @@ from zaffre.sandbox import Mount, Sandbox
 
 USER = "visitor"
 _KEY = "/run/visitor-key"
-_SECONDS = 600.0
+_SECONDS = 900.0
 _BANNER_SECONDS = 1.0
 _PAUSE_SECONDS = 0.2
 _SSH_SECONDS = 30.0

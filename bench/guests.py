@@ -2,8 +2,8 @@
 """A machine that starts twice and is asked each time how its boot went, without a change to its image.
 
 A unit comes as a credential from outside (systemd-debug-generator(8)), waits until the boot has settled, looks at the
-memory some seconds after that, tells all by a virtio port, and restarts the machine. It runs under TCG with OVMF, Secure
-Boot and a TPM, whatever it is.
+memory some seconds after that, tells all by a virtio port, and restarts the machine. It runs under TCG with OVMF,
+Secure Boot and a TPM, whatever it is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from zaffre.store import Store
 BOOTS = 2
 """The first boot of a fresh disk, then a restart."""
 
-_SECONDS = 600.0
+_SECONDS = 900.0
 _UNIT = "zaffre-bench.service"
 
 # exec, not oneshot: a job that runs until the system is settled would itself keep it from being so.
@@ -89,7 +89,7 @@ def boot_twice(
 ) -> tuple[Told, ...]:
     """Both boots. `asked`: shell commands by names of letters; `on_told` is called after each boot has told of itself.
 
-    Raises BenchError when a boot stops, or has told nothing after ten minutes.
+    Raises BenchError when a boot stops, or has told nothing after a quarter of an hour.
     """
     credentials = {
         "bench.script": script(asked, settle_seconds).encode(),

@@ -177,9 +177,7 @@ def _made(folder: Path, extra: Extra, images: Sequence[str], say: Say) -> Iterat
         image = work.distribution.image(IMAGE)
         architecture = architecture_named(making.tools_architecture)
         locked = making.lock.set(image.name, architecture.name)
-        further = {
-            one.key: one for name in images for one in making.lock.set(name, architecture.name).packages
-        }
+        further = {one.key: one for name in images for one in making.lock.set(name, architecture.name).packages}
         components = [making.lock.component(name, architecture.name) for name in COMPONENTS_BUILT]
         try:
             making.fetch(locked.packages)
@@ -188,7 +186,9 @@ def _made(folder: Path, extra: Extra, images: Sequence[str], say: Say) -> Iterat
                 if component is not None:
                     making.fetch_component(component)
             sandbox = making.sandbox
-            others, sets = _others(making, image, architecture, locked.packages, tuple(further.values()), extra)
+            have = _versions(locked.packages)
+            keep = _versions(further.values()) | have
+            others, sets = _others(making, image, extra, have=have, keep=keep)
             making.fetch(others)
         except DroppedError as error:
             raise _MovedOnError(str(error)) from error
@@ -217,37 +217,37 @@ def _made(folder: Path, extra: Extra, images: Sequence[str], say: Say) -> Iterat
 
 
 def _others(
-    making: Making,
-    image: Image,
-    architecture: Processor,
-    packages: tuple[LockedPackage, ...],
-    further: tuple[LockedPackage, ...],
-    extra: Extra,
+    making: Making, image: Image, extra: Extra, *, have: Mapping[str, str], keep: Mapping[str, str]
 ) -> tuple[tuple[LockedPackage, ...], dict[str, tuple[str, ...]]]:
-    """What `extra` asks for and the image has not from the upstream, and the names in each request's set; in the
-    versions of the image, and of the `further` images.
+    """What `extra` asks for and is not at hand as what we `have`, and the names in each request's set.
+
+    What is named in `keep` comes in that version.
     """
     work = making.work
-    have = {package.name: package.version for package in packages if package.archive != COMPONENTS}
-    keep = {package.name: package.version for package in further if package.archive != COMPONENTS} | have
+    architecture = making.tools_architecture
     indexes = refresh(
         work.distribution.upstream_of(image),
         making.mirrors,
         work.store,
-        architectures=[architecture.name],
+        architectures=[architecture],
         now=work.now,
         progress=work.progress,
     )
     found: dict[tuple[str, str], LockedPackage] = {}
     sets: dict[str, tuple[str, ...]] = {}
     with Solver(indexes, making.sandbox, work.store) as solver:
-        for request in extra(indexes, architecture.name, image.requested_packages(Architecture(architecture.name))):
+        for request in extra(indexes, architecture, image.requested_packages(Architecture(architecture))):
             solution = solver.solve(request, keep=keep)
             if moved := sorted(set(solution.released) & keep.keys()):
                 raise _MovedOnError(f"mirrors have other versions of {', '.join(moved)}")
             sets[request.name] = tuple(one.name for one in solution.packages)
             found |= {one.key: one for one in solution.packages if one.name not in have}
     return tuple(found[key] for key in sorted(found)), sets
+
+
+def _versions(packages: Iterable[LockedPackage]) -> dict[str, str]:
+    """Of the upstream's own packages."""
+    return {package.name: package.version for package in packages if package.archive != COMPONENTS}
 
 
 def _needed(making: Making, images: Iterable[str], architecture: str) -> set[Sha256]:

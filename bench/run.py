@@ -72,7 +72,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure Zaffre beside mkosi, mmdebstrap, sbuild, a stock Debian and its cloud image.")
+    parser = argparse.ArgumentParser(
+        description="Measure Zaffre beside mkosi, mmdebstrap, sbuild, a stock Debian and its cloud image."
+    )
     parser.add_argument(
         "--only",
         action="append",

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Our server and the like of Debian's cloud image, alternated, in the same machine with the same cloud-init seed.
 
-The seed makes a user with a key. "Log-in" is the moment, on the machine's own clock, at which a command of that user runs
-in an SSH session that was opened from outside (`doors.py`). Memory is looked at after the restart has settled and the
-session is long gone: logind keeps a user's own manager for ten seconds. Packages are counted by the machine's dpkg.
+The seed makes a user with a key. "Log-in" is the moment, on the machine's own clock, at which a command of that user
+runs in an SSH session that was opened from outside (`doors.py`). Memory is looked at after the restart has settled and
+the session is long gone: logind keeps a user's own manager for ten seconds. Packages are counted by the machine's dpkg.
 """
 
 from __future__ import annotations

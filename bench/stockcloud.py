@@ -3,10 +3,10 @@
 
 Source: Debian's own recipe, https://salsa.debian.org/cloud-team/debian-cloud-images, a FAI configuration: the base
 system by `debootstrap --variant minbase`, then `config_space/13/package_config/*` of the classes that
-`src/debian_cloud_images/resources/image.yaml` gives release trixie and vendor genericcloud on amd64: SYSTEM_BOOT, CLOUD,
-GENERIC, EXTRAS, AMD64, LINUX_VERSION_BASE, LINUX_VARIANT_CLOUD, TIME_SYSTEMD. All of them say `install-norec`: no
-package comes because another one recommends it. Settings are those of the recipe too: fstab, units, the default user,
-what is cleaned; the kernel's arguments are those that its boot loader's package brings. Read on 2026-11-26.
+`src/debian_cloud_images/resources/image.yaml` gives release trixie and vendor genericcloud on amd64: SYSTEM_BOOT,
+CLOUD, GENERIC, EXTRAS, AMD64, LINUX_VERSION_BASE, LINUX_VARIANT_CLOUD, TIME_SYSTEMD. All of them say `install-norec`:
+no package comes because another one recommends it. Settings are those of the recipe too: fstab, units, the default
+user, what is cleaned; the kernel's arguments are those that its boot loader's package brings. Read on 2026-11-26.
 
 Ours is what comes before the kernel (`stockdisk.py`): GRUB's disk is made on a mounted one, which takes the real root.
 """

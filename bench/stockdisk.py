@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stock root with its own kernel and initrd becomes a disk that our firmware starts under Secure Boot.
 
-Only what comes before the kernel is ours: systemd-boot, and the owner's signature. What a boot takes is counted from the
-kernel's start.
+Only what comes before the kernel is ours: systemd-boot, and the owner's signature. What a boot takes is counted from
+the kernel's start.
 """
 
 from __future__ import annotations

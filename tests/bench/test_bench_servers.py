@@ -106,7 +106,7 @@ def test_what_the_guest_sends_is_json_with_the_answers(tmp_path: Path):
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("systemctl", "systemd-analyze"):
-        (programs / name).write_text('#!/bin/sh\necho running\n')
+        (programs / name).write_text("#!/bin/sh\necho running\n")
         (programs / name).chmod(0o755)
     subprocess.run(["/bin/sh", "-c", text], check=True, env={"PATH": f"{programs}:/usr/bin:/bin"}, timeout=30)
     said = {name: base64.b64decode(value).decode() for name, value in json.loads(port.read_text()).items()}
@@ -135,7 +135,15 @@ def test_the_rows_of_a_server():
     stock = [(ServerFacts(40.0, 250_000_000, 340, "running"), ServerFacts(30.0, 200_000_000, 340, "running"))]
     assert rows(server_figures(Servers(ours, stock, [0.0]))) == [
         ("server: packages", "204", "340", "stock cloud image", "0.60", "≤ 0.6", "held"),
-        ("server: first boot: kernel to log-in by SSH", "20.0 s", "40.0 s", "stock cloud image", "0.50", "≤ 0.7", "held"),
+        (
+            "server: first boot: kernel to log-in by SSH",
+            "20.0 s",
+            "40.0 s",
+            "stock cloud image",
+            "0.50",
+            "≤ 0.7",
+            "held",
+        ),
         ("server: restart: kernel to log-in by SSH", "15.0 s", "30.0 s", "stock cloud image", "0.50", "≤ 0.7", "held"),
         ("server: memory in use after boot", "150 MB", "200 MB", "stock cloud image", "0.75", "≤ 0.8", "held"),
     ]
@@ -145,7 +153,8 @@ def test_the_kernels_arguments_are_those_of_its_boot_loader(tmp_path: Path):
     drop_ins = tmp_path / "etc/default/grub.d"
     drop_ins.mkdir(parents=True)
     (tmp_path / "etc/default/grub").write_text(
-        '# GRUB_CMDLINE_LINUX="no"\nGRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\nGRUB_CMDLINE_LINUX_DEFAULT=""\n'
+        '# GRUB_CMDLINE_LINUX="no"\nGRUB_CMDLINE_LINUX="console=tty0 console=ttyS0,115200"\n'
+        'GRUB_CMDLINE_LINUX_DEFAULT=""\n'
     )
     (drop_ins / "10_more.cfg").write_text('GRUB_TIMEOUT=0\nGRUB_CMDLINE_LINUX_DEFAULT="quiet"\n')
     assert grub_arguments(tmp_path) == "console=tty0 console=ttyS0,115200 quiet"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a server calls itself before and after a log-in. Pure.
 
-The upstream's /etc/issue and issue.net are configuration files of a package, and its /etc/motd is made by a script: none
-of them can be another package's. But programs look below /usr/lib when /etc has none (agetty(8), ISSUE FILES;
+The upstream's /etc/issue and issue.net are configuration files of a package, and its /etc/motd is made by a script:
+none of them can be another package's. But programs look below /usr/lib when /etc has none (agetty(8), ISSUE FILES;
 pam_motd(8)). So the upstream's are left out, upgrades included, ours are below /usr/lib, and /etc is the
 administrator's. For issue.net, which nobody looks for elsewhere, there is a link, as systemd makes one for os-release.
 """

@@ -7,6 +7,7 @@ What is ours in it came there as packages, so an upgrade changes nothing that a 
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -170,6 +171,18 @@ def _fill(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, ...],
     mark_dependencies(root, wanted={plan.slug}, upstream=upstream)
     clean(root)
     Moments.of_archive(archive).settle(root, epoch=shop.epoch)
+    mark_updated(root)
+
+
+def mark_updated(root: Path) -> None:
+    """Say that what follows from /usr (library cache, catalogue, users, hardware database) is up to date, as it is when
+    all packages are configured: else the first boot makes it again (systemd-update-done.service(8)).
+    """
+    moment = int((root / "usr").stat().st_mtime)
+    for folder in ("etc", "var"):
+        stamp = root / folder / ".updated"
+        stamp.write_text(f"TIMESTAMP_NSEC={moment * 10**9}\n", encoding="utf-8")
+        os.utime(stamp, (moment, moment))
 
 
 def file_system_uuid(plan: SystemPlan) -> uuid.UUID:
