@@ -130,7 +130,7 @@ def script(asked: Mapping[str, str], settle_seconds: int) -> str:
     return _SCRIPT.format(
         port=NOTIFY_PORT,
         settle=settle_seconds,
-        asked="\n".join(f"{name}=$({command} | base64 -w0)" for name, command in asked.items()),
+        asked="\n".join(f"{name}=$({{ {command}; }} | base64 -w0)" for name, command in asked.items()),
         form="{" + ",".join(f'"{name}":"%s"' for name in names) + "}",
         values=" ".join(f'"${name}"' for name in names),
     )

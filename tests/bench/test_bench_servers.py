@@ -102,7 +102,9 @@ def test_what_the_guest_sends_is_json_with_the_answers(tmp_path: Path):
     """The script by a real shell, up to where it speaks; programs of a running system are stood in for."""
     port = tmp_path / "port"
     port.touch()
-    text = script({"question": "printf 'a \"b\"\\nc'"}, 0).replace("/dev/virtio-ports/org.zaffre.notify", str(port))
+    text = script({"question": "printf 'a \"b\"\\n'; printf c"}, 0).replace(
+        "/dev/virtio-ports/org.zaffre.notify", str(port)
+    )
     programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("systemctl", "systemd-analyze"):
