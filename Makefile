@@ -36,7 +36,7 @@ format: setup ## put the code into the house's form
 docs: setup ## write docs/reference.md from the models
 	@$(BIN)/zaffre schema --markdown >docs/reference.md
 
-bench: setup ## measure size, build time and boot beside mkosi and mmdebstrap
+bench: setup ## measure size, builds, boots and the server beside mkosi, mmdebstrap, a stock Debian and its cloud image
 	@$(BIN)/python bench/run.py
 
 lock-python: setup ## choose new exact versions of the Python dependencies

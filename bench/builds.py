@@ -70,10 +70,11 @@ def measure_builds(lab: Lab, repository: Path, *, rounds: int, say: Say) -> Buil
     return found
 
 
-def release_build(lab: Lab, *, say: Say) -> Path:
-    """The folder of our build in the release profile."""
-    release = lab.folder / "release"
-    _Announcer("", say)("Zaffre, the release profile, packages cached", lambda: _build(lab, release, profile="release"))
+def release_build(lab: Lab, image: str = IMAGE, *, say: Say) -> Path:
+    """The folder of our build of that image in the release profile."""
+    release = lab.folder / f"release-{image}"
+    title = f"Zaffre, {image} in the release profile"
+    _Announcer("", say)(title, lambda: _build(lab, release, image=image, profile="release"))
     return next(release.iterdir())
 
 
@@ -106,8 +107,8 @@ class _Peer:
         return Figure(title, unit, mine, self.name, theirs, Limit(ratio=most) if most is not None else None)
 
 
-def _build(lab: Lab, out: Path, *words: str, profile: str = PROFILE) -> Cost:
-    argv = lab.zaffre("build", IMAGE, "--profile", profile, "--out", str(out), *words)
+def _build(lab: Lab, out: Path, *words: str, image: str = IMAGE, profile: str = PROFILE) -> Cost:
+    argv = lab.zaffre("build", image, "--profile", profile, "--out", str(out), *words)
     return measure(argv, log=lab.log("zaffre"), timeout=_SECONDS)
 
 

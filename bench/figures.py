@@ -12,10 +12,11 @@ Plain = str | float | bool | None | list["Plain"] | dict[str, "Plain"]
 
 
 class Unit(StrEnum):
-    """The unit of a figure's values: seconds or bytes, in which they are kept, whatever they are shown in."""
+    """The unit of a figure's values: seconds, bytes or pieces, in which they are kept, whatever they are shown in."""
 
     SECONDS = "seconds"
     BYTES = "bytes"
+    COUNT = "count"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Figure:
 
 HEADERS = ("", "Zaffre", "peer", "", "ratio", "limit", "")
 _RIGHT = frozenset({1, 2, 4, 5})
+_SHOWN = {Unit.SECONDS: (1.0, "s"), Unit.BYTES: (1e6, "MB"), Unit.COUNT: (1.0, "")}
+"""What a value is divided by to be shown, and the name of that unit."""
 
 
 def rows(figures: Sequence[Figure]) -> list[tuple[str, ...]]:
@@ -114,7 +117,7 @@ def markdown(figures: Sequence[Figure]) -> str:
 
 
 def plain(figures: Sequence[Figure]) -> Plain:
-    """For JSON: every value that was measured, in seconds or bytes."""
+    """For JSON: every value that was measured, in its unit."""
     return [
         {
             "title": one.title,
@@ -132,10 +135,11 @@ def plain(figures: Sequence[Figure]) -> Plain:
 
 
 def shown(value: float, unit: Unit) -> str:
-    """With three digits that count: 0.412 s, 9.87 s, 84.1 s; 98.3 MB (a million bytes)."""
-    if unit is Unit.BYTES:
-        return f"{_three_digits(value / 1e6)} MB"
-    return f"{_three_digits(value)} s"
+    """With three digits that count: 0.412 s, 9.87 s, 84.1 s; 98.3 MB (a million bytes). Pieces are whole: 204."""
+    if unit is Unit.COUNT:
+        return f"{value:.0f}"
+    scale, name = _SHOWN[unit]
+    return f"{_three_digits(value / scale)} {name}"
 
 
 def _three_digits(value: float) -> str:
@@ -152,9 +156,7 @@ def _limit(one: Figure) -> str:
     sign = "<" if one.limit.strict else "≤"
     if one.limit.ratio is not None:
         return f"{sign} {one.limit.ratio:g}"
-    return (
-        f"{sign} {one.limit.value / (1e6 if one.unit is Unit.BYTES else 1):g} "
-        + ("MB" if one.unit is Unit.BYTES else "s")
-        if one.limit.value is not None
-        else ""
-    )
+    if one.limit.value is None:
+        return ""
+    scale, name = _SHOWN[one.unit]
+    return f"{sign} {one.limit.value / scale:g} {name}".rstrip()

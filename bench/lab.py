@@ -47,11 +47,12 @@ EXTRA_TOOLS = (
     "libsolv-tools",
     "mkosi",
     "mmdebstrap",
+    "openssh-client",
     "sbuild",
     "uidmap",
 )
-"""What the peers need besides our own tools; apt-utils makes the index of the local archive, iproute2 and uidmap are
-sbuild's."""
+"""What the peers need besides our own tools; apt-utils makes the index of the local archive, openssh-client logs in to
+servers, iproute2 and uidmap are sbuild's."""
 CONTAINERS = ("base", "base-again", "distroless", "distroless-static")
 """Container images that are built to be measured; the second is made for that (containers.py)."""
 COMPONENTS_BUILT = ("lz4",)
@@ -142,8 +143,8 @@ class Lab:
 
 
 @contextmanager
-def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
-    """A lab in the empty `folder`.
+def lab(folder: Path, *, extra: Extra, say: Say, images: Sequence[str] = ()) -> Iterator[Lab]:
+    """A lab in the empty `folder`. `images` are to be built there too, besides the one that it is about.
 
     When mirrors have moved on from the project's lock, all is locked anew, in the lab. Raises BenchError, ZaffreError.
     """
@@ -154,13 +155,13 @@ def lab(folder: Path, *, extra: Extra, say: Say) -> Iterator[Lab]:
     say("locking the definition and the peers' programs")
     _run([_program(), "--distro", str(definition), "lock", *_COMPONENTS], folder / "lock.log")
     try:
-        with _made(folder, extra, say) as found:
+        with _made(folder, extra, images, say) as found:
             yield found
         return
     except _MovedOnError as reason:
         say(f"{reason}: locking anew, in the lab only")
     _run([_program(), "--distro", str(definition), "lock", "--update", *_COMPONENTS], folder / "lock.log")
-    with _made(folder, extra, say) as found:
+    with _made(folder, extra, images, say) as found:
         yield found
 
 
@@ -169,7 +170,7 @@ class _MovedOnError(BenchError):
 
 
 @contextmanager
-def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
+def _made(folder: Path, extra: Extra, images: Sequence[str], say: Say) -> Iterator[Lab]:
     with ExitStack() as stack:
         work = stack.enter_context(Workspace())
         work.distro = folder / "definition"
@@ -178,21 +179,23 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
         image = work.distribution.image(IMAGE)
         architecture = architecture_named(making.tools_architecture)
         locked = making.lock.set(image.name, architecture.name)
+        further = {one.key: one for name in images for one in making.lock.set(name, architecture.name).packages}
         components = [making.lock.component(name, architecture.name) for name in COMPONENTS_BUILT]
         try:
             making.fetch(locked.packages)
-            for name in CONTAINERS:
-                making.fetch(making.lock.set(name, architecture.name).packages)
+            making.fetch(further.values())
             for component in components:
                 if component is not None:
                     making.fetch_component(component)
             sandbox = making.sandbox
-            others, sets = _others(making, image, architecture, locked.packages, extra)
+            have = _versions(locked.packages)
+            keep = _versions(further.values()) | have
+            others, sets = _others(making, image, extra, have=have, keep=keep)
             making.fetch(others)
         except DroppedError as error:
             raise _MovedOnError(str(error)) from error
         say("filling the lab's own store")
-        store = _own_store(folder / "store", making, _needed(making, image.name, architecture.name))
+        store = _own_store(folder / "store", making, _needed(making, (image.name, *images), architecture.name))
         certificates = work.certificates
         upstream = work.distribution.upstream_of(image)
         yield Lab(
@@ -216,42 +219,44 @@ def _made(folder: Path, extra: Extra, say: Say) -> Iterator[Lab]:
 
 
 def _others(
-    making: Making,
-    image: Image,
-    architecture: Processor,
-    packages: tuple[LockedPackage, ...],
-    extra: Extra,
+    making: Making, image: Image, extra: Extra, *, have: Mapping[str, str], keep: Mapping[str, str]
 ) -> tuple[tuple[LockedPackage, ...], dict[str, tuple[str, ...]]]:
-    """What `extra` asks for and the image has not from the upstream, and the names in each request's set; in the
-    image's versions.
+    """What `extra` asks for and is not at hand as what we `have`, and the names in each request's set.
+
+    What is named in `keep` comes in that version.
     """
     work = making.work
-    have = {package.name: package.version for package in packages if package.archive != COMPONENTS}
+    architecture = making.tools_architecture
     indexes = refresh(
         work.distribution.upstream_of(image),
         making.mirrors,
         work.store,
-        architectures=[architecture.name],
+        architectures=[architecture],
         now=work.now,
         progress=work.progress,
     )
     found: dict[tuple[str, str], LockedPackage] = {}
     sets: dict[str, tuple[str, ...]] = {}
     with Solver(indexes, making.sandbox, work.store) as solver:
-        for request in extra(indexes, architecture.name, image.requested_packages(Architecture(architecture.name))):
-            solution = solver.solve(request, keep=have)
-            if moved := sorted(set(solution.released) & have.keys()):
+        for request in extra(indexes, architecture, image.requested_packages(Architecture(architecture))):
+            solution = solver.solve(request, keep=keep)
+            if moved := sorted(set(solution.released) & keep.keys()):
                 raise _MovedOnError(f"mirrors have other versions of {', '.join(moved)}")
             sets[request.name] = tuple(one.name for one in solution.packages)
             found |= {one.key: one for one in solution.packages if one.name not in have}
     return tuple(found[key] for key in sorted(found)), sets
 
 
-def _needed(making: Making, image: str, architecture: str) -> set[Sha256]:
-    """Packages of the image and of the tools, and all that the components are made of and with."""
+def _versions(packages: Iterable[LockedPackage]) -> dict[str, str]:
+    """Of the upstream's own packages."""
+    return {package.name: package.version for package in packages if package.archive != COMPONENTS}
+
+
+def _needed(making: Making, images: Iterable[str], architecture: str) -> set[Sha256]:
+    """Packages of the images and of the tools, and all that the components are made of and with."""
     lock = making.lock
-    sets = [lock.set(name, architecture) for name in (image, *CONTAINERS)]
-    found = {one.digest for packages in (*sets, making.tools_set) for one in packages.packages}
+    sets = (*(lock.set(image, architecture) for image in images), making.tools_set)
+    found = {one.digest for packages in sets for one in packages.packages}
     for name in COMPONENTS_BUILT:
         component = lock.component(name, architecture)
         if component is not None:

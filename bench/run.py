@@ -26,14 +26,16 @@ from builds import build_figures, measure_builds, release_build
 from containers import container_figures, container_requests, measure_containers
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
-from lab import PROFILE, Extra, Lab, Say, lab
+from lab import CONTAINERS, PROFILE, Extra, Lab, Say, lab
 from measure import BenchError
 from metadata import measure_metadata, metadata_figures
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
 from publishing import measure_publishing, publishing_figures
 from rebuild import measure_rebuilds, rebuild_figures, rebuild_requests
+from servers import SERVER, measure_servers, server_figures
 from stock import make_stock_disk, stock_requests
+from stockcloud import cloud_requests, make_cloud_disk
 
 from repository import make_repository
 from zaffre.cli.failure import describe, show
@@ -42,7 +44,7 @@ from zaffre.sandbox import become_root_in_namespace
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
-GROUPS = ("metadata", "drift", "publishing", "rebuild", "containers", "builds", "boots")
+GROUPS = ("metadata", "drift", "publishing", "rebuild", "containers", "builds", "boots", "server")
 """What can be measured by itself."""
 
 
@@ -71,7 +73,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure Zaffre beside mkosi, mmdebstrap, sbuild and a stock Debian.")
+    parser = argparse.ArgumentParser(
+        description="Measure Zaffre beside mkosi, mmdebstrap, sbuild, a stock Debian and its cloud image."
+    )
     parser.add_argument(
         "--only",
         action="append",
@@ -122,7 +126,8 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
     if set(groups) - {"drift"}:
-        with lab(folder, extra=_for_peers(groups), say=say) as place:
+        images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
+        with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
     return found.figures, max(found.others)
 
@@ -141,7 +146,7 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "boots", "containers", "metadata", "drift", "rebuild", "publishing")
+        order = ("builds", "boots", "server", "containers", "metadata", "drift", "rebuild", "publishing")
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 
@@ -164,6 +169,12 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
         say("making a local archive of the locked packages")
         repository = make_repository(place, "repository", place.same)
         measured = measure_builds(place, repository, rounds=builds, say=say)
+    if "server" in groups:
+        server = release_build(place, SERVER, say=say) / "image.raw"
+        say("making the like of Debian's cloud image")
+        cloud = make_cloud_disk(place, make_repository(place, "cloud-repository", place.stock))
+        served = measure_servers(place, server, cloud, rounds=boots, say=say)
+        found.add("server", server_figures(served), served.others)
     if not {"builds", "boots"} & set(groups):
         return
     release = release_build(place, say=say)
@@ -188,6 +199,8 @@ def _for_peers(groups: Collection[str]) -> Extra:
             yield from stock_requests(indexes, architecture, asked)
         if "rebuild" in groups:
             yield from rebuild_requests(architecture)
+        if "server" in groups:
+            yield from cloud_requests(indexes, architecture)
 
     return requests
 

@@ -184,6 +184,9 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]
 def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: Story) -> None:
     first = story.up()
     assert story.ssh("id --user --name; sudo id --user --name").split() == ["admin", "root"]
+    story.wait(lambda: b"Zaffre Linux 1 story ttyS0" in story.console, 60.0)
+    assert story.ssh("cat /etc/issue.net").strip() == "Zaffre Linux 1"
+    assert "Welcome to Zaffre Linux 1." in story.ssh("grep --no-filename . /run/motd /usr/lib/motd /etc/motd || true")
     old = story.ssh("uname --kernel-release").strip()
     (original,) = story.entries()
     secure = "sudo od --address-radix=n --format=u1 /sys/firmware/efi/efivars/SecureBoot-*"
@@ -204,6 +207,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     story.publish()
     story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes dist-upgrade", seconds=900.0)
     assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
+    assert "Debian" not in story.ssh("/usr/sbin/agetty --show-issue; ls /etc/issue /etc/motd 2>&1 || true")
     newer = [name for name in story.entries() if name != original]
     assert [name.endswith("+3.efi") for name in newer] == [True], "it is on trial"
     story.ssh("sudo systemctl reboot", check=False)

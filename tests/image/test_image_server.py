@@ -73,7 +73,21 @@ def test_an_upgrade_keeps_what_the_image_takes_away_and_sets(built: Path) -> Non
     assert "./etc/dpkg/dpkg.cfg.d/zaffre\n" in files
     assert "./etc/apt/sources.list.d/zaffre.sources\n" in files
     assert "./usr/share/keyrings/zaffre-archive-keyring.gpg\n" in files
-    assert "etc/issue" not in files, "it is another package's configuration file"
+
+
+def test_the_name_before_and_after_a_log_in_is_the_distributions(built: Path, tmp_path: Path) -> None:
+    system, _ = own(built)
+    subprocess.run(["dpkg-deb", "--extract", system, tmp_path], check=True)
+    assert (tmp_path / "usr/lib/issue").read_text() == "Zaffre Linux 1 \\n \\l\n\n"
+    assert (tmp_path / "usr/lib/issue.net").read_text() == "Zaffre Linux 1\n"
+    assert (tmp_path / "usr/lib/motd").read_text() == "Welcome to Zaffre Linux 1.\n"
+    # The upstream's own are in no image, and no upgrade of the package that has them brings them back.
+    excluded = (tmp_path / "etc/dpkg/dpkg.cfg.d/zaffre").read_text().splitlines()
+    assert {"path-exclude=/etc/issue", "path-exclude=/etc/issue.net"} <= set(excluded)
+    assert "path-exclude=/etc/motd" not in excluded, "a definition may have one of its own"
+    paths = {entry["path"] for entry in json.loads((built / "inventory.json").read_text())["content"]}
+    assert {"/etc/os-release", "/usr/lib/issue"} <= paths
+    assert not {"/etc/issue", "/etc/issue.net", "/etc/motd"} & paths
 
 
 def test_a_configuration_file_of_a_package_is_refused(lab: Lab, built: Path, tmp_path: Path) -> None:

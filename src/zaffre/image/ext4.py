@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A directory becomes an ext4 file system, by mke2fs(8) of the tools tree, without being mounted."""
+"""A directory becomes an ext4 file system, by mke2fs(8) of the tools tree, without being mounted.
+
+It is made small and grows on the machine's disk. So what mke2fs derives from the size, and growing does not change, is
+given to it: the sizes of block and journal, the share of inodes, the room for group descriptors up to 1 TiB (beyond,
+the kernel finds another place for them).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,12 @@ from zaffre.errors import DefinitionError, ToolError
 from zaffre.sandbox import Mount, Sandbox
 
 _SECONDS = 1800.0
+_BLOCK = 4096
+_BYTES_PER_INODE = 16384
+_JOURNAL_MIB = 32
+_LARGEST = 1 << 40
+# All tables are written now, so that the kernel has none to write at the first boot.
+_EXTENDED = f"lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,resize={_LARGEST // _BLOCK}"
 _FULL = ("Could not allocate block", "No space left", "No free space")
 
 
@@ -25,8 +36,8 @@ def make_ext4(
         sandbox.run(
             [
                 *("mke2fs", "-q", "-t", "ext4", "-L", label, "-U", str(seed), "-d", "/job/tree"),
-                # All tables are written now, so that the kernel has none to write at the first boot.
-                *("-E", f"hash_seed={seed},lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0", "-m", "1"),
+                *("-b", str(_BLOCK), "-i", str(_BYTES_PER_INODE), "-J", f"size={_JOURNAL_MIB}"),
+                *("-E", f"{_EXTENDED},hash_seed={seed}", "-m", "1"),
                 *("/job/root.ext4", f"{size // 1024}k"),
             ],
             mounts=[Mount(source, "/job/tree"), Mount(target, "/job/root.ext4", writable=True)],

@@ -19,6 +19,7 @@ from zaffre.definition import Architecture, Image, Upstream, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file
 from zaffre.errors import DefinitionError
 from zaffre.image import uki
+from zaffre.image.greeting import EXCLUDED, greeting_files
 from zaffre.image.output import place
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan, signed_loader
@@ -187,6 +188,7 @@ def system_package(
         base, folder = scratch / "root", scratch / "package"
         folder.mkdir()
         extract_root(shop.store.verified(plan.root), base, skip=lambda path: not _needed(path))
+        lay_files(folder, greeting_files(plan.distribution.identity))
         lay_definition(
             folder,
             image,
@@ -222,9 +224,9 @@ def _needed(path: str) -> bool:
 
 def package_manager_files(image: Image) -> dict[str, str]:
     """What the image leaves out of packages stays out when they are upgraded (dpkg(1), `--path-exclude`)."""
-    lines = [f"path-exclude={_dpkg_glob(path)}" for path in image.prune.paths]
+    lines = [f"path-exclude={_dpkg_glob(path)}" for path in (*EXCLUDED, *image.prune.paths)]
     lines += [f"path-include={_dpkg_glob(path)}" for path in image.prune.keep]
-    return {"etc/dpkg/dpkg.cfg.d/zaffre": "".join(f"{line}\n" for line in lines)} if lines else {}
+    return {"etc/dpkg/dpkg.cfg.d/zaffre": "".join(f"{line}\n" for line in lines)}
 
 
 def _dpkg_glob(pattern: str) -> str:

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from zaffre.definition import Image
 from zaffre.digest import JSON, Sha256
+from zaffre.image.greeting import REPLACED
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan
 from zaffre.store import Action, ActionResult
@@ -24,7 +26,8 @@ def fill_root(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, .
     """Make the tree at `root`, which is absent, of the configured root's `archive` and the packages `ours`."""
     image: Image = plan.image
     upstream = plan.distribution.upstream_of(image)
-    extract_root(archive, root, skip=prune_files(archive, image))
+    pruned = prune_files(archive, image)
+    extract_root(archive, root, skip=lambda path: path in REPLACED or pruned(path))
     install_own_packages(
         root,
         [shop.store.verified(one) for one in ours],
@@ -36,6 +39,18 @@ def fill_root(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, .
     mark_dependencies(root, wanted={plan.slug}, upstream=upstream)
     clean(root)
     Moments.of_archive(archive).settle(root, epoch=shop.epoch)
+    mark_updated(root)
+
+
+def mark_updated(root: Path) -> None:
+    """Say that what follows from /usr (library cache, catalogue, users, hardware database) is up to date, as it is when
+    all packages are configured: else the first boot makes it again (systemd-update-done.service(8)).
+    """
+    moment = int((root / "usr").stat().st_mtime)
+    for folder in ("etc", "var"):
+        stamp = root / folder / ".updated"
+        stamp.write_text(f"TIMESTAMP_NSEC={moment * 10**9}\n", encoding="utf-8")
+        os.utime(stamp, (moment, moment))
 
 
 def root_inputs(plan: SystemPlan, ours: tuple[Sha256, ...], shop: Workshop) -> dict[str, JSON]:
