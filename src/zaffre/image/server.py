@@ -71,8 +71,8 @@ def build_own(
     generated = server_root_files(plan.distribution, plan.image, keyring)
     system = shop.perform("system package", *system_package(plan, facts, generated, shop))
     made = {
-        f"{plan.slug}-kernel_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
-        f"{plan.slug}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],
+        f"{plan.own.kernel}_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
+        f"{plan.own.system}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],
     }
     return OwnPackages(kernel.outputs["uki"], facts, made)
 
@@ -165,7 +165,7 @@ def _fill(root: Path, archive: Path, plan: SystemPlan, ours: tuple[Sha256, ...],
         sandbox=shop.sandbox,
     )
     apply_units(root, image.units, sandbox=shop.sandbox)
-    mark_dependencies(root, wanted={plan.slug}, upstream=upstream)
+    mark_dependencies(root, wanted={plan.own.system}, upstream=upstream)
     clean(root)
     Moments.of_archive(archive).settle(root, epoch=shop.epoch)
 
