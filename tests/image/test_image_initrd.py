@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zaffre.image.initrd import InitrdSpec, stage_initrd
+from zaffre.image.elf import LibraryFinder
+from zaffre.image.initrd import InitrdSpec, stage_initrd, useless_for_initrd
+from zaffre.tree import pack, scan
+
+TRIPLET = "x86_64-linux-gnu"
 
 
 def test_a_link_in_the_tree_does_not_bring_the_hosts_users(tmp_path: Path) -> None:
@@ -26,3 +30,21 @@ def test_a_link_in_the_tree_does_not_bring_the_hosts_users(tmp_path: Path) -> No
     assert not (staging / "etc/passwd").exists()
     assert (staging / "etc/group").read_text() == "root:x:0:\n"
     assert (staging / "etc/initrd-release").read_text() == "ID=x\n"
+
+
+def test_a_program_may_be_a_link_by_way_of_the_merged_usr(tmp_path: Path) -> None:
+    # As Debian 12 has it: an absolute link, which leads nowhere on the building host.
+    root = tmp_path / "root"
+    for folder in ("usr/bin", "usr/lib/systemd"):
+        (root / folder).mkdir(parents=True)
+    (root / "bin").symlink_to("usr/bin")
+    for name in ("zaffre-real", "zaffre-other"):
+        (root / "usr/bin" / name).touch()
+    program = "/usr/lib/systemd/zaffre-link"
+    (root / program[1:]).symlink_to("/bin/zaffre-real")
+    archive = tmp_path / "root.tar"
+    with archive.open("wb") as file:
+        pack(root, scan(root), file, mtime=lambda _: 0)
+    useless = useless_for_initrd(archive, InitrdSpec((), (program,), (), (), (), "amd64"))
+    assert [useless(f"/usr/bin/{name}") for name in ("zaffre-real", "zaffre-other")] == [False, True]
+    assert LibraryFinder(root, TRIPLET).closure([program]) == ("/usr/bin/zaffre-real", program)

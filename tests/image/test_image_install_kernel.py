@@ -13,10 +13,10 @@ import pytest
 _BOOTCTL = """#!/bin/sh
 case $1 in
 --print-esp-path) [ -n "$ESP" ] || exit 1; echo "$ESP" ;;
---print-stub-path) [ -n "$RUNNING" ] || exit 1; echo "$RUNNING" ;;
 --no-variables) echo updated >"$ESP/updated" ;;
 esac
 """
+_STUB = "StubImageIdentifier-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,13 @@ class Place:
         assert "/sys/firmware/efi/efivars" in text
         text = text.replace("/usr/lib/zaffre/kernel", str(kernel))
         text = text.replace("/sys/firmware/efi/efivars", str(variables if efi else self.root / "none"))
+        if running:
+            # As efivarfs shows it.
+            path = f"\\EFI\\Linux\\{running}\0".encode("utf-16-le")
+            (variables / _STUB).write_bytes(b"\x06\0\0\0" + path)
         environment = {
             "PATH": f"{self.root / 'bin'}:/usr/bin:/bin",
             "ESP": str(self.root / "esp") if esp else "",
-            "RUNNING": f"{self.entries}/{running}" if running else "",
         }
         return subprocess.run(["sh", "-c", text], env=environment, capture_output=True, text=True, check=False)
 

@@ -12,11 +12,13 @@ import pytest
 from machines import RESTART, UNIT, index, locked
 
 from support.repository import Deb
+from zaffre.definition import load_distribution, reference_root
 from zaffre.errors import DefinitionError, FindingError
 from zaffre.tree.deb.model import Member, PackageIndex
 from zaffre.upgrade.conffiles import Laid, conffile_changes, own_questions
-from zaffre.upgrade.model import Move
-from zaffre.upgrade.moves import comparable, moves_between
+from zaffre.upgrade.model import Move, MoveKind
+from zaffre.upgrade.moves import comparable, moves_between, room_needed
+from zaffre.upgrade.own import Side, stand_ins
 from zaffre.upgrade.prove import Goal
 from zaffre.upgrade.services import reboot_reasons, services
 from zaffre.upstream import Lock, LockedSet
@@ -84,6 +86,41 @@ def test_every_package_has_its_fate(tmp_path: Path) -> None:
         "wider": "upgraded",
     }
     assert {move.name: move.replaced_by for move in pair.moves if move.replaced_by} == {"merged": ("come",)}
+
+
+def test_the_room_that_it_takes(tmp_path: Path) -> None:
+    def sized(name: str, version: str, kib: int) -> Deb:
+        return Deb(name, version, fields={"Installed-Size": str(kib)})
+
+    new = [sized("same", "1", 50), sized("up", "2", 300), sized("come", "1", 7)]
+    pair = Pair(tmp_path, [sized("same", "1", 50), sized("up", "1", 100), sized("gone", "1", 20)], new)
+    room = room_needed(pair.moves, one_set(*new), pair.before, pair.after)
+    assert room.grows == (300 - 100 + 7 - 20) * 1024
+    assert room.download == sum(len(deb.build()) for deb in new[1:])
+
+
+def test_a_server_has_two_packages_that_no_lock_names(tmp_path: Path) -> None:
+    distribution = load_distribution(reference_root())
+    old, new = (Deb(f"linux-image-{one}", f"{one}-1", files={f"boot/vmlinuz-{one}": "k"}) for one in ("6.1", "6.12"))
+
+    def side(deb: Deb, serial: int) -> Side:
+        lock = one_lock(deb).model_copy(update={"serial": serial})
+        return Side(lock, lock.sets[0], {deb.name: index(deb, tmp_path)})
+
+    server = distribution.image("server")
+    kernel, system = stand_ins(distribution, server, side(old, 1), side(new, 2))
+    assert kernel.move == Move(
+        name="zaffre-server-kernel",
+        kind=MoveKind.UPGRADED,
+        old_version="6.1-1.20261122.1",
+        new_version="6.12-1.20261122.2",
+    )
+    assert kernel.package.depends == ("linux-image-6.12 (= 6.12-1)", "systemd-boot")
+    assert (system.old_version, system.package.version) == ("1.20261122.1", "1.20261122.2")
+    assert {"zaffre-server-kernel (>= 6.12-1.20261122.2)", "openssh-server"} <= {*system.package.depends}
+    assert not any(one.startswith("linux-image") for one in system.package.depends)
+    assert [one.move for one in stand_ins(distribution, server, side(old, 1), side(old, 1))] == [None, None]
+    assert stand_ins(distribution, distribution.image("container-host"), side(old, 1), side(new, 2)) == ()
 
 
 def test_what_is_left_to_do_is_one_command_and_what_is_left_over_is_told() -> None:
@@ -154,16 +191,21 @@ def test_packages_that_ask_by_themselves_are_named(tmp_path: Path) -> None:
 
 
 def service(
-    name: str, version: str, *, action: str | None, kind: str = "simple", install: bool = True, **fields: str
+    name: str,
+    version: str,
+    *,
+    action: str | None,
+    kind: str = "simple",
+    install: str = "WantedBy=multi-user.target",
+    **fields: str,
 ) -> Deb:
     """A package with a service; `action` is what its script does with it in an upgrade."""
-    text = f"[Service]\nType={kind}\nExecStart=/usr/sbin/{name}\n"
-    wanted = "[Install]\nWantedBy=multi-user.target\n" if install else ""
+    text = f"[Service]\nType={kind}\nExecStart=/usr/sbin/{name}\n[Install]\n{install}\n"
     return Deb(
         name,
         version,
         fields=fields,
-        files={UNIT.format(name): text + wanted, f"usr/sbin/{name}": version},
+        files={UNIT.format(name): text, f"usr/sbin/{name}": version},
         scripts={"postinst": RESTART.format(action=action, unit=name)} if action else {},
     )
 
@@ -182,9 +224,10 @@ def test_services_restart_or_go_on_with_old_code(tmp_path: Path) -> None:
             service("tries", version, action="try-restart"),
             service("stays", version, action="start"),
             service("uses", "1", action=None, Depends="missing | liby"),
-            service("linked", version, action=None, install=False),
-            service("called", version, action=None, kind="dbus", install=False),
-            service("unused", version, action=None, install=False),
+            service("linked", version, action=None, install=""),
+            service("called", version, action=None, kind="dbus", install=""),
+            service("unused", version, action=None, install=""),
+            service("other-name", version, action=None, install="Alias=name.service"),
             service("offered", version, action=None),
             service("scripted", "1", action=None, Depends="setup"),
             service("passes", "1", action=None, kind="oneshot", Depends="libx"),
@@ -210,6 +253,7 @@ def test_services_restart_or_go_on_with_old_code(tmp_path: Path) -> None:
         ("uses.service", "old-code"): ("libx 2",),
         ("linked.service", "old-code"): ("linked 2",),
         ("called.service", "old-code"): ("called 2",),
+        ("other-name.service", "old-code"): ("other-name 2",),
     }
 
 

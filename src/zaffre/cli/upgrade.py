@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zaffre.cli.context import JsonOption, workspace
-from zaffre.cli.output import count, table
+from zaffre.cli.output import amount, count, table
 from zaffre.errors import DefinitionError, ExitCode
 
 if TYPE_CHECKING:
-    from zaffre.upgrade.model import Plan, Proof
+    from zaffre.upgrade.model import Plan, Proof, Room
     from zaffre.upstream import Lock
 
 app = typer.Typer(help="Upgrades in place, of machines with a package manager.", no_args_is_help=True)
@@ -95,13 +95,21 @@ def _words(found: Plan) -> Iterator[str]:
                 for move in moves
             ]
             yield f"{count(len(moves), 'package')} {told}:\n{table(rows)}"
-    if not found.moves:
+    if found.moves:
+        yield _room(found.room)
+    else:
         yield "No package differs."
     yield from _configuration(found)
     yield from _services(found)
     if found.reboot:
         yield "A reboot is due:\n" + "\n".join(f"  {reason}" for reason in found.reboot)
     yield _verdict(found.proof) if found.proof else "Whether apt can do it was not tried (--no-prove)."
+
+
+def _room(room: Room) -> str:
+    """The root holds the packages while they are installed."""
+    after = f"{amount(room.grows)} more" if room.grows >= 0 else f"{amount(-room.grows)} less"
+    return f"On the disk: {amount(room.download)} of packages while it goes on, {after} in the end."
 
 
 def _versions(old: str | None, new: str | None) -> str:

@@ -49,7 +49,7 @@ class LibraryFinder:
         """
         self._seen.clear()
         for number, program in enumerate(programs):
-            if not _inside(self.root, program).is_file():
+            if not _inside(self.root, real_path(self.root, program)).is_file():
                 raise DefinitionError(
                     f"the program {program} is not in the tree",
                     where=f"initrd.programs[{number}]",

@@ -52,13 +52,20 @@ def useless_for_initrd(archive: Path, spec: InitrdSpec) -> Callable[[str], bool]
     """
     with archive.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         entries = {entry.path: (entry.kind, entry.target) for entry in read_tar(content)}
+
+    def merged(path: str) -> str:
+        """`bin/x` as `usr/bin/x`, if the root's `bin` is a link that leads there."""
+        first, _, rest = path.partition("/")
+        kind, target = entries.get(first, ("", ""))
+        return f"{target.strip('/')}/{rest}" if kind == "2" and rest else path
+
     wanted = {path.lstrip("/") for path in spec.programs}
     for path in list(wanted):
         here = path
         while entries.get(here, ("", ""))[0] in {"1", "2"}:
             kind, target = entries[here]
             joined = target if kind == "1" or target.startswith("/") else f"{posixpath.dirname(here)}/{target}"
-            here = posixpath.normpath(joined).lstrip("/")
+            here = merged(posixpath.normpath(joined).lstrip("/"))
             if here in wanted:
                 break
             wanted.add(here)

@@ -8,9 +8,8 @@ version of the lock, so an upgrade of the machine brings it to what a new image 
 
 from __future__ import annotations
 
-import shlex
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -21,11 +20,12 @@ from zaffre.errors import DefinitionError
 from zaffre.image import uki
 from zaffre.image.greeting import EXCLUDED, greeting_files
 from zaffre.image.output import place
+from zaffre.image.ownscripts import kernel_scripts, system_scripts
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan, signed_loader
 from zaffre.store import Action, ActionResult
 from zaffre.tree import extract_root
-from zaffre.tree.customise import SYSUSERS, TMPFILES, lay_definition, sysusers_text
+from zaffre.tree.customise import SYSUSERS, lay_definition, sysusers_text
 from zaffre.tree.identity import OS_RELEASE, os_release
 from zaffre.tree.installed import installed_packages, owners
 from zaffre.tree.overlay import ids_of, lay_files
@@ -36,7 +36,6 @@ from zaffre.upstream import LockedPackage
 
 _KERNEL = "usr/lib/zaffre/kernel"
 _LOADERS = "usr/lib/systemd/boot/efi"
-_DIVERTED = ".upstream"
 _DATABASE = "var/lib/dpkg"
 _SETTINGS = {"files", "users", "units", "sysctl", "setuid", "tmpfiles", "prune", "kernel", "os_release", "debug"}
 _NEEDED = {
@@ -64,7 +63,7 @@ def kernel_facts(plan: SystemPlan, packages: tuple[LockedPackage, ...], release:
     """Of the kernel with the release (uname -r) that the initrd was made for."""
     for package in packages:
         if package.name.endswith(release):
-            return KernelFacts(release, package, f"{package.version}.{plan.version.partition('.')[2]}")
+            return KernelFacts(release, package, plan.own.kernel_version(package))
     raise DefinitionError(
         f"no locked package is the one of the kernel {release}",
         where=f"images/{plan.image.name}.toml: kernel.package",
@@ -83,15 +82,15 @@ def kernel_package(
     )
     loader = signed_loader(shop)
     package = OwnPackage(
-        name=f"{plan.slug}-kernel",
+        name=plan.own.kernel,
         version=facts.version,
         architecture=shop.architecture,
         maintainer=plan.distribution.identity.maintainer,
         description=f"kernel {facts.release} of {plan.distribution.identity.name}, signed for Secure Boot",
-        depends=(f"{facts.modules.name} (= {facts.modules.version})", "systemd-boot"),
+        depends=plan.own.kernel_depends(facts.modules),
         provides=plan.image.provides,
         conflicts=(f"systemd-boot-efi-{shop.architecture}-signed",),
-        scripts={"postinst": _KERNEL_POSTINST},
+        scripts=kernel_scripts(f"/{_KERNEL}/install-kernel"),
     )
     action = Action(
         kind="kernel-package",
@@ -136,6 +135,8 @@ def kernel_package(
         ):
             (folder / name).parent.mkdir(parents=True)
             place(shop.store.verified(blob), folder / name)
+        # Where systemd mounts the EFI system partition; up to version 252 only if it is there.
+        (folder / "efi").mkdir()
         (folder / _KERNEL / "entry").write_text(_entry(plan, facts))
         script = folder / _KERNEL / "install-kernel"
         script.write_bytes(resources.files("zaffre.image").joinpath("scripts", "install-kernel.sh").read_bytes())
@@ -159,10 +160,7 @@ def system_package(
     before their targets.
     """
     image = plan.image
-    architecture = Architecture(shop.architecture)
-    requested = set(image.requested_packages(architecture)) - {image.kernel_package(architecture)}
-    started_by = (f"{plan.slug}-kernel (>= {kernel.version})",) if kernel is not None else ()
-    depends = (*started_by, *sorted(one for one in requested if one))
+    depends = plan.own.system_depends(Architecture(shop.architecture), kernel.version if kernel is not None else None)
     settings = image.model_dump(mode="json", include=_SETTINGS)
     action = Action(
         kind="system-package",
@@ -202,15 +200,20 @@ def system_package(
             write_bytes(folder, path, content)
         if image.users:
             lay_files(folder, {SYSUSERS: sysusers_text(image.users)})
-        moved = diverted(base, folder, plan.distribution.upstream_of(image))
+        scripts = system_scripts(
+            plan.own.system,
+            image,
+            diverted=diverted(base, folder, plan.distribution.upstream_of(image)),
+            owners={**_stripped(plan, base, shop), **image.files.owners},
+        )
         package = OwnPackage(
-            name=plan.slug,
+            name=plan.own.system,
             version=plan.version,
             architecture=shop.architecture,
             maintainer=plan.distribution.identity.maintainer,
             description=f"{plan.distribution.identity.name}: {image.description or image.name}",
             depends=depends,
-            scripts=_system_scripts(plan, moved, {**_stripped(plan, base, shop), **image.files.owners}),
+            scripts=scripts,
         )
         return ActionResult({"package": _packed(plan, package, folder, scratch, shop)}, {})
 
@@ -265,34 +268,6 @@ def _stripped(plan: SystemPlan, base: Path, shop: Workshop) -> Mapping[str, str]
     }
 
 
-def _system_scripts(plan: SystemPlan, diverted: list[str], owners: Mapping[str, str]) -> dict[str, str]:
-    """`owners`: "user:group:mode" by absolute path."""
-    name = plan.slug
-    quoted = [(shlex.quote(path), shlex.quote(f"{path}{_DIVERTED}")) for path in diverted]
-    adds = "".join(f"    dpkg-divert --package {name} --add --rename --divert {to} {path}\n" for path, to in quoted)
-    removes = "".join(f"    dpkg-divert --package {name} --remove --rename {path}\n" for path, _ in quoted)
-    configure = "".join(f"    {line}\n" for line in _configure_lines(plan.image, owners))
-    scripts = {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n{configure}    :\nfi\n'}
-    if diverted:
-        scripts["preinst"] = f'#!/bin/sh\nset -e\nif [ "$1" = install ] || [ "$1" = upgrade ]; then\n{adds}fi\n'
-        scripts["postrm"] = f'#!/bin/sh\nset -e\nif [ "$1" = remove ]; then\n{removes}fi\n'
-    return scripts
-
-
-def _configure_lines(image: Image, owners: Mapping[str, str]) -> Iterator[str]:
-    """Users before the owners of files. An owner or a mode that the administrator has set stays."""
-    if image.users:
-        yield f"systemd-sysusers /{SYSUSERS}"
-    for path, text in owners.items():
-        user, group, mode = text.split(":")
-        place = shlex.quote(path)
-        yield f"dpkg-statoverride --list {place} >/dev/null || \\"
-        yield f"    dpkg-statoverride --update --add {user} {group} {mode} {place}"
-    yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
-    if image.tmpfiles.lines:
-        yield f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"
-
-
 def _entry(plan: SystemPlan, facts: KernelFacts) -> str:
     """What `install-kernel` reads; each value is of characters that a shell takes as they are."""
     return f"NAME={plan.slug}\nVERSION={facts.entry}\nTRIES={plan.image.server.tries}\n"
@@ -308,12 +283,3 @@ def _packed(plan: SystemPlan, package: OwnPackage, folder: Path, scratch: Path, 
 
 def _plain(package: OwnPackage) -> dict[str, JSON]:
     return {name: str(value) for name, value in vars(package).items()}
-
-
-_KERNEL_POSTINST = f"""\
-#!/bin/sh
-set -e
-if [ "$1" = configure ]; then
-    /{_KERNEL}/install-kernel
-fi
-"""

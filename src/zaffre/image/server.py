@@ -66,8 +66,8 @@ def build_own(
     generated = server_root_files(plan.distribution, plan.image, keyring)
     system = shop.perform("system package", *system_package(plan, facts, generated, shop))
     made = {
-        f"{plan.slug}-kernel_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
-        f"{plan.slug}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],
+        f"{plan.own.kernel}_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
+        f"{plan.own.system}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],
     }
     return OwnPackages(kernel.outputs["uki"], facts, made)
 

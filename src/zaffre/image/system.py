@@ -18,6 +18,7 @@ from zaffre.image.state import state_modules, state_programs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.store import Action, ActionResult
 from zaffre.tree import KernelModules, extract_root, kernel_image, scratch_for
+from zaffre.tree.ownnames import OwnNames
 
 LOADER_CONF = "timeout 0\neditor no\n"
 """loader.conf(5). No `default`: with one, an entry whose tries are used up would be booted again and again."""
@@ -36,9 +37,14 @@ class SystemPlan:
     root: Sha256
 
     @property
+    def own(self) -> OwnNames:
+        """How the packages of ours are called, of a system that has some."""
+        return OwnNames(self.distribution, self.image, self.version)
+
+    @property
     def slug(self) -> str:
         """The name that tells this system's partitions and boot entries from another's."""
-        return f"{self.distribution.identity.id}-{self.image.name}"
+        return self.own.system
 
     @property
     def compression(self) -> Compression:

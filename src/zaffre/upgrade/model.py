@@ -35,6 +35,13 @@ class Move(_Model):
     replaced_by: tuple[str, ...] = ()
 
 
+class Room(_Model):
+    """Bytes of packages to download, and by which the system grows; both without the packages of ours."""
+
+    download: int
+    grows: int
+
+
 class Conffile(_Model):
     """A configuration file (dpkg's conffile) that is another one in the new set.
 
@@ -87,6 +94,7 @@ class Plan(_Model):
     old: str
     new: str
     moves: tuple[Move, ...]
+    room: Room
     conffiles: tuple[Conffile, ...]
     questions: tuple[str, ...]
     services: tuple[Service, ...]

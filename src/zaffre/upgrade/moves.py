@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from zaffre.errors import DefinitionError
 from zaffre.tree.deb.model import PackageIndex
-from zaffre.upgrade.model import Move, MoveKind
+from zaffre.upgrade.model import Move, MoveKind, Room
 from zaffre.upstream.deb.control import parse_relations
 from zaffre.upstream.deb.version import version_key
 from zaffre.upstream.lock import Lock, LockedPackage, LockedSet
 
 _KERNEL = re.compile(r"boot/vmlinuz-.|usr/lib/modules/[^/]+/vmlinuz$")
+_COMING = frozenset({MoveKind.ADDED, MoveKind.UPGRADED, MoveKind.DOWNGRADED})
+_LEAVING = frozenset({MoveKind.REMOVED, MoveKind.UPGRADED, MoveKind.DOWNGRADED})
 _REPLACING = ("Replaces", "Provides")
 
 
@@ -58,6 +60,21 @@ def moves_between(
     return tuple(found)
 
 
+def room_needed(
+    moves: Iterable[Move], new: LockedSet, before: Mapping[str, PackageIndex], after: Mapping[str, PackageIndex]
+) -> Room:
+    """By the sizes of files, and by what packages say they take (Debian policy 5.6.20, Installed-Size)."""
+    sizes = {one.name: one.size for one in new.packages}
+    coming = [move.name for move in moves if move.kind in _COMING]
+    leaving = [move.name for move in moves if move.kind in _LEAVING]
+    grows = sum(_kib(after[name]) for name in coming) - sum(_kib(before[name]) for name in leaving)
+    return Room(download=sum(sizes[name] for name in coming), grows=1024 * grows)
+
+
+def _kib(index: PackageIndex) -> int:
+    return int(index.fields.get("Installed-Size", "0"))
+
+
 def is_kernel(index: PackageIndex) -> bool:
     return any(_KERNEL.match(member.path) for member in index.members)
 
@@ -74,7 +91,14 @@ def _kind(was: LockedPackage | None, now: LockedPackage | None, before: Mapping[
         return MoveKind.KEPT if is_kernel(before[was.name]) else MoveKind.REMOVED
     if was.version == now.version:
         return None if was.sha256 == now.sha256 else MoveKind.REBUILT
-    return MoveKind.UPGRADED if version_key(was.version) < version_key(now.version) else MoveKind.DOWNGRADED
+    return kind_between(was.version, now.version)
+
+
+def kind_between(old: str, new: str) -> MoveKind | None:
+    """How a package goes from one version to the other; None if they are the same."""
+    if old == new:
+        return None
+    return MoveKind.UPGRADED if version_key(old) < version_key(new) else MoveKind.DOWNGRADED
 
 
 def _replacing(after: Mapping[str, PackageIndex]) -> dict[str, set[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from zaffre.definition import DebUpstream, Distribution, Image
@@ -13,16 +13,18 @@ from zaffre.errors import DefinitionError
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
-from zaffre.tree import configured_root, extract_root, scratch_for, setuid_policy
+from zaffre.tree import STRIP_ALL, configured_root, extract_root, scratch_for
+from zaffre.tree.deb.dpkgdb import PROVIDES, provided_stanza
 from zaffre.tree.deb.model import Member
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.overlay import lay_tree
 from zaffre.tree.rootfs import walk
 from zaffre.upgrade.conffiles import Laid, conffile_changes, own_questions
 from zaffre.upgrade.model import MoveKind, Plan, Proof
-from zaffre.upgrade.moves import comparable, is_essential, moves_between
+from zaffre.upgrade.moves import comparable, is_essential, moves_between, room_needed
+from zaffre.upgrade.own import Side, StandIn, stand_ins
 from zaffre.upgrade.prove import Goal, prove
-from zaffre.upgrade.scratch import ScratchRoot, prepare
+from zaffre.upgrade.scratch import Offered, ScratchRoot, prepare
 from zaffre.upgrade.services import reboot_reasons, services
 from zaffre.upstream import Lock, LockedPackage, LockedSet
 
@@ -59,6 +61,8 @@ class Planner:
         mine = {one.index.name: one.index for one in before}
         yours = {one.index.name: one.index for one in after}
         moves = moves_between(old, new, mine, yours)
+        side = Side(order.old, old, mine)
+        ours = stand_ins(self.distribution, image, side, Side(order.new, new, yours))
         data = {one.index.name: one for one in after}
 
         def read_unit(name: str, member: Member) -> str:
@@ -67,7 +71,10 @@ class Planner:
                 return file.read(member.size).decode(errors="replace")
 
         goal = Goal(
-            {one.name: one.version for one in new.packages},
+            {
+                **{one.name: one.version for one in new.packages},
+                **{one.package.name: one.package.version for one in ours},
+            },
             kept={one.name for one in moves if one.kind is MoveKind.KEPT},
             essential={name for name, index in mine.items() if is_essential(index)},
         )
@@ -77,12 +84,13 @@ class Planner:
             architecture=order.architecture,
             old=order.old.version,
             new=order.new.version,
-            moves=moves,
+            moves=tuple(sorted((*moves, *(one.move for one in ours if one.move)), key=lambda move: move.name)),
+            room=room_needed(moves, new, mine, yours),
             conffiles=conffile_changes(mine, yours, self._laid(image)),
             questions=tuple(own_questions(moves, mine, yours)),
             services=tuple(services(moves, yours, masked=image.units.mask, read_unit=read_unit)),
             reboot=tuple(reboot_reasons(moves, yours)),
-            proof=self._proof(order, image, old, after, goal) if order.prove else None,
+            proof=self._proof(image, side, after, ours, goal) if order.prove else None,
         )
 
     def _require_debian(self, image: Image, lock: Lock, locked: LockedSet) -> None:
@@ -116,16 +124,25 @@ class Planner:
             if stat.S_ISREG(status.st_mode)
         }
 
-    def _proof(self, order: Order, image: Image, old: LockedSet, after: Sequence[Unpacked], goal: Goal) -> Proof:
+    def _proof(
+        self,
+        image: Image,
+        old: Side,
+        after: Sequence[Unpacked],
+        ours: Sequence[StandIn],
+        goal: Goal,
+    ) -> Proof:
         sandbox = self.sandbox()
         performed = configured_root(
-            old.packages,
-            upstream=self.distribution.upstreams[old.upstream],
+            old.locked.packages,
+            upstream=self.distribution.upstreams[old.locked.upstream],
             provides=image.provides,
-            users=old.users,
-            setuid=setuid_policy(image),
-            epoch=order.old.epoch,
-            architecture=order.architecture,
+            users=old.locked.users,
+            # Which rights files have changes nothing here, and the old set may have some that the new definition
+            # does not know.
+            setuid=STRIP_ALL,
+            epoch=old.lock.epoch,
+            architecture=old.locked.architecture,
             label=f"configure {image.name}",
             store=self.store,
             sandbox=sandbox,
@@ -142,13 +159,25 @@ class Planner:
             extract_root(archive, scratch.root)
             for tree in image.files.trees:
                 lay_tree(scratch.root, self.distribution.path(tree))
+            made = [one.offered(folder / "own", epoch=old.lock.epoch, sandbox=sandbox) for one in ours]
             prepare(
                 scratch,
-                provides=image.provides,
-                offered=after,
-                architecture=order.architecture,
-                store=self.store,
+                installed=_installed(image, ours),
+                offered=[*(self._offered(one) for one in after), *made],
+                architecture=old.locked.architecture,
+                wanted=[ours[-1].package.name] if ours else [],
             )
             proof = prove(scratch, goal, note=remark)
             remark("proved" if proof.proved else "can not be done")
         return proof
+
+    def _offered(self, one: Unpacked) -> Offered:
+        return Offered(self.store.verified(one.package.digest), one.index.control, one.package.digest)
+
+
+def _installed(image: Image, ours: Sequence[StandIn]) -> Mapping[str, str]:
+    """What is there besides the old lock's packages, in dpkg's words: of a server the packages of ours, else what
+    stands for all that the image supplies by itself."""
+    if ours:
+        return {one.package.name: one.installed for one in ours}
+    return {PROVIDES: provided_stanza(sorted(image.provides))} if image.provides else {}

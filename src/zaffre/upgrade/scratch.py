@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.digest import sha256_bytes
+from zaffre.digest import Sha256, sha256_bytes
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.store import Store
 from zaffre.tree.deb.configure import ENVIRONMENT, POLICY, POLICY_TEXT
-from zaffre.tree.deb.dpkgdb import ADMIN, PROVIDES, provided_stanza
-from zaffre.tree.deb.unpack import Unpacked
+from zaffre.tree.deb.dpkgdb import ADMIN, PROVIDES
+from zaffre.tree.deb.installed import MARKS, mark_dependencies
 from zaffre.tree.rootfs import read_text, write_text
 from zaffre.upstream.deb.control import parse_stanzas
 
@@ -108,35 +107,52 @@ class ScratchRoot:
         return found
 
 
+@dataclass(frozen=True)
+class Offered:
+    """A package file of the repository, and the text of its control file."""
+
+    path: Path
+    control: str
+    sha256: Sha256
+
+
 def prepare(
-    scratch: ScratchRoot, *, provides: Sequence[str], offered: Iterable[Unpacked], architecture: str, store: Store
+    scratch: ScratchRoot,
+    *,
+    installed: Mapping[str, str],
+    offered: Iterable[Offered],
+    architecture: str,
+    wanted: Collection[str] = (),
 ) -> None:
     """Make a configured root one that apt can work on, and fill the repository with the packages offered.
 
-    No service is started, and what the image supplies by itself counts as installed.
+    No service is started. `installed` are words of dpkg's status file for packages without files that count as
+    installed, by name. With `wanted`, all other packages are there for these only (apt-mark(8)).
     """
     write_text(scratch.root, POLICY, POLICY_TEXT, mode=0o755)
-    if provides:
-        status = f"{ADMIN}/status"
-        text = read_text(scratch.root, status).rstrip("\n")
-        write_text(scratch.root, status, f"{text}\n\n{provided_stanza(sorted(provides))}\n")
-        write_text(scratch.root, f"{ADMIN}/info/{PROVIDES}.list", "")
+    status = f"{ADMIN}/status"
+    texts = [read_text(scratch.root, status).strip("\n"), *(text.strip("\n") for text in installed.values())]
+    write_text(scratch.root, status, "".join(f"{text}\n\n" for text in texts))
+    for name in installed:
+        write_text(scratch.root, f"{ADMIN}/info/{name}.list", "")
     for name in ("etc", "log", "state/lists/partial", "cache/archives/partial"):
         (scratch.apt_folder / name).mkdir(parents=True)
+    if wanted:
+        mark_dependencies(scratch.root, wanted)
+        shutil.move(scratch.root / MARKS, scratch.apt_folder / "state")
     (scratch.apt_folder / "apt.conf").write_text(_CONFIGURATION.format(architecture=architecture))
     (scratch.apt_folder / "sources.list").write_text(f"deb [trusted=yes arch={architecture}] file:{_REPOSITORY} ./\n")
-    _write_repository(scratch.repository, offered, store)
+    _write_repository(scratch.repository, offered)
 
 
-def _write_repository(folder: Path, offered: Iterable[Unpacked], store: Store) -> None:
-    """A flat repository in the form of dpkg-scanpackages(1), whose files are those of the store."""
+def _write_repository(folder: Path, offered: Iterable[Offered]) -> None:
+    """A flat repository in the form of dpkg-scanpackages(1)."""
     stanzas = []
-    for one in sorted(offered, key=lambda one: one.package.key):
-        name = f"{one.package.sha256}.deb"
-        _place(store.verified(one.package.digest), folder / name)
-        stanzas.append(
-            f"{one.index.control.strip()}\nFilename: ./{name}\nSize: {one.package.size}\nSHA256: {one.package.sha256}\n"
-        )
+    for one in sorted(offered, key=lambda one: one.sha256):
+        name = f"{one.sha256}.deb"
+        _place(one.path, folder / name)
+        size = one.path.stat().st_size
+        stanzas.append(f"{one.control.strip()}\nFilename: ./{name}\nSize: {size}\nSHA256: {one.sha256}\n")
     packages = "\n".join(stanzas).encode()
     (folder / "Packages").write_bytes(packages)
     (folder / "Release").write_text(f"SHA256:\n {sha256_bytes(packages)} {len(packages)} Packages\n")

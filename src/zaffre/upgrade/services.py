@@ -29,7 +29,7 @@ _COMING = _CHANGING | {MoveKind.ADDED}
 _LIBRARY = re.compile(r"(?:usr/)?lib/(?:[^/]+/)?[^/]+\.so(?:\.|$)")
 _PASSING = re.compile(r"^\s*Type\s*=\s*oneshot\s*$", re.MULTILINE)
 _STARTED = re.compile(
-    r"^\s*(?:WantedBy|RequiredBy|UpheldBy|Also|BusName)\s*=\s*\S|^\s*Type\s*=\s*dbus\s*$", re.MULTILINE
+    r"^\s*(?:WantedBy|RequiredBy|UpheldBy|Also|Alias|BusName)\s*=\s*\S|^\s*Type\s*=\s*dbus\s*$", re.MULTILINE
 )
 _WANTS = re.compile(r"(?:usr/)?lib/systemd/system/[^/]+\.(?:wants|requires|upholds)/(?P<unit>[^/]+)$")
 _PRESETS = "usr/lib/systemd/system-preset/"

@@ -11,7 +11,8 @@ here=/usr/lib/zaffre/kernel
 . "$here/entry"
 
 # Without EFI there is no boot loader of ours: a container, or an image that is being made.
-[ -d /sys/firmware/efi/efivars ] || exit 0
+variables=/sys/firmware/efi/efivars
+[ -d "$variables" ] || exit 0
 
 esp=$(bootctl --print-esp-path) || {
     echo "$NAME: the EFI system partition is not mounted: mount it, then run 'dpkg --configure -a'" >&2
@@ -29,7 +30,11 @@ for file in "$entries/$new".efi "$entries/$new"+*.efi; do
     [ ! -e "$file" ] || exit 0
 done
 
-running=$(entry_of "$(bootctl --print-stub-path 2>/dev/null || true)")
+# What the boot stub says that it started (systemd.io/BOOT_LOADER_INTERFACE): four bytes of attributes, then a path in
+# UTF-16. bootctl prints it only since systemd 257, and a machine may be upgraded from an older one.
+stub=$variables/StubImageIdentifier-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+running=
+[ ! -e "$stub" ] || running=$(entry_of "$(tail -c +5 "$stub" | tr -d '\000' | tr '\\' /)")
 good=
 for file in $(find "$entries" -maxdepth 1 -name "${NAME}_*.efi" | sort -rV); do
     entry=$(entry_of "$file")

@@ -11,6 +11,9 @@ from zaffre.tree.installed import InstalledPackage
 from zaffre.tree.rootfs import inside, read_text, write_text
 from zaffre.upstream.deb.control import parse_stanzas
 
+MARKS = "var/lib/apt/extended_states"
+"""Where apt notes which packages are there for others."""
+
 _PLACES = ("usr/lib/sysimage/dpkg", "var/lib/dpkg")
 
 
@@ -39,10 +42,10 @@ def conffiles(root: Path) -> frozenset[str]:
 
 
 def mark_dependencies(root: Path, wanted: Collection[str]) -> None:
-    """Have all packages but `wanted` marked as there for others (apt-mark(8), /var/lib/apt/extended_states)."""
+    """Have all packages but `wanted` marked as there for others (apt-mark(8))."""
     stanzas = [
         f"Package: {name}\nArchitecture: {architecture}\nAuto-Installed: 1\n"
         for name, architecture in sorted(package.key for package in deb_packages(root))
         if name not in wanted
     ]
-    write_text(root, "var/lib/apt/extended_states", "".join(f"{stanza}\n" for stanza in stanzas))
+    write_text(root, MARKS, "".join(f"{stanza}\n" for stanza in stanzas))
