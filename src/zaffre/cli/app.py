@@ -13,6 +13,7 @@ from zaffre.cli import (
     build,
     building,
     component,
+    customize,
     definition,
     diff,
     doctor,
@@ -129,6 +130,8 @@ def make_app() -> typer.Typer:
     component_app.command("log")(building.log)
     app.add_typer(component_app, name="component", rich_help_panel=BUILD)
     app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
+    app.command("customize", rich_help_panel=BUILD)(customize.customize)
+    app.add_typer(customize.sign_app, name="sign", rich_help_panel=BUILD)
     app.command("run", rich_help_panel=BUILD)(machine.run)
     app.command("check", rich_help_panel=PROVE)(machine.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)

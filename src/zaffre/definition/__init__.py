@@ -58,7 +58,7 @@ from zaffre.definition.merge import Origin
 from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.repository import OwnRepository
 from zaffre.definition.schema import json_schema
-from zaffre.definition.starter import init_distribution, reference_root
+from zaffre.definition.starter import init_distribution, reference, reference_root
 from zaffre.definition.upstream import (
     Archive,
     DebUpstream,
@@ -133,6 +133,7 @@ __all__ = [
     "located",
     "packages_digest",
     "place_of",
+    "reference",
     "reference_root",
     "request_digest",
     "rpm_architecture",
