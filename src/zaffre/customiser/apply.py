@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from zaffre.customiser.changes import Changes, ChangesFile
 from zaffre.definition import Units
+from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.tree import SetuidPolicy
 from zaffre.tree.customise import make_users
@@ -35,25 +37,36 @@ def settings_files(changes: Changes) -> Mapping[str, str]:
     return files
 
 
+@contextmanager
+def _named(file: ChangesFile) -> Iterator[None]:
+    """Errors about a key say in which file it is."""
+    try:
+        yield
+    except DefinitionError as error:
+        error.where = f"{file.path.name}: {error.where}"
+        raise
+
+
 def apply_changes(root: Path, file: ChangesFile, *, epoch: int, sandbox: Sandbox) -> None:
     """Make the tree what the changes ask for: files, settings, users, owners, units, in this order.
 
     Raises DefinitionError for what they ask in vain.
     """
     changes = file.changes
-    for tree in changes.files.trees:
-        lay_tree(root, file.root / tree)
-    lay_files(root, settings_files(changes))
-    if changes.users:
-        kept = {name for name in _LEFT if inside(root, f"etc/{name}").exists()}
-        make_users(root, changes.users, epoch=epoch, sandbox=sandbox, configuration=USERS)
-        for name in _LEFT:
-            if name not in kept:
-                remove(inside(root, f"etc/{name}", follow=False))
-    give_owners(root, changes.files.owners, setuid=SetuidPolicy(allow=changes.setuid.allow))
-    units = changes.units
-    if units.enable or units.disable or units.mask or units.default_target:
-        apply_units(root, _units(changes, _default_target(root)), sandbox=sandbox)
+    with _named(file):
+        for tree in changes.files.trees:
+            lay_tree(root, file.root / tree)
+        lay_files(root, settings_files(changes))
+        if changes.users:
+            kept = {name for name in _LEFT if inside(root, f"etc/{name}").exists()}
+            make_users(root, changes.users, epoch=epoch, sandbox=sandbox, configuration=USERS)
+            for name in _LEFT:
+                if name not in kept:
+                    remove(inside(root, f"etc/{name}", follow=False))
+        give_owners(root, changes.files.owners, setuid=SetuidPolicy(allow=changes.setuid.allow))
+        units = changes.units
+        if units.enable or units.disable or units.mask or units.default_target:
+            apply_units(root, _units(changes, _default_target(root)), sandbox=sandbox)
 
 
 def refuse_var(file: ChangesFile) -> None:

@@ -40,7 +40,7 @@ class KernelImage:
 
 
 def take_apart(path: Path, folder: Path) -> KernelImage:
-    """Write the parts of the kernel image to `folder`. Raises IntegrityError; DefinitionError for what would be lost."""
+    """Write the image's parts to `folder`. Raises IntegrityError; DefinitionError for what would be lost."""
     found: dict[str, bytes] = {}
     for name, content in sections(path):
         if name in _STUB:
