@@ -38,7 +38,7 @@ def settings_files(changes: Changes) -> Mapping[str, str]:
 
 
 @contextmanager
-def _named(file: ChangesFile) -> Iterator[None]:
+def named(file: ChangesFile) -> Iterator[None]:
     """Errors about a key say in which file it is."""
     try:
         yield
@@ -53,7 +53,7 @@ def apply_changes(root: Path, file: ChangesFile, *, epoch: int, sandbox: Sandbox
     Raises DefinitionError for what they ask in vain.
     """
     changes = file.changes
-    with _named(file):
+    with named(file):
         for tree in changes.files.trees:
             lay_tree(root, file.root / tree)
         lay_files(root, settings_files(changes))

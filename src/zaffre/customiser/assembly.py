@@ -15,7 +15,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from zaffre.customiser.report import ToSign
-from zaffre.digest import sha256_json
+from zaffre.customiser.source import Source
+from zaffre.digest import EMPTY, Sha256, sha256_json
 from zaffre.image import disk
 from zaffre.image.output import ManifestSigner, describe_artifacts, write_manifest
 from zaffre.manifest import MANIFEST_NAME, Customised, Manifest, PackageFact
@@ -39,19 +40,16 @@ class Layout(BaseModel):
     var: int
 
 
-class Assembly(BaseModel):
-    """All of a sealed image that is not in its files. `kernel` and `loader` are paths in the ESP."""
+class Facts(BaseModel):
+    """What the manifest of a customised image says: `root_hash` is empty for one that is not sealed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     architecture: str
     name: str
     version: str
-    root_hash: str
+    root_hash: str = ""
     epoch: int
-    layout: Layout
-    kernel: str = Field(pattern=_IN_ESP)
-    loader: str = Field(pattern=_IN_ESP)
     profile: str
     debug: bool
     definition: str
@@ -59,6 +57,14 @@ class Assembly(BaseModel):
     tools: str
     packages: list[PackageFact]
     customised: Customised
+
+
+class Assembly(Facts):
+    """All of a sealed image that is not in its files. `kernel` and `loader` are paths in the ESP."""
+
+    layout: Layout
+    kernel: str = Field(pattern=_IN_ESP)
+    loader: str = Field(pattern=_IN_ESP)
     to_sign: tuple[ToSign, ...] = ()
     files: Mapping[str, str] = {}
     """SHA-256 of the files that wait with it for their signatures."""
@@ -111,25 +117,43 @@ def assemble(assembly: Assembly, folder: Path, *, esp: Path, loader: Path, scrat
     )
 
 
-def finish(assembly: Assembly, folder: Path, signer: ManifestSigner | None, watch: Stopwatch, *, kind: str) -> None:
+def facts_of(source: Source, *, name: str, version: str, debug: bool, epoch: int, changes: Sha256, tools: str) -> Facts:
+    """What the image's own manifest says, where it lies beside one; else as little as can be known."""
+    manifest = source.manifest
+    return Facts(
+        architecture=source.architecture or "unknown",
+        name=manifest.image if manifest else name,
+        version=manifest.version if manifest else version,
+        epoch=epoch,
+        profile=manifest.profile if manifest else "unknown",
+        debug=manifest.debug if manifest else debug,
+        definition=manifest.definition if manifest else EMPTY,
+        lock=manifest.lock if manifest else EMPTY,
+        tools=tools,
+        packages=manifest.packages if manifest else [],
+        customised=Customised(image=source.sha256, changes=changes),
+    )
+
+
+def finish(facts: Facts, folder: Path, signer: ManifestSigner | None, watch: Stopwatch, *, kind: str) -> None:
     """Write the manifest of all that is in `folder`, and its signature if there is who signs."""
     manifest = Manifest(
-        image=assembly.name,
+        image=facts.name,
         kind=kind,
-        version=assembly.version,
-        architecture=assembly.architecture,
-        profile=assembly.profile,
-        debug=assembly.debug,
-        definition=assembly.definition,
-        lock=assembly.lock,
-        tools=assembly.tools,
-        epoch=assembly.epoch,
-        root_hash=assembly.root_hash or None,
+        version=facts.version,
+        architecture=facts.architecture,
+        profile=facts.profile,
+        debug=facts.debug,
+        definition=facts.definition,
+        lock=facts.lock,
+        tools=facts.tools,
+        epoch=facts.epoch,
+        root_hash=facts.root_hash or None,
         artifacts=describe_artifacts(folder),
-        packages=assembly.packages,
-        customised=assembly.customised,
+        packages=facts.packages,
+        customised=facts.customised,
         build=BuildReport(
-            key=sha256_json(assembly.model_dump(mode="json")),
+            key=sha256_json(facts.model_dump(mode="json")),
             steps=[],
             wall_seconds=round(watch.wall, 3),
             cpu_seconds=round(watch.cpu, 3),

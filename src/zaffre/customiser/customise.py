@@ -9,6 +9,7 @@ from zaffre.customiser.bench import Bench, Order
 from zaffre.customiser.report import Report
 from zaffre.customiser.sealed import customise_sealed
 from zaffre.customiser.source import Form, read_source
+from zaffre.customiser.writable import customise_writable
 from zaffre.errors import DefinitionError
 
 
@@ -27,4 +28,4 @@ def customise(image: Path, order: Order, bench: Bench) -> Report:
         )
     if source.form is Form.SEALED:
         return customise_sealed(source, order, bench)
-    return customise_sealed(source, order, bench)
+    return customise_writable(source, order, bench)

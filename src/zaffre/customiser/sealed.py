@@ -10,27 +10,35 @@ from pathlib import Path
 
 from zaffre.compare import Details, inventory_details
 from zaffre.customiser.apply import apply_changes, refuse_var
-from zaffre.customiser.assembly import HASHES, INVENTORY, KERNEL, ROOT, Assembly, Layout, assemble, finish, require_fit
-from zaffre.customiser.authenticode import Signed
+from zaffre.customiser.assembly import (
+    HASHES,
+    INVENTORY,
+    KERNEL,
+    ROOT,
+    Assembly,
+    Layout,
+    assemble,
+    facts_of,
+    finish,
+    require_fit,
+)
 from zaffre.customiser.bench import Bench, Order
 from zaffre.customiser.changes import ChangesFile
 from zaffre.customiser.kernel import changed_words, put_together
-from zaffre.customiser.report import Report, Signature, ToSign
+from zaffre.customiser.report import Report, ToSign
+from zaffre.customiser.signatures import signatures_of, strip_signatures
 from zaffre.customiser.source import Source
 from zaffre.customiser.unpack import Unpacked, extract_erofs, unpack_sealed
 from zaffre.customiser.waiting import emit
 from zaffre.definition import Compression as Compressions
-from zaffre.digest import EMPTY, sha256_file
+from zaffre.digest import sha256_file
 from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.system import mkfs_option
 from zaffre.image.uki import sign_pe
-from zaffre.manifest import Customised
-from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Stopwatch, copy_sparse, require_room
 from zaffre.tree import Inventory, inventory_of, inventory_text, scratch_for
 
-_SECONDS = 120.0
 _TREE_PER_IMAGE = 4
 """How much larger a tree is than its compressed image, at most as a rule."""
 _ALIGNED = 4 << 20
@@ -156,24 +164,6 @@ class _Work:
         return ()
 
 
-def signatures_of(folder: Path, *names: str) -> tuple[Signature, ...]:
-    return tuple(
-        Signature(path=name, signers=tuple(one.subject.rfc4514_string() for one in Signed(folder / name).signers))
-        for name in names
-    )
-
-
-def strip_signatures(source: Path, target: Path, *, sandbox: Sandbox) -> None:
-    """Write `source` without its signatures to `target`, which a new one can then be made of."""
-    target.write_bytes(source.read_bytes())
-    while Signed(target).signatures:
-        sandbox.run(
-            ["sbattach", "--remove", "/job/file.efi"],
-            mounts=[Mount(target, "/job/file.efi", writable=True)],
-            timeout=_SECONDS,
-        )
-
-
 def _refuse(file: ChangesFile) -> None:
     refuse_var(file)
     for key in ("install", "remove"):
@@ -235,22 +225,20 @@ def _grown(old: Layout, new: Layout) -> Iterator[str]:
 
 
 def _assembly(image: Unpacked, order: Order, layout: Layout, bench: Bench) -> Assembly:
-    source, manifest = image.source, image.source.manifest
     name, _, version = image.data.label.rpartition("_")
-    return Assembly(
-        architecture=source.architecture,
+    facts = facts_of(
+        image.source,
         name=name,
         version=version,
-        root_hash=image.root_hash,
+        debug="DEBUG=1" in image.kernel.os_release.splitlines(),
         epoch=_epoch(image, order),
+        changes=order.file.digest,
+        tools=bench.sandbox.tools.key,
+    )
+    # The partitions are found by their labels, whatever a manifest says.
+    return Assembly(
+        **{**dict(facts), "name": name, "version": version},
         layout=layout,
         kernel=image.esp.kernel,
         loader=image.esp.loader,
-        profile=manifest.profile if manifest else "unknown",
-        debug=manifest.debug if manifest else "DEBUG=1" in image.kernel.os_release.splitlines(),
-        definition=manifest.definition if manifest else EMPTY,
-        lock=manifest.lock if manifest else EMPTY,
-        tools=bench.sandbox.tools.key,
-        packages=manifest.packages if manifest else [],
-        customised=Customised(image=source.sha256, changes=order.file.digest),
     )
