@@ -23,6 +23,7 @@ from pathlib import Path
 
 from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
+from customise import customising_figures, measure_customising
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
 from lab import PROFILE, Extra, Lab, Say, lab
@@ -41,7 +42,7 @@ from zaffre.sandbox import become_root_in_namespace
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
-GROUPS = ("metadata", "drift", "publishing", "rebuild", "builds", "boots")
+GROUPS = ("metadata", "drift", "publishing", "rebuild", "customise", "builds", "boots")
 """What can be measured by itself."""
 
 
@@ -140,7 +141,7 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "boots", "metadata", "drift", "rebuild", "publishing")
+        order = ("builds", "customise", "boots", "metadata", "drift", "rebuild", "publishing")
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 
@@ -156,6 +157,9 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
         say("making a chroot for sbuild")
         rebuilt = measure_rebuilds(place, rounds=builds, say=say)
         found.add("rebuild", rebuild_figures(rebuilt), rebuilt.others)
+    if "customise" in groups:
+        customised = measure_customising(place, rounds=builds, say=say)
+        found.add("customise", customising_figures(customised), customised.others)
     if "builds" in groups:
         say("making a local archive of the locked packages")
         repository = make_repository(place, "repository", place.same)
