@@ -39,8 +39,8 @@ from zaffre.image.uki import sign_pe
 from zaffre.store import Stopwatch, copy_sparse, require_room
 from zaffre.tree import Inventory, inventory_of, inventory_text, scratch_for
 
-_TREE_PER_IMAGE = 4
-"""How much larger a tree is than its compressed image, at most as a rule."""
+_TREE_PER_IMAGE = 6
+"""How much larger two trees are than the compressed image of one, as a rule."""
 _ALIGNED = 4 << 20
 
 

@@ -7,6 +7,8 @@ of the kernel.
 
 from __future__ import annotations
 
+import os
+import shutil
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from zaffre.customiser.source import Source, has_erofs
 from zaffre.errors import DefinitionError, IntegrityError, ToolError
 from zaffre.image.uki import boot_loader_path
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.tree import scan
 from zaffre.trust.extension import partition_uuids, require_root_hash
 from zaffre.trust.gpt import Partition
 
@@ -140,10 +143,24 @@ def erofs_facts(path: Path, partition: Partition) -> ErofsFacts:
 
 
 def extract_erofs(image: Path, root: Path, *, sandbox: Sandbox) -> None:
-    """Write the tree in `image` to the empty directory `root`: owners, modes, links, extended attributes."""
+    """Write the tree in `image` to `root`, which is made: owners, modes, links, extended attributes.
+
+    fsck.erofs 1.8 sets attributes before owners, at which the kernel takes capabilities away (chown(2)). So the
+    attributes come from a second tree, which is extracted without owners beside the first and removed.
+    """
+    bare = root.with_name(f"{root.name}.attributes")
+    _extract(image, root, "--preserve", sandbox=sandbox)
+    _extract(image, bare, "--no-preserve", sandbox=sandbox)
+    for node in scan(bare):
+        for name, value in node.xattrs:
+            os.setxattr(root / node.path, name, value, follow_symlinks=False)
+    shutil.rmtree(bare)
+
+
+def _extract(image: Path, root: Path, *options: str, sandbox: Sandbox) -> None:
     root.mkdir()
     sandbox.run(
-        ["fsck.erofs", "--extract=/job/tree", "--overwrite", "--preserve", "--xattrs", "/job/root.erofs"],
+        ["fsck.erofs", "--extract=/job/tree", "--overwrite", *options, "--xattrs", "/job/root.erofs"],
         mounts=[Mount(image, "/job/root.erofs"), Mount(root, "/job/tree", writable=True)],
         timeout=_SECONDS,
         fatal=("<E> ",),
