@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from zaffre.customiser.report import Report
 from zaffre.customiser.signatures import signatures_of
 from zaffre.customiser.source import Source, require_ext4
 from zaffre.customiser.unpack import SystemPartition, read_esp
-from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.errors import DefinitionError, IntegrityError, ToolError
 from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.uki import sign_pe
 from zaffre.sandbox import Mount
@@ -115,7 +115,7 @@ class _Work:
         file = self.order.file
         packages = file.changes.packages
         if packages.install or packages.remove:
-            with named(file):
+            with named(file), _dpkg_refusals():
                 change_packages(
                     self.root,
                     install=[(file.root / one).resolve() for one in packages.install],
@@ -212,6 +212,20 @@ class _Work:
             env={"SOURCE_DATE_EPOCH": str(self.epoch)},
             timeout=_SECONDS,
         )
+
+
+@contextmanager
+def _dpkg_refusals() -> Iterator[None]:
+    """What dpkg refuses is a change that the image can't take."""
+    try:
+        yield
+    except ToolError as error:
+        raise DefinitionError(
+            "dpkg refused the change of packages",
+            where="packages",
+            details=error.details,
+            resolution="add what it misses to packages.install, or leave in what another package needs",
+        ) from error
 
 
 def _boot(source: Source, scratch: Path, bench: Bench) -> _Boot | None:
