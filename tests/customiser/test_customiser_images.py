@@ -20,6 +20,7 @@ from zaffre.digest import sha256_file
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.image.uki import sign_pe
 from zaffre.pe import text_sections
+from zaffre.sandbox import Mount
 from zaffre.tree import inventory_of, inventory_text, scan
 from zaffre.trust import Role, verify_build
 from zaffre.trust.gpt import read_partitions
@@ -243,6 +244,23 @@ def test_images_that_cannot_be_taken_are_refused_in_words(place: Workplace, tmp_
             file.seek(read_partitions(other)[1].offset + at)
             file.write(signature)
         refused(other, said)
+
+
+def test_an_image_with_another_boot_loader_keeps_it(place: Workplace, tmp_path: Path) -> None:
+    image = copy_to(place.writable, tmp_path / "image.raw")
+    esp, root = read_partitions(image)
+    place.sandbox.run(
+        ["mdel", "-i", f"/job/image@@{esp.offset}", "::/EFI/Linux/tiny_1.2.efi"],
+        mounts=[Mount(image, "/job/image", writable=True)],
+        timeout=60.0,
+    )
+    place.customise(image, changes(tmp_path / "files", marker="here\n"), tmp_path / "new")
+    assert verify_build(tmp_path / "new", certificates=place.keys.certificates, sandbox=place.sandbox).ok
+    old, new = image.read_bytes(), (tmp_path / "new/image.raw").read_bytes()
+    assert old[: root.offset] == new[: root.offset]
+    assert (extracted(place, tmp_path / "new/image.raw", tmp_path / "work") / "etc/marker").read_text() == "here\n"
+    with pytest.raises(DefinitionError, match="no unified kernel image"):
+        place.customise(image, changes(tmp_path / "line", "command_line.add = ['quiet']"), tmp_path / "no")
 
 
 def test_a_full_root_loses_nothing(place: Workplace, tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def _instructions(to_sign: tuple[ToSign, ...]) -> str:
         f"    osslsigncode sign -h sha256 -certs db.crt -key db.key -in {TO_SIGN}/{one.file} -out signed/{one.file}"
         for one in to_sign
     )
-    commands = [*(f"    {one.command}" for one in to_sign), "", *other]
+    commands = ["    mkdir signed", *(f"    {one.command}" for one in to_sign), "", *other]
     return _TEXT.format(
         count=len(to_sign),
         folder=TO_SIGN,
