@@ -24,6 +24,7 @@ from pathlib import Path
 from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
 from containers import container_figures, container_requests, measure_containers
+from customise import customising_figures, measure_customising
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
 from lab import CONTAINERS, PROFILE, Extra, Lab, Say, lab
@@ -44,7 +45,17 @@ from zaffre.sandbox import become_root_in_namespace
 from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
-GROUPS = ("metadata", "drift", "publishing", "rebuild", "containers", "builds", "boots", "server")
+GROUPS = (
+    "metadata",
+    "drift",
+    "publishing",
+    "rebuild",
+    "containers",
+    "customise",
+    "builds",
+    "boots",
+    "server",
+)
 """What can be measured by itself."""
 
 
@@ -146,7 +157,7 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "boots", "server", "containers", "metadata", "drift", "rebuild", "publishing")
+        order = ("builds", "customise", "boots", "server", "containers", "metadata", "drift", "rebuild", "publishing")
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 
@@ -165,6 +176,9 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
     if "containers" in groups:
         contained = measure_containers(place, rounds=builds, say=say)
         found.add("containers", container_figures(contained), contained.others)
+    if "customise" in groups:
+        customised = measure_customising(place, rounds=builds, say=say)
+        found.add("customise", customising_figures(customised), customised.others)
     if "builds" in groups:
         say("making a local archive of the locked packages")
         repository = make_repository(place, "repository", place.same)

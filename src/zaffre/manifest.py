@@ -67,6 +67,13 @@ class Report(_Model):
     peak_memory_bytes: int
 
 
+class Customised(_Model):
+    """That an image was made from another one: SHA-256 of that image, and of the changes with all their files."""
+
+    image: str
+    changes: str
+
+
 class Manifest(_Model):
     """Everything a reader needs to hold a build against its promises."""
 
@@ -84,6 +91,7 @@ class Manifest(_Model):
     root_hash: str | None = Field(default=None, description="dm-verity root hash, hexadecimal")
     artifacts: dict[str, Artifact]
     packages: list[PackageFact]
+    customised: Customised | None = Field(default=None, description="of an image that was changed after its build")
     build: Report
 
 

@@ -15,6 +15,7 @@ from zaffre.cli import (
     check,
     component,
     convert,
+    customize,
     definition,
     diff,
     doctor,
@@ -135,6 +136,8 @@ def make_app() -> typer.Typer:
     app.add_typer(component_app, name="component", rich_help_panel=BUILD)
     app.add_typer(repository.app, name="repo", rich_help_panel=BUILD)
     app.command("push", rich_help_panel=BUILD)(push.push)
+    app.command("customize", rich_help_panel=BUILD)(customize.customize)
+    app.add_typer(customize.sign_app, name="sign", rich_help_panel=BUILD)
     app.command("run", rich_help_panel=BUILD)(machine.run)
     app.command("check", rich_help_panel=PROVE)(check.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)

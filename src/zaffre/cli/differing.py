@@ -42,7 +42,7 @@ def words(found: Comparison, top: int | None) -> str:
         blocks += _set(one, top)
     blocks += _values("What the definition says", found.settings, top)
     if found.details is not None:
-        blocks += _details(found.details, top)
+        blocks += detail_words(found.details, top)
     blocks += _artifacts(found.artifacts)
     if found.left_out:
         blocks.append(f"Not compared: files, rights, units, kernel settings. {found.left_out}.")
@@ -111,7 +111,8 @@ def _values(title: str, changes: Sequence[ValueChange], top: int | None) -> Iter
     yield "\n".join([f"{title}: {count(len(changes), 'change')}", table(rows), *_more(len(changes), top)])
 
 
-def _details(details: Details, top: int | None) -> Iterator[str]:
+def detail_words(details: Details, top: int | None) -> Iterator[str]:
+    """What differs between two trees, a block of each kind."""
     for name, title in _DETAILS:
         yield from _values(title, getattr(details, name), top)
     if not details.files:

@@ -43,7 +43,7 @@ def compare(
         alerts=tuple(alerts(one, other, sets)),
         sets=sets,
         settings=values.setting_changes(*settings) if settings else (),
-        details=_details(one.inventory, other.inventory) if one.inventory and other.inventory else None,
+        details=inventory_details(one.inventory, other.inventory) if one.inventory and other.inventory else None,
         artifacts=_artifacts(one, other),
     )
 
@@ -81,7 +81,8 @@ def _left_out(one: Subject, other: Subject) -> str | None:
     return "; ".join(reasons) or None
 
 
-def _details(old: Inventory, new: Inventory) -> Details:
+def inventory_details(old: Inventory, new: Inventory) -> Details:
+    """What only the inventories of two trees can tell."""
     files = file_changes(old, new)
     return Details(
         files=files,

@@ -61,7 +61,7 @@ from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.release import Halt, Release, Waves, WaveStep
 from zaffre.definition.repository import OWN, OwnRepository
 from zaffre.definition.schema import json_schema
-from zaffre.definition.starter import init_distribution, reference_root
+from zaffre.definition.starter import init_distribution, reference, reference_root
 from zaffre.definition.upstream import (
     Archive,
     DebUpstream,
@@ -158,6 +158,7 @@ __all__ = [
     "packages_digest",
     "parse_duration",
     "place_of",
+    "reference",
     "reference_root",
     "request_digest",
     "rpm_architecture",

@@ -33,7 +33,7 @@ def reference_root() -> Path:
 
 
 @contextmanager
-def _reference() -> Iterator[Path]:
+def reference() -> Iterator[Path]:
     """The reference distribution: packed beside this module in a wheel, otherwise `distro/` itself."""
     packed = Path(__file__).with_name("template.tar")
     if not packed.exists():
@@ -73,15 +73,15 @@ def init_distribution(
         )
     directory.parent.mkdir(parents=True, exist_ok=True)
     with (
-        _reference() as root,
+        reference() as root,
         tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as scratch,
     ):
-        reference = load_distribution(root)
+        template = load_distribution(root)
         whole = Path(scratch, "distribution")
         for image in also:
-            reference.image(image)
-        for file in files_of(reference, tuple(dict.fromkeys((*STARTER_IMAGES, *also)))):
-            _copy(reference.root / file, whole / file)
+            template.image(image)
+        for file in files_of(template, tuple(dict.fromkeys((*STARTER_IMAGES, *also)))):
+            _copy(template.root / file, whole / file)
         main = whole / DISTRIBUTION_FILE
         main.write_text(_renamed(main.read_text("utf-8"), identity), "utf-8")
         load_distribution(whole)

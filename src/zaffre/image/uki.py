@@ -47,7 +47,35 @@ def build_uki(
 ) -> None:
     """Write `target`: kernel, initrd, os-release and command line in one file, signed with the db key."""
     unsigned = scratch / "unsigned.efi"
-    unsigned.touch()
+    join_uki(
+        unsigned,
+        kernel=kernel,
+        kernel_version=kernel_version,
+        initrd=initrd,
+        os_release=os_release,
+        arguments=arguments,
+        architecture=architecture,
+        epoch=epoch,
+        sandbox=sandbox,
+    )
+    sign_pe(unsigned, target, keys=keys, epoch=epoch, sandbox=sandbox)
+    unsigned.unlink()
+
+
+def join_uki(
+    target: Path,
+    *,
+    kernel: Path,
+    kernel_version: str,
+    initrd: Path,
+    os_release: Path,
+    arguments: str,
+    architecture: str,
+    epoch: int,
+    sandbox: Sandbox,
+) -> None:
+    """Write `target`, which is to be signed: kernel, initrd, os-release and command line in one file."""
+    target.touch()
     sandbox.run(
         [
             "ukify",
@@ -64,13 +92,11 @@ def build_uki(
             Mount(kernel, "/job/vmlinuz"),
             Mount(initrd, "/job/initrd"),
             Mount(os_release, "/job/os-release"),
-            Mount(unsigned, "/job/out.efi", writable=True),
+            Mount(target, "/job/out.efi", writable=True),
         ],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SIGN_SECONDS,
     )
-    sign_pe(unsigned, target, keys=keys, epoch=epoch, sandbox=sandbox)
-    unsigned.unlink()
 
 
 def sign_boot_loader(target: Path, *, architecture: str, keys: SigningKeys, epoch: int, sandbox: Sandbox) -> None:

@@ -169,8 +169,13 @@ def prune_modules(root: Path, wanted: Kernel, *, architecture: str, sandbox: San
     )
 
 
-def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sandbox) -> None:
-    """Make the image's own users by systemd-sysusers(8). Raises DefinitionError for a number that is taken."""
+def make_users(
+    root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sandbox, configuration: str = SYSUSERS
+) -> None:
+    """Make the image's own users by systemd-sysusers(8), from the file `configuration`, which is written.
+
+    Raises DefinitionError for a number that is taken.
+    """
     if not users:
         return
     taken = {"uid": _owners(root, "etc/passwd"), "gid": _owners(root, "etc/group")}
@@ -185,9 +190,9 @@ def make_users(root: Path, users: tuple[User, ...], *, epoch: int, sandbox: Sand
                     resolution="choose another number",
                 )
             taken[kind][value] = user.name
-    lay_files(root, {SYSUSERS: sysusers_text(users)})
+    lay_files(root, {configuration: sysusers_text(users)})
     sandbox.run(
-        ["systemd-sysusers", f"--root={_TARGET}", f"{_TARGET}/{SYSUSERS}"],
+        ["systemd-sysusers", f"--root={_TARGET}", f"{_TARGET}/{configuration}"],
         mounts=[Mount(root, _TARGET, writable=True)],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SECONDS,

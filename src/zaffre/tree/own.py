@@ -16,6 +16,7 @@ from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.tree.configure import handles_single_packages
 from zaffre.tree.policy import SetuidPolicy, Verdict
+from zaffre.tree.rootfs import inside
 from zaffre.tree.tarball import read_tar
 
 
@@ -59,6 +60,25 @@ def install_own_packages(
     from zaffre.tree.deb.configure import install_packages  # noqa: PLC0415 - likewise
 
     install_packages(root, packages, epoch=epoch, sandbox=sandbox)
+
+
+def change_packages(
+    root: Path, *, install: Sequence[Path], remove: Collection[str], epoch: int, sandbox: Sandbox
+) -> None:
+    """Remove packages by name, then install package files, by the package manager that the root has.
+
+    Nothing is started; traces of the moment (logs, locks, backups) stay. Raises DefinitionError for a root without
+    dpkg, ToolError when dpkg refuses: a dependency is not there, or something needs what is to go.
+    """
+    if not inside(root, "usr/bin/dpkg").is_file():
+        raise DefinitionError(
+            "the image has no dpkg, so its packages can't be changed",
+            where="packages",
+            resolution="lay single files over it by files.trees",
+        )
+    from zaffre.tree.deb.configure import change_packages as change  # noqa: PLC0415 - likewise
+
+    change(root, install=install, remove=sorted(remove), epoch=epoch, sandbox=sandbox)
 
 
 def asked_about(root: Path, *, upstream: Upstream) -> frozenset[str]:

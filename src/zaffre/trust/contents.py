@@ -26,6 +26,9 @@ from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
 from zaffre.trust.keys import Role
 
+FOREIGN = "foreign"
+"""The kind of an image that starts by a boot loader of its own, of which nothing but the manifest is ours."""
+
 _CHUNK = 4 * 1024 * 1024
 
 
@@ -59,6 +62,8 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
             _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
             for name in extensions
         ]
+    if manifest.kind == FOREIGN:
+        return []
     if manifest.kind == "container":
         folder = inspector.directory
         return [

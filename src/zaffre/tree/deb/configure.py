@@ -201,11 +201,21 @@ def _configure(root: Path, packages: Sequence[PackageIndex], run: Callable[..., 
 
 def install_packages(root: Path, debs: Sequence[Path], *, epoch: int, sandbox: Sandbox) -> None:
     """Install further packages into a configured root, by its own dpkg."""
-    names = [f"{_FURTHER}/{number}.deb" for number in range(len(debs))]
-    mounts = [Mount(deb, name) for deb, name in zip(debs, names, strict=True)]
-    with _nothing_starts(root):
-        _run(root, _CONFIGURE, "--install", *names, epoch=epoch, sandbox=sandbox, mounts=mounts)
+    change_packages(root, install=debs, remove=(), epoch=epoch, sandbox=sandbox)
     clean(root)
+
+
+def change_packages(
+    root: Path, *, install: Sequence[Path], remove: Sequence[str], epoch: int, sandbox: Sandbox
+) -> None:
+    """Remove and install packages, by the root's own dpkg, which leaves its traces."""
+    names = [f"{_FURTHER}/{number}.deb" for number in range(len(install))]
+    mounts = [Mount(deb, name) for deb, name in zip(install, names, strict=True)]
+    with _nothing_starts(root):
+        if remove:
+            _run(root, _CONFIGURE, "--remove", *remove, epoch=epoch, sandbox=sandbox)
+        if install:
+            _run(root, _CONFIGURE, "--install", *names, epoch=epoch, sandbox=sandbox, mounts=mounts)
 
 
 def _run(root: Path, script: str, *arguments: str, epoch: int, sandbox: Sandbox, mounts: Sequence[Mount] = ()) -> None:
