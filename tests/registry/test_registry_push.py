@@ -160,7 +160,7 @@ def test_the_command_builds_and_pushes(lab: Lab, server: Registry) -> None:
     target = f"127.0.0.1:{server.port}/zaffre/static"
     done = lab.json("push", "distroless-static", target, "--plain-http", "--out", str(lab.out))
     assert server.digest("zaffre/static", done["reference"].rpartition(":")[2]) == done["digest"]
-    assert done["platforms"] == ["linux/amd64"]
+    assert done["platforms"] == ["linux/amd64", "linux/arm64"]
 
 
 def test_a_host_is_no_container_image(lab: Lab) -> None:

@@ -281,7 +281,7 @@ def test_the_tools_cannot_be_rpms(shop: Workshop) -> None:
         shop.lock()
     message = said(caught.value)
     assert "tools.upstream" in message
-    assert 'the tools come from "deb" ones' in message
+    assert 'those of [tools] are of "deb" ones' in message
     assert "write upstream = 'debs' in [tools]" in message
 
 

@@ -72,7 +72,7 @@ def customize(
 @sign_app.command()
 def inject(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `zaffre customize --unsigned` made.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `zaffre customize` made with --unsigned.")],
     signed: Annotated[Path, typer.Option(metavar="DIR", help="The signed files, under the names of to-sign/.")],
     certificate: Annotated[
         Path, typer.Option(metavar="FILE", help="The certificate (PEM) that must have signed them.")

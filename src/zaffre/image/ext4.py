@@ -17,7 +17,9 @@ from zaffre.sandbox import Mount, Sandbox
 _SECONDS = 1800.0
 _BLOCK = 4096
 _BYTES_PER_INODE = 16384
+_MIB = 1 << 20
 _JOURNAL_MIB = 32
+_SMALLEST_JOURNAL_MIB = 4
 _LARGEST = 1 << 40
 # All tables are written now, so that the kernel has none to write at the first boot.
 _EXTENDED = f"lazy_itable_init=0,lazy_journal_init=0,root_owner=0:0,resize={_LARGEST // _BLOCK}"
@@ -36,7 +38,7 @@ def make_ext4(
         sandbox.run(
             [
                 *("mke2fs", "-q", "-t", "ext4", "-L", label, "-U", str(seed), "-d", "/job/tree"),
-                *("-b", str(_BLOCK), "-i", str(_BYTES_PER_INODE), "-J", f"size={_JOURNAL_MIB}"),
+                *("-b", str(_BLOCK), "-i", str(_BYTES_PER_INODE), "-J", f"size={_journal_mib(size)}"),
                 *("-E", f"{_EXTENDED},hash_seed={seed}", "-m", "1"),
                 *("/job/root.ext4", f"{size // 1024}k"),
             ],
@@ -53,3 +55,11 @@ def make_ext4(
                 resolution="raise disk.root, or make the image smaller: `zaffre inventory` shows what takes the room",
             ) from error
         raise
+
+
+def _journal_mib(size: int) -> int:
+    """One size, whatever the root's; less in one that is smaller than three of them, as mke2fs refuses a journal that
+    takes half of the file system, and one below 4 MiB.
+    """
+    mib = size // _MIB
+    return _JOURNAL_MIB if mib >= 3 * _JOURNAL_MIB else max(_SMALLEST_JOURNAL_MIB, mib // 8)
