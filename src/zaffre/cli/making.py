@@ -76,6 +76,13 @@ class Making:
 
         return str(host_architecture())
 
+    @property
+    def tools_set(self) -> LockedSet:
+        """The locked tools of this machine, without what is added to them for another architecture."""
+        from zaffre.definition import TOOLS
+
+        return self.lock.set(TOOLS, self.tools_architecture)
+
     def tool_sets(self, architecture: str) -> ToolSets:
         """The locked tools with which images for `architecture` are made here."""
         from zaffre.upstream.toolsets import tool_sets
