@@ -33,6 +33,10 @@ architectures = ["amd64", "arm64"]
 archive = "debian"
 suite = "bookworm"
 components = ["main"]
+[[suites]]
+archive = "debian-security"
+suite = "bookworm-security"
+components = ["main"]
 """
 
 

@@ -238,7 +238,7 @@ VAIN = [
         "has no module brigde", "profiles/kubernetes.toml: kernel.modules[N]", "did you mean bridge",
     ),
     (
-        HOST, '"containerd.service",', '"containerdd.service",',
+        HOST, '"containerd.service"', '"containerdd.service"',
         "the image has no unit containerdd.service", f"{HOST}: units.enable[N]", "did you mean containerd.service",
     ),
 ]  # fmt: skip

@@ -62,7 +62,7 @@ def test_what_a_step_goes_on_from(own: Place, tmp_path: Path) -> None:
     """The initrd, which the kernel image is made of when only the command line has changed."""
     own.build(IMAGE)
     place = variant(own, tmp_path / "variant")
-    edit(place.distro / f"images/{IMAGE}.toml", '"quiet",', '"quiet", "zaffre.e2e=1",')
+    edit(place.distro / "profiles/immutable.toml", '"quiet",', '"quiet", "zaffre.e2e=1",')
     found_then_mended(place, IMAGE, output(place, "initrd", "initrd"))
 
 

@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -157,7 +158,13 @@ def podman(folder: Path):
     program = shutil.which("podman")
     if program is None:
         unmet("no podman here")
-    options = [f"--root={folder}/root", f"--runroot={folder}/run", "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
+    # Podman wants the second one short.
+    with TemporaryDirectory(prefix="run-") as state:
+        yield _runner(program, folder, state)
+
+
+def _runner(program: str, folder: Path, state: str):
+    options = [f"--root={folder}/root", f"--runroot={state}", "--storage-driver=vfs", "--cgroup-manager=cgroupfs"]
     # crun looks at the control groups although it makes none, and refuses some that hosts have: it is shown none.
     before = ["unshare", "--mount", "sh", "-euc", 'mount -t tmpfs tmpfs /sys/fs/cgroup; exec "$@"', "sh"]
 
@@ -180,7 +187,7 @@ def podman(folder: Path):
             timeout=300,
         )
 
-    yield run
+    return run
 
 
 def test_the_fields_own_client_reads_both_forms(built: Mapping[str, Path], tools_sandbox: Sandbox) -> None:

@@ -150,7 +150,9 @@ def test_a_full_disk_while_recording(small_disk: Path) -> None:
         store.perform(action, lambda _: ActionResult({}, {}))
     assert_full(caught, small_disk)
     assert store.lookup(action.key) is None
-    assert files_below(small_disk / "store") == [store.root / "locks" / "collection"]
+    left = files_below(small_disk / "store")
+    assert left
+    assert {path.parent for path in left} == {store.root / "locks"}
 
 
 def test_a_store_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:

@@ -56,8 +56,8 @@ def locked(place: Place) -> Lock:
 
 
 def packages(place: Place, *sets: str) -> dict[Sha256, LockedPackage]:
-    """Locked packages by digest; of all sets unless some are named."""
-    chosen = [one for one in locked(place).sets if not sets or one.name in sets]
+    """Locked packages by digest: of all sets, or of those that are named, for this machine."""
+    chosen = [one for one in locked(place).sets if not sets or (one.name in sets and one.architecture == "amd64")]
     return {package.digest: package for one in chosen for package in one.packages}
 
 

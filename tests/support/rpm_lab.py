@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from support.lab import Lab
+from support.lab import Lab, for_this_machine_alone
 from support.repository import Archive, Mirror
 from support.rpm_repository import CERTIFICATE, EXTRA_TOOLS, REPOSITORY, rpm_repository
 from zaffre.cli.making import Making
@@ -101,6 +101,7 @@ def prepare_rpm(lab: Lab, root: Path) -> Lab:
         if not (root / "ready").exists():
             shutil.rmtree(made.distro, ignore_errors=True)
             shutil.copytree(lab.distro, made.distro, symlinks=True)
+            for_this_machine_alone(made.distro)
             shutil.rmtree(made.keys, ignore_errors=True)
             shutil.copytree(lab.keys, made.keys)
             file = made.distro / "zaffre.toml"

@@ -26,7 +26,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
-from support.lab import Lab
+from support.lab import Lab, for_this_machine_alone
 from zaffre.cli.making import Making
 from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
 from zaffre.machine.qemu import ConsoleOutput, Ended, Machine
@@ -64,6 +64,7 @@ class Server:
         # The host, as QEMU's network has it.
         server = cls(lab, root, url.replace("127.0.0.1", "10.0.2.2"), _free_port())
         shutil.copytree(lab.distro, server.distro, symlinks=True)
+        for_this_machine_alone(server.distro)
         server.change("zaffre.toml", r'^url = ".*"$', f'url = "{server.url}"')
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "id"], check=True)
         return server

@@ -49,6 +49,11 @@ class Sandbox:
         return self._tools
 
     @property
+    def emulates(self) -> str | None:
+        """The other architecture whose programs run inside; None if there is none, as with the host's own tools."""
+        return None if self._tools is None else self._tools.emulates
+
+    @property
     def jobs(self) -> int:
         """How many processors a program inside may use, for those that must be told."""
         usable = len(os.sched_getaffinity(0))

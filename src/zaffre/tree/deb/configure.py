@@ -97,8 +97,7 @@ class DebFamily:
     """See `zaffre.tree.root.RootFamily`. A set is configured by its own dpkg: no tool is an input but an emulator."""
 
     def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
-        emulated = sandbox.tools.emulates is not None
-        return {"name": "deb", **({"emulator": sandbox.tools.key} if emulated else {})}
+        return {"name": "deb", **({"emulator": sandbox.tools.key} if sandbox.emulates else {})}
 
     def prepare(
         self,
