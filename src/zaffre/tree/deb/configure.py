@@ -199,22 +199,30 @@ def _configure(root: Path, packages: Sequence[PackageIndex], run: Callable[..., 
 
 
 def install_packages(root: Path, debs: Sequence[Path], *, epoch: int, sandbox: Sandbox) -> None:
-    """Install further packages into a configured root, by its own dpkg."""
-    change_packages(root, install=debs, remove=(), epoch=epoch, sandbox=sandbox)
+    """Install further packages into a configured root, by its own dpkg. Their configuration files win over what a
+    script of another package has written there.
+    """
+    change_packages(root, install=debs, remove=(), epoch=epoch, sandbox=sandbox, options=("--force-confnew",))
     clean(root)
 
 
 def change_packages(
-    root: Path, *, install: Sequence[Path], remove: Sequence[str], epoch: int, sandbox: Sandbox
+    root: Path,
+    *,
+    install: Sequence[Path],
+    remove: Sequence[str],
+    epoch: int,
+    sandbox: Sandbox,
+    options: Sequence[str] = (),
 ) -> None:
-    """Remove and install packages, by the root's own dpkg, which leaves its traces."""
+    """Remove and install packages, by the root's own dpkg, which leaves its traces. `options` are dpkg's."""
     names = [f"{_FURTHER}/{number}.deb" for number in range(len(install))]
     mounts = [Mount(deb, name) for deb, name in zip(install, names, strict=True)]
     with _nothing_starts(root):
         if remove:
             _run(root, _CONFIGURE, "--remove", *remove, epoch=epoch, sandbox=sandbox)
         if install:
-            _run(root, _CONFIGURE, "--install", *names, epoch=epoch, sandbox=sandbox, mounts=mounts)
+            _run(root, _CONFIGURE, *options, "--install", *names, epoch=epoch, sandbox=sandbox, mounts=mounts)
 
 
 def _run(root: Path, script: str, *arguments: str, epoch: int, sandbox: Sandbox, mounts: Sequence[Mount] = ()) -> None:
