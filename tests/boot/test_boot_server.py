@@ -65,7 +65,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
 
     # A newer snapshot: the security archive's packages, and a newer kernel.
     story.change("images/server.toml", '^upstream = "release"$', 'upstream = "debian"')
-    story.zaffre("lock", "--update", "--image", "server")
+    story.zaffre("lock", "--update", "--image", "server", "--image", "wsl")  # the second one extends the first
     if old in kernels(story):
         # Right after a point release both archives have the same one.
         story.change("images/server.toml", 'package = "linux-image-cloud-{arch}"', 'package = "linux-image-{arch}"')
