@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from zaffre.definition import Waves
-from zaffre.release import Pause, Schedule, elapsed, position
+from zaffre.release import Schedule, position
 from zaffre.release.waves import counted, quantile
 
 NODES = 20_000
@@ -67,8 +67,6 @@ def test_the_share_at_a_nodes_turn_is_its_position(schedule: Schedule, where: fl
     turn = schedule.turn(where)
     assert 0 <= turn <= schedule.times[-1]
     assert schedule.share(turn) == pytest.approx(where, abs=1e-9)
-    step = schedule.step(where)
-    assert schedule.shares[step] <= where < schedule.shares[step + 1]
 
 
 @given(schedules(), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))
@@ -77,24 +75,6 @@ def test_turns_come_in_the_order_of_positions(schedule: Schedule, one: float, ot
     assert schedule.turn(low) <= schedule.turn(high)
     assert schedule.share(-1.0) == 0.0
     assert schedule.share(schedule.times[-1] + 1) == 1.0
-
-
-@st.composite
-def pauses(draw: st.DrawFn) -> tuple[Pause, ...]:
-    found = draw(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 1000)), max_size=4))
-    ended = [Pause(float(min(pair)), float(max(pair))) for pair in found]
-    return (*ended, *([Pause(float(draw(st.integers(0, 1000))), None)] if draw(st.booleans()) else []))
-
-
-@given(pauses(), st.integers(0, 1000), st.integers(0, 2000))
-def test_time_stands_while_a_release_is_paused(stops: tuple[Pause, ...], begun: int, now: int) -> None:
-    """The oracle counts the seconds in which nothing was paused, one by one."""
-
-    def running(second: int) -> bool:
-        return not any(pause.begin <= second and (pause.end is None or second < pause.end) for pause in stops)
-
-    expected = sum(running(second) for second in range(begun, now))
-    assert elapsed(float(now), begun=float(begun), pauses=stops) == expected
 
 
 def test_quantiles_count_the_nodes_that_never_came() -> None:

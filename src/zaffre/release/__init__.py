@@ -3,6 +3,6 @@
 
 from zaffre.release.picture import picture
 from zaffre.release.simulate import Bad, Fleet, Outcome, Rollout, simulate
-from zaffre.release.waves import Pause, Schedule, elapsed, position
+from zaffre.release.waves import Schedule, position
 
-__all__ = ["Bad", "Fleet", "Outcome", "Pause", "Rollout", "Schedule", "elapsed", "picture", "position", "simulate"]
+__all__ = ["Bad", "Fleet", "Outcome", "Rollout", "Schedule", "picture", "position", "simulate"]

@@ -120,40 +120,27 @@ def simulate(
     """Run it. `tell` is called with numbers of nodes that add up to those of the fleet, for each release."""
     horizon = days * DAY
     first = _times(fleet, "1", rollout.schedule, begun=0.0, tell=tell)
-    if bad is None:
-        ordered = _within(first, horizon)
-        times = _shares(ordered, fleet.nodes, 0.0)
-        curve = _curve(horizon, fleet.nodes, rollout.schedule, ordered, ordered)
-        return Outcome(
-            nodes=fleet.nodes, days=days, reached=len(ordered), failed=0, stopped_day=None, stopped_by=None,
-            good_day=0.0, good=len(ordered), times=times, curve=curve,
-        )  # fmt: skip
-    fails = [_draws(fleet.seed, number, "health")[0] < bad.share for number in range(fleet.nodes)]
-    stopped, reason = _stop(first, fails, fleet, rollout, bad)
-    stopped = min(stopped, horizon)
-    reached = [number for number in range(fleet.nodes) if first[number] < stopped]
-    if reason is None:
-        ordered = _within((time for time, failed in zip(first, fails, strict=True) if not failed), horizon)
-        return Outcome(
-            nodes=fleet.nodes, days=days, reached=len(reached), failed=sum(fails[number] for number in reached),
-            stopped_day=None, stopped_by=None, good_day=0.0, good=len(ordered),
-            times=_shares(ordered, fleet.nodes, 0.0),
-            curve=_curve(horizon, fleet.nodes, rollout.schedule, _within(first, horizon), ordered),
-        )  # fmt: skip
-    released = stopped + bad.fix
-    second = _times(fleet, "2", bad.schedule, begun=released, tell=tell) if released < horizon else array("d")
-    ordered, good = _within(first, stopped), _within(second, horizon)
+    fails = [bad is not None and _draws(fleet.seed, number, "health")[0] < bad.share for number in range(fleet.nodes)]
+    stopped, reason = (math.inf, None) if bad is None else _stop(first, fails, fleet, rollout, bad)
+    reached = [number for number in range(fleet.nodes) if first[number] < min(stopped, horizon)]
+    if bad is None or reason is None or stopped >= horizon:
+        released, reason = 0.0, None
+        good = _within((first[number] for number in reached if not fails[number]), horizon)
+    else:
+        released = stopped + bad.fix
+        second = _times(fleet, "2", bad.schedule, begun=released, tell=tell) if released < horizon else array("d")
+        good = _within(second, horizon)
     return Outcome(
         nodes=fleet.nodes,
         days=days,
         reached=len(reached),
         failed=sum(fails[number] for number in reached),
-        stopped_day=stopped / DAY,
+        stopped_day=stopped / DAY if reason else None,
         stopped_by=reason,
         good_day=released / DAY,
         good=len(good),
         times=_shares(good, fleet.nodes, released),
-        curve=_curve(horizon, fleet.nodes, rollout.schedule, ordered, good),
+        curve=_curve(horizon, fleet.nodes, rollout.schedule, _within(first, min(stopped, horizon)), good),
     )
 
 

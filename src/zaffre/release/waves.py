@@ -59,28 +59,6 @@ class Schedule:
             return 1.0
         return _between(seconds, self.times, self.shares, bisect_right(self.times, seconds)) if seconds > 0 else 0.0
 
-    def step(self, where: float) -> int:
-        """The number, from 0, of the step that the node at position `where` belongs to."""
-        return bisect_right(self.shares, where) - 1
-
-
-@dataclass(frozen=True)
-class Pause:
-    """A time, in seconds, in which no turn came; `end` is None while it lasts."""
-
-    begin: float
-    end: float | None
-
-
-def elapsed(now: float, *, begun: float, pauses: Sequence[Pause] = ()) -> float:
-    """Seconds that a schedule has run: since `begun`, less the pauses, which may overlap. Never less than 0."""
-    stops = sorted((max(pause.begin, begun), now if pause.end is None else min(pause.end, now)) for pause in pauses)
-    stood, reached = 0.0, begun
-    for begin, end in stops:
-        stood += max(0.0, end - max(begin, reached))
-        reached = max(reached, end)
-    return max(0.0, now - begun - stood)
-
 
 def quantile(ordered: Sequence[float], share: float, total: int) -> float | None:
     """The time by which `share` of `total` had come, of the ascending times of those that came; None if too few did."""
