@@ -193,8 +193,7 @@ class Builder:
 
     def _container(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         require_container(self.distribution.upstream_of(job.image), job.image)
-        self.fetch(job.locked.packages)
-        plan = SystemPlan(self.distribution, job.image, job.order.profile, self.version, self._configured(job, shop))
+        plan = self._plan(job, shop)
         generated = repository_files(self.distribution, job.image, self._keyring(job.image))
         parts = build_container(plan, generated, shop)
         with fresh_directory(job.folder) as partial:
