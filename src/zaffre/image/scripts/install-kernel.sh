@@ -31,10 +31,11 @@ for file in "$entries/$new".efi "$entries/$new"+*.efi; do
 done
 
 # What the boot stub says that it started (systemd.io/BOOT_LOADER_INTERFACE): four bytes of attributes, then a path in
-# UTF-16. bootctl prints it only since systemd 257, and a machine may be upgraded from an older one.
+# UTF-16. bootctl prints it only since systemd 257, and a machine may be upgraded from an older one. tail wants to seek in
+# a file, which these variables cannot.
 stub=$variables/StubImageIdentifier-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
 running=
-[ ! -e "$stub" ] || running=$(entry_of "$(tail -c +5 "$stub" | tr -d '\000' | tr '\\' /)")
+[ ! -e "$stub" ] || running=$(entry_of "$(cat "$stub" | tail -c +5 | tr -d '\000' | tr '\\' /)")
 good=
 for file in $(find "$entries" -maxdepth 1 -name "${NAME}_*.efi" | sort -rV); do
     entry=$(entry_of "$file")
