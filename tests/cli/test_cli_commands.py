@@ -11,7 +11,7 @@ import pytest
 
 from support.shell import Shell
 from zaffre.cli.output import amount, count, table
-from zaffre.cli.store import parse_size
+from zaffre.cli.output import parse_size
 from zaffre.definition import reference_root
 from zaffre.errors import DefinitionError, ExitCode
 from zaffre.store import Store
@@ -149,13 +149,13 @@ def test_the_store_of_the_environment(zaffre: Shell, tmp_path: Path, monkeypatch
     ("text", "size"), [("0", 0), ("20G", 20 * 10**9), ("1.5M", 1_500_000), ("500 kB", 500_000), ("7", 7)]
 )
 def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
+    assert parse_size(text, where="--max-size") == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "1Q", "nan", "inf", "1e400", "ten"])
 def test_no_sizes(text: str) -> None:
     with pytest.raises(DefinitionError, match="not a size"):
-        parse_size(text)
+        parse_size(text, where="--max-size")
 
 
 def test_doctor_reports(zaffre: Shell) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from zaffre.trust import ArchiveCertificate, ArchiveKey, Certificates, Keys
 
 DISTRIBUTION_FILE = "zaffre.toml"
+FREE_VARIABLE = "ZAFFRE_STORE_FREE"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to stdout.")]
 
@@ -88,6 +89,18 @@ class Workspace:
 
         self.need_root()
         return Store(self.store_path, on_wait=self.progress.note)
+
+    def make_room(self) -> None:
+        """Keep the store from filling the disk: the least recently used goes when little is free."""
+        from zaffre.cli.output import amount, parse_size
+
+        wanted = os.environ.get(FREE_VARIABLE)
+        report = self.store.make_room(None if wanted is None else parse_size(wanted, where=FREE_VARIABLE))
+        if report is not None and report.freed_bytes:
+            self.progress.note(
+                f"made room: {amount(report.freed_bytes)} of the store, used least recently, as the disk was short"
+                f" ({FREE_VARIABLE} says how much to leave free)"
+            )
 
     @property
     def store_path(self) -> Path:

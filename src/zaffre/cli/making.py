@@ -35,6 +35,7 @@ class Making:
     def __init__(self, work: Workspace) -> None:
         self.work = work
         self._sandboxes: dict[str, Sandbox] = {}
+        work.make_room()
 
     @cached_property
     def mirrors(self) -> Mirrors:

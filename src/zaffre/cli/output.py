@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from zaffre.errors import DefinitionError
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
 
 def table(rows: Sequence[Sequence[str]], *, headers: Sequence[str] = (), right: Sequence[int] = ()) -> str:
     """Columns two spaces apart, never cut; columns in `right` are aligned to the right."""
@@ -33,3 +37,16 @@ def amount(size: int) -> str:
 def count(number: int, one: str, many: str | None = None) -> str:
     """A number with its noun: 1 file, 2 files."""
     return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def parse_size(text: str, *, where: str) -> int:
+    """Bytes of '500M' or '20G' (decimal units, as `amount` prints them). Raises DefinitionError."""
+    stem = text.strip().lower().removesuffix("b").removesuffix("i").strip()
+    number, unit = (stem[:-1], stem[-1]) if stem and stem[-1] in "kmgt" else (stem, "")
+    try:
+        size = float(number) * _UNITS[unit]
+    except ValueError:
+        size = -1
+    if not 0 <= size < 2**63:
+        raise DefinitionError(f"{text!r} is not a size", where=where, resolution="write it like 500M or 20G")
+    return int(size)

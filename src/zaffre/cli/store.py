@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from zaffre.cli.context import JsonOption, workspace
-from zaffre.cli.output import amount, count, table
+from zaffre.cli.output import amount, count, parse_size, table
 from zaffre.digest import JSON
-from zaffre.errors import DefinitionError, ExitCode
+from zaffre.errors import ExitCode
 
 if TYPE_CHECKING:
     from zaffre.store import GcReport, StoreSize, VerifyReport
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The cache of everything that was fetched or made.", no_args_is_help=True)
 
 _DEFAULT_AGE = 30.0
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 @app.command()
@@ -78,7 +77,7 @@ def gc(
     work = workspace(context)
     if not dry_run:
         remove_leftovers()
-    limit = None if max_size is None else parse_size(max_size)
+    limit = None if max_size is None else parse_size(max_size, where="--max-size")
     with work.progress.step("look through the store" if dry_run else "make room in the store") as remark:
         report = work.store.gc(max_age_days=max_age, max_bytes=limit, dry_run=dry_run)
         remark(amount(report.freed_bytes))
@@ -116,19 +115,6 @@ def _gc_words(report: GcReport, max_age: float) -> str:
 
 def _time(ns: int | None) -> datetime | None:
     return None if ns is None else datetime.fromtimestamp(ns // 10**9, UTC)
-
-
-def parse_size(text: str) -> int:
-    """Bytes of '500M' or '20G' (decimal units, as `amount` prints them). Raises DefinitionError."""
-    stem = text.strip().lower().removesuffix("b").removesuffix("i").strip()
-    number, unit = (stem[:-1], stem[-1]) if stem and stem[-1] in "kmgt" else (stem, "")
-    try:
-        size = float(number) * _UNITS[unit]
-    except ValueError:
-        size = -1
-    if not 0 <= size < 2**63:
-        raise DefinitionError(f"{text!r} is not a size", where="--max-size", resolution="write it like 500M or 20G")
-    return int(size)
 
 
 @app.command()

@@ -31,6 +31,7 @@ from zaffre.store.errors import disk_full_guard
 from zaffre.store.layout import Layout, mark_used
 from zaffre.store.locks import acquire, lock_file_name
 from zaffre.store.records import Records
+from zaffre.store.room import room_at, size_to_keep, wanted_free
 from zaffre.store.session import Sessions
 from zaffre.store.stopwatch import Stopwatch
 from zaffre.store.trees import Trees
@@ -205,6 +206,18 @@ class Store:
         Safe beside builds of other processes. Leftovers of processes that ended and quarantined blobs always go.
         """
         return self._collector.collect(max_age_days=max_age_days, max_bytes=max_bytes, dry_run=dry_run)
+
+    def make_room(self, wanted: int | None = None) -> GcReport | None:
+        """Removes the least recently used when less than `wanted` bytes of the file system are free; None if not.
+
+        None as `wanted` stands for the default (see `zaffre.store.room`). Asking costs next to nothing.
+        """
+        room = room_at(self.root)
+        enough = wanted_free(room) if wanted is None else wanted
+        if room.free >= enough:
+            return None
+        keep = size_to_keep(self.size().total_bytes, room, enough)
+        return self.gc(max_age_days=None, max_bytes=keep, dry_run=False)
 
     def verify(self, *, repair: bool) -> VerifyReport:
         """Hashes everything again. With `repair`, what does not hold is taken out of use, so it is made anew."""
