@@ -144,8 +144,8 @@ class _Held:
 
 
 def _be_later(file: BinaryIO, replaced: Path) -> None:
-    """HTTP tells times in whole seconds (RFC 9110, section 5.6.7): a client that has what is replaced, and asks for what
-    is newer, must get this one, within the same second too.
+    """HTTP tells times in whole seconds (RFC 9110, section 5.6.7). A client that has what is replaced, and asks for
+    what is newer, must get this one, within the same second too.
     """
     with suppress(FileNotFoundError):
         earliest = int(replaced.stat().st_mtime) + 1
