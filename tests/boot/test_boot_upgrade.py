@@ -81,9 +81,10 @@ def upgrade(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgr
     (root / "published").mkdir()
     with served(root / "published") as url:
         server = Server.beside(lab, root, url)
+        server.distro.joinpath("images/wsl.toml").unlink()  # it is made of what is changed here
         definition, upstream = server.distro / "images/server.toml", server.distro / "upstreams/machine.toml"
         server.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "machine"')
-        server.change("images/server.toml", r'^root = "1G"$', 'root = "2G"')
+        server.change("images/server.toml", r'^root = ".*"$', 'root = "2G"')
         for pattern, text in _SMALLER:
             server.change("images/server.toml", pattern, text)
         _let_in(server)
