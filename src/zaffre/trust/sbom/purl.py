@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Package URLs of packages, as scanners want them, and the parts of versions. Pure.
+
+Source: the purl specification (ECMA-427) and its types `deb` and `rpm`. `upstream` is syft's and Trivy's word for the
+source package; `distro` is what a scanner takes the release from. packageurl-python is the tests' oracle.
+
+The name space is the upstream's also for what was built here: Trivy drops packages of any other without a word, and
+what was rebuilt is still the upstream's source, with its holes. That it was built here is said beside it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from urllib.parse import quote
+
+from zaffre.bill import Bill, BillPackage, PackageFamily
+
+
+class Version(NamedTuple):
+    """The parts of a package's version (deb-version(7), rpm's is alike). `release` is "" where there is none."""
+
+    epoch: int
+    version: str
+    release: str
+
+
+def parts(text: str) -> Version:
+    """Of `[epoch:]version[-release]`."""
+    head, colon, rest = text.partition(":")
+    epoch, plain = (int(head), rest) if colon and head.isdecimal() else (0, text)
+    version, dash, release = plain.rpartition("-")
+    return Version(epoch, version, release) if dash else Version(epoch, plain, "")
+
+
+def distro(bill: Bill) -> str:
+    """`debian-13`."""
+    return f"{bill.system.id}-{bill.system.version}"
+
+
+def binary_purl(bill: Bill, package: BillPackage) -> str:
+    source = package.source
+    if package.source_version != package.version:
+        source = f"{source}@{package.source_version}"
+    return _purl(bill, package.name, package.version, {"arch": package.architecture, "upstream": source})
+
+
+def source_purl(bill: Bill, package: BillPackage) -> str:
+    architecture = {PackageFamily.DEB: "source", PackageFamily.RPM: "src"}[bill.family]
+    return _purl(bill, package.source, package.source_version, {"arch": architecture})
+
+
+def _purl(bill: Bill, name: str, version: str, said: dict[str, str]) -> str:
+    """The epoch is a qualifier of an rpm, and a part of the version of a deb."""
+    if bill.family is PackageFamily.RPM and (found := parts(version)).epoch:
+        version, said = version.partition(":")[2], {**said, "epoch": str(found.epoch)}
+    else:
+        name = name.lower() if bill.family is PackageFamily.DEB else name
+    qualifiers = "&".join(f"{key}={_quoted(value)}" for key, value in sorted({**said, "distro": distro(bill)}.items()))
+    return f"pkg:{bill.family}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
+
+
+def _quoted(text: str) -> str:
+    """Unreserved characters of RFC 3986 and the colon stay."""
+    return quote(text, safe=":")
