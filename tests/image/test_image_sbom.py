@@ -47,12 +47,13 @@ def test_every_package_is_in_it_and_trivy_sees_it(
 
 
 def test_licences_are_told_where_packages_tell_them(built: Mapping[str, Path]) -> None:
-    packages = {one["name"]: one for one in read(built["base"], NAMES["spdx"])["packages"]}
+    everything = read(built["base"], NAMES["spdx"])["packages"]
+    packages = {one["name"]: one for one in everything if one.get("checksums")}
     assert packages["zlib1g"]["licenseDeclared"] == "Zlib"
     assert packages["gcc-14-base"]["licenseDeclared"] == "NOASSERTION", "its copyright file is not for machines"
     assert packages["bsdutils"]["licenseDeclared"] == packages["util-linux"]["licenseDeclared"] != "NOASSERTION"
     told = [one for one in packages.values() if one["licenseDeclared"] != "NOASSERTION"]
-    assert len(told) > 0.8 * len([one for one in packages.values() if one.get("checksums")])
+    assert len(told) > 0.8 * len(packages)
 
 
 def test_every_file_is_in_it_once(built: Mapping[str, Path]) -> None:
@@ -117,7 +118,7 @@ def test_a_bill_that_was_changed_is_not_printed(lab: Lab, built: Mapping[str, Pa
         (tmp_path / name).write_bytes((built["distroless"] / name).read_bytes())
     (tmp_path / NAMES["cyclonedx"]).write_text("{}")
     done = lab.zaffre("sbom", str(tmp_path), check=False)
-    assert done.returncode != 0
+    assert done.returncode == 3
     assert "not the one that the manifest names" in done.stderr
     (tmp_path / "manifest.json").unlink()
     done = lab.zaffre("sbom", str(tmp_path), check=False)

@@ -55,6 +55,7 @@ KNOWN = {
         "/root/.bashrc",
         "/root/.profile",
     ),
+    "systemd's notes that both are up to date": ("/etc/.updated", "/var/.updated"),
     "empty logs": ("/var/log/btmp", "/var/log/lastlog", "/var/log/wtmp"),
     "what Zaffre makes of the definition": (
         "*zaffre*",

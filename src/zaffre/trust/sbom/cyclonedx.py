@@ -17,11 +17,12 @@ from collections.abc import Iterator, Mapping
 from zaffre.bill import Bill, BillFile, BillPackage
 from zaffre.digest import JSON
 from zaffre.trust.sbom.purl import binary_purl, parts, source_purl
-from zaffre.trust.sbom.text import TOOL, document, identity, moment
+from zaffre.trust.sbom.text import TOOL, Lines, document, identity, line, moment
 
 _TRIVY = "aquasecurity:trivy"
 _SYSTEM = "system"
 _IMAGE = "image"
+_FILE = "file:"
 
 
 def cyclonedx_text(bill: Bill) -> str:
@@ -33,8 +34,11 @@ def cyclonedx_text(bill: Bill) -> str:
             loose.append(file)
         else:
             owned[file.package].append(file.path)
-    packages = [_package(bill, one, owned[one.name, one.architecture]) for one in bill.packages]
-    files = [_file(one) for one in loose]
+    purls = [binary_purl(bill, one) for one in bill.packages]
+    components = Lines([line(_system(bill))])
+    for purl, one in zip(purls, bill.packages, strict=True):
+        components.append(line(_package(bill, one, purl, owned[one.name, one.architecture])))
+    components += map(line, map(_file, loose))
     return document(
         {
             "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -48,10 +52,10 @@ def cyclonedx_text(bill: Bill) -> str:
                 "component": _image(bill),
                 "properties": list(_facts(bill)),
             },
-            "components": [_system(bill), *packages, *files],
+            "components": components,
             "dependencies": [
-                {"ref": _IMAGE, "dependsOn": [_SYSTEM, *(one["bom-ref"] for one in files)]},
-                {"ref": _SYSTEM, "dependsOn": sorted({str(one["bom-ref"]) for one in packages})},
+                {"ref": _IMAGE, "dependsOn": [_SYSTEM, *(f"{_FILE}{one.path}" for one in loose)]},
+                {"ref": _SYSTEM, "dependsOn": sorted(set(purls))},
             ],
             "compositions": [{"aggregate": "complete", "assemblies": [_IMAGE]}],
         }
@@ -104,8 +108,7 @@ def _system(bill: Bill) -> Mapping[str, JSON]:
     }
 
 
-def _package(bill: Bill, one: BillPackage, paths: list[str]) -> Mapping[str, JSON]:
-    purl = binary_purl(bill, one)
+def _package(bill: Bill, one: BillPackage, purl: str, paths: list[str]) -> Mapping[str, JSON]:
     said: dict[str, JSON] = {
         "bom-ref": purl,
         "type": "library",
@@ -155,7 +158,7 @@ def _package_facts(bill: Bill, one: BillPackage) -> dict[str, str]:
 def _file(one: BillFile) -> dict[str, JSON]:
     facts = {"zaffre:origin": str(one.origin)} | ({"zaffre:tree": one.tree} if one.tree else {})
     return {
-        "bom-ref": f"file:{one.path}",
+        "bom-ref": f"{_FILE}{one.path}",
         "type": "file",
         "name": one.path,
         "hashes": [_sha256(one.sha256)],

@@ -15,6 +15,9 @@ from urllib.parse import quote
 
 from zaffre.bill import Bill, BillPackage, PackageFamily
 
+_SAFE = ":"
+_ESCAPES = {number: quote(chr(number), safe=_SAFE) for number in range(128)}
+
 
 class Version(NamedTuple):
     """The parts of a package's version (deb-version(7), rpm's is alike). `release` is "" where there is none."""
@@ -55,10 +58,11 @@ def _purl(bill: Bill, name: str, version: str, said: dict[str, str]) -> str:
         version, said = version.partition(":")[2], {**said, "epoch": str(found.epoch)}
     else:
         name = name.lower() if bill.family is PackageFamily.DEB else name
-    qualifiers = "&".join(f"{key}={_quoted(value)}" for key, value in sorted({**said, "distro": distro(bill)}.items()))
-    return f"pkg:{bill.family}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
+    said = {**said, "distro": distro(bill)}
+    qualifiers = "&".join([f"{key}={_quoted(said[key])}" for key in sorted(said)])
+    return f"pkg:{bill.family.value}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
 
 
 def _quoted(text: str) -> str:
     """Unreserved characters of RFC 3986 and the colon stay."""
-    return quote(text, safe=":")
+    return text.translate(_ESCAPES) if text.isascii() else quote(text, safe=_SAFE)

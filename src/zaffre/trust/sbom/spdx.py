@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from zaffre.bill import Bill, BillFile, BillPackage
 from zaffre.digest import JSON
 from zaffre.trust.sbom.purl import binary_purl
-from zaffre.trust.sbom.text import TOOL, document, identity, moment
+from zaffre.trust.sbom.text import TOOL, Lines, document, identity, line, moment
 
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"
@@ -50,15 +50,10 @@ def spdx_text(bill: Bill) -> str:
                 "creators": [f"Tool: {TOOL}", f"Organization: {bill.distribution.name}"],
             },
             "comment": "\n".join(_facts(bill)),
-            "packages": [
-                _image(bill),
-                _system(bill),
-                *(_package(bill, one, [file for _, file in owned[_key(one)]]) for one in bill.packages),
-                *(_source(name, one) for name, one in sources.values()),
-            ],
-            "files": [_file(number, one) for number, one in enumerate(bill.files)],
+            "packages": Lines(map(line, _packages(bill, owned, sources))),
+            "files": Lines(line(_file(number, one)) for number, one in enumerate(bill.files)),
             "hasExtractedLicensingInfos": list(_references(bill.packages)),
-            "relationships": list(_relations(bill, owned, loose, sources)),
+            "relationships": Lines(map(line, _relations(bill, owned, loose, sources))),
         }
     )
 
@@ -73,6 +68,15 @@ def _sources(bill: Bill) -> _Sources:
     for one in bill.packages:
         found.setdefault((one.source, one.source_version), (f"SPDXRef-Source-{_plain(one.source)}-{len(found)}", one))
     return found
+
+
+def _packages(bill: Bill, owned: _Owned, sources: _Sources) -> Iterator[JSON]:
+    yield _image(bill)
+    yield _system(bill)
+    for one in bill.packages:
+        yield _package(bill, one, [file for _, file in owned[_key(one)]])
+    for name, one in sources.values():
+        yield _source(name, one)
 
 
 def _relations(bill: Bill, owned: _Owned, loose: Iterable[str], sources: _Sources) -> Iterator[JSON]:

@@ -7,28 +7,37 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from zaffre.bill import Bill
 from zaffre.digest import JSON, sha256_json
 
 TOOL = "zaffre"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 
-def document(value: Mapping[str, JSON]) -> str:
+
+class Lines(list[str]):
+    """Entries of a list that are JSON already: of thousands, each is written as soon as it is known."""
+
+
+def line(value: JSON) -> str:
+    """An entry of `Lines`."""
+    return _ENCODER.encode(value)
+
+
+def document(value: Mapping[str, JSON | Lines]) -> str:
     """JSON with an entry of each list a line, as the lock has it: `diff` shows what differs."""
     return "{\n" + ",\n".join(f'"{key}": {_value(one)}' for key, one in value.items()) + "\n}\n"
 
 
-def _value(value: JSON) -> str:
+def _value(value: JSON | Lines) -> str:
     if isinstance(value, list) and value:
-        return "[\n" + ",\n".join(map(_plain, value)) + "\n]"
-    return _plain(value)
+        return "[\n" + ",\n".join(value if isinstance(value, Lines) else map(line, value)) + "\n]"
+    return line(value)
 
 
-def _plain(value: JSON) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
-
-
+@lru_cache(maxsize=16)
 def moment(epoch: int) -> str:
     return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
