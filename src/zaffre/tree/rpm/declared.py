@@ -23,7 +23,7 @@ def declared(path: Path) -> tuple[BillLicence, BillSystem | None]:
         with path.open("rb") as file:
             header = read_head(file).header
         return licence_of(header.text(Tag.LICENSE) or ""), _system(header)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise IntegrityError("the package is malformed", where=str(path), details=str(error)) from error
 
 
