@@ -88,6 +88,19 @@ def test_the_papers_hold_and_no_file_is_nobodys(lab: Lab, built: Mapping[str, Pa
         assert "of nobody" not in found["files and packages"]["detail"]
 
 
+def test_a_host_is_read_through_its_sealed_root(lab: Lab, tmp_path: Path) -> None:
+    folder = lab.build("container-host")
+    for form, name in NAMES.items():
+        assert faults((folder / name).read_text(), form) == []
+    packages = {one["name"] for one in read(folder, "manifest.json")["packages"]}
+    assert seen_by_trivy(folder / NAMES["cyclonedx"], tmp_path).keys() == packages
+    (found,) = [one for one in lab.json("verify", str(folder))["checks"] if one["name"] == "files and packages"]
+    assert found["ok"]
+    assert "of nobody" not in found["detail"]
+    carried = [one for one in read(folder, "inventory.json")["content"] if one["path"].startswith("/usr/share/sbom/")]
+    assert [one["path"] for one in carried] == ["/usr/share/sbom/zaffre-container-host.cdx.json"]
+
+
 def test_cosign_verifies_the_provenance(
     lab: Lab, built: Mapping[str, Path], tools_sandbox: Sandbox, tmp_path: Path
 ) -> None:

@@ -74,7 +74,13 @@ def made(folder: Path, files: Mapping[str, bytes]) -> Path:
         if path.is_file()
     }
     write_archive(folder / "image.oci.tar", content, epoch=EPOCH)
+    inventory(folder, files)
     return folder
+
+
+def inventory(folder: Path, files: Mapping[str, bytes]) -> None:
+    rows = [{"path": f"/{name}", "mode": "0644", "sha256": sha256_bytes(data)} for name, data in files.items()]
+    (folder / "inventory.json").write_text(json.dumps({"content": [{"path": "/usr", "mode": "0755"}, *rows]}))
 
 
 def finish(folder: Path, keys: Keys) -> None:
@@ -105,7 +111,7 @@ def test_sound_papers_hold(build: Path, keys: Keys) -> None:
     assert found["files and packages"][1] == (
         "3 files: 1 of packages, 1 of the definition, 1 made by scripts and the build"
     )
-    assert found["provenance"][1].startswith("of 8 files from 2 packages")
+    assert found["provenance"][1].startswith("of 9 files from 2 packages")
 
 
 def test_equal_builds_have_equal_papers(build: Path, keys: Keys, tmp_path: Path) -> None:
@@ -159,17 +165,31 @@ def foreign_form(folder: Path, keys: Keys) -> None:
     (folder / "sbom.cdx.json").write_text('{"components": [7]}')
 
 
+def other_inventory(folder: Path, keys: Keys) -> None:
+    inventory(folder, {**FILES, "usr/bin/more": b""})
+    keys.papers().write(folder, subject(folder))
+
+
+def no_inventory(folder: Path, keys: Keys) -> None:
+    (folder / "inventory.json").write_text("[]")
+    keys.papers().write(folder, subject(folder))
+
+
 def unrecorded(folder: Path, keys: Keys) -> None:
     whole = subject(folder)
     keys.papers().write(folder, replace(whole, files=whole.files[:-1]))
 
 
 def not_there(folder: Path, keys: Keys) -> None:
-    keys.papers().write(folder, replace(subject(folder), files=listed({**FILES, "usr/bin/gone": b""})))
+    more = {**FILES, "usr/bin/gone": b""}
+    inventory(folder, more)
+    keys.papers().write(folder, replace(subject(folder), files=listed(more)))
 
 
 def other_content(folder: Path, keys: Keys) -> None:
-    keys.papers().write(folder, replace(subject(folder), files=listed({**FILES, "etc/passwd": b"toor"})))
+    other = {**FILES, "etc/passwd": b"toor"}
+    inventory(folder, other)
+    keys.papers().write(folder, replace(subject(folder), files=listed(other)))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +203,8 @@ def other_content(folder: Path, keys: Keys) -> None:
         (forms_differ, "bill of materials", "the forms differ in tool"),
         (no_json, "files and packages", "the file is not JSON"),
         (foreign_form, "bill of materials", "it does not have the form of a bill of materials"),
+        (other_inventory, "files and packages", "no record has /usr/bin/more"),
+        (no_inventory, "files and packages", "inventory.json has no list of content"),
         (unrecorded, "files and packages", "no record has /etc/app.conf"),
         (not_there, "files and packages", "the image lacks /usr/bin/gone"),
         (other_content, "files and packages", "changed /etc/passwd"),

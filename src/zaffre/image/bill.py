@@ -21,6 +21,8 @@ from zaffre.upstream import COMPONENTS, Lock, LockedPackage, LockedSet
 FOLDER = "usr/share/sbom"
 """Where an image that no package manager changes has its own bill, without files."""
 
+UNKNOWN = "unknown"
+"""The version of a system that says none."""
 _INVENTORY = "inventory.json"
 
 
@@ -70,7 +72,7 @@ def bill_of(subject: Subject, packages: Sequence[LockedPackage], declared: Decla
         epoch=subject.lock.epoch,
         family=family_of(upstream),
         distribution=BillSystem(identity.id, identity.version, identity.name),
-        system=declared.system or BillSystem(upstream.name, "", upstream.name),
+        system=_system(declared, upstream.name),
         upstream=upstream.name,
         definition=subject.definition,
         lock=locked.digest,
@@ -90,6 +92,12 @@ def with_result(bill: Bill, folder: Path, artifacts: Mapping[str, Artifact]) -> 
         files=tuple(_files(folder / _INVENTORY, keys)),
         artifacts=tuple(BillArtifact(name, one.sha256, one.size) for name, one in sorted(artifacts.items())),
     )
+
+
+def _system(declared: Declared, upstream: str) -> BillSystem:
+    """What packages say that they make, if they do. No document goes without a version: scanners fall silent then."""
+    found = declared.system or BillSystem(upstream, "", upstream)
+    return replace(found, version=found.version or UNKNOWN)
 
 
 def _package(one: LockedPackage, licence: BillLicence, *, installed: bool) -> BillPackage:

@@ -23,7 +23,7 @@ from zaffre.progress import Progress
 from zaffre.trust.attested import PAPERS, check_bills, check_provenance
 from zaffre.trust.container import ARCHIVE, LAYOUT, check_archive, check_layout
 from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
-from zaffre.trust.forms import check_form
+from zaffre.trust.forms import INVENTORY, check_form
 from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
 from zaffre.trust.keys import Role
@@ -69,8 +69,9 @@ def _papers(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
         _Planned("provenance", (PROVENANCE_NAME,), provenance),
         _Planned("bill of materials", bills, partial(check_bills, folder, manifest)),
     ]
-    if files is not None:
-        planned.append(_Planned("files and packages", (SPDX_NAME, files), partial(check_files, manifest, inspector)))
+    if INVENTORY in manifest.artifacts:
+        needs = (SPDX_NAME, INVENTORY, *((files,) if files is not None else ()))
+        planned.append(_Planned("files and packages", needs, partial(check_files, manifest, inspector)))
     return planned
 
 

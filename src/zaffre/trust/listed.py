@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import stat
 import tarfile
@@ -28,6 +29,7 @@ from zaffre.manifest import Manifest
 from zaffre.oci import read_layout
 from zaffre.trust.attested import Listed, listed_files
 from zaffre.trust.container import LAYOUT
+from zaffre.trust.forms import INVENTORY
 from zaffre.trust.generated import unknown
 from zaffre.trust.inspector import BUILD, SCRATCH, Inspector, Verdict, last_words
 
@@ -38,17 +40,36 @@ _MOST_NAMED = 5
 
 
 def check_files(manifest: Manifest, inspector: Inspector) -> Verdict:
-    """All files of the image, and no others, with the content that is recorded; those of nobody are named."""
+    """All files of the inventory and of the image, and no others, with the content that is recorded; those of nobody
+    are named.
+    """
     listed = listed_files(inspector.directory)
-    found = _found(manifest, inspector)
+    if fault := _fault(listed, _of_inventory(inspector.directory / INVENTORY), f"{INVENTORY} lacks"):
+        return Verdict(ok=False, detail=fault)
+    if manifest.kind not in READ:
+        return Verdict(ok=True, detail=f"{_words(listed)} (by {INVENTORY}: a writable root is not read)")
+    if fault := _fault(listed, _found(manifest, inspector), "the image lacks"):
+        return Verdict(ok=False, detail=fault)
+    return Verdict(ok=True, detail=_words(listed))
+
+
+def _fault(listed: Mapping[str, Listed], found: Mapping[str, str], lacks: str) -> str | None:
     for fault, paths in (
         ("no record has", found.keys() - listed.keys()),
-        ("the image lacks", listed.keys() - found.keys()),
+        (lacks, listed.keys() - found.keys()),
         ("changed", {path for path in found.keys() & listed.keys() if found[path] != listed[path].sha256}),
     ):
         if paths:
-            return Verdict(ok=False, detail=f"{fault} {_some(sorted(paths))}")
-    return Verdict(ok=True, detail=_words(listed))
+            return f"{fault} {_some(sorted(paths))}"
+    return None
+
+
+def _of_inventory(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_bytes())["content"]
+        return {one["path"]: one["sha256"] for one in content if one.get("sha256") is not None}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise IntegrityError(f"{INVENTORY} has no list of content", where=str(path)) from error
 
 
 def _words(listed: Mapping[str, Listed]) -> str:

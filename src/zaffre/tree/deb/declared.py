@@ -72,4 +72,5 @@ def _text(unpacked: Unpacked, member: Member) -> str:
 
 def _system(text: str) -> BillSystem:
     said = parse_os_release(text)
-    return BillSystem(said.get("ID", "linux"), said.get("VERSION_ID", ""), said.get("NAME", ""))
+    version = said.get("VERSION_ID") or said.get("VERSION_CODENAME", "")  # what is not released has no number
+    return BillSystem(said.get("ID", "linux"), version, said.get("NAME", ""))
