@@ -7,6 +7,7 @@ Specification"). Only a plain yes counts. Whoever can't be asked is taken for on
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 from pathlib import Path
@@ -18,6 +19,7 @@ from zaffre.oci import INDEX
 from zaffre.registry.reference import Reference
 
 _SECONDS = 10.0
+_MOST_TOKEN = 64 << 10
 _CHALLENGE = re.compile(r'([a-z]+)="([^"]*)"')
 
 
@@ -35,18 +37,24 @@ def lists_referrers(
         for scheme in ("https", "http") if plain_http else ("https",):
             try:
                 return _lists(client, f"{scheme}://{path}", reference.name, credentials)
-            except (httpx.HTTPError, ValueError):
+            except (httpx.HTTPError, ValueError, RecursionError):
                 continue
     return False
 
 
 def _lists(client: httpx.Client, url: str, name: str, credentials: str | None) -> bool:
+    """Only heads of answers are read, and a token: nobody can send more than is wanted."""
     basic = {"Authorization": f"Basic {credentials}"} if credentials else {}
-    answer = client.get(url, headers=basic)
-    if answer.status_code == httpx.codes.UNAUTHORIZED and (token := _token(client, answer, name, basic)):
-        answer = client.get(url, headers={"Authorization": f"Bearer {token}"})
-    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
-    return answer.status_code == httpx.codes.OK and kind == INDEX
+    head = _head(client, url, basic)
+    if head.status_code == httpx.codes.UNAUTHORIZED and (token := _token(client, head, name, basic)):
+        head = _head(client, url, {"Authorization": f"Bearer {token}"})
+    kind = head.headers.get("Content-Type", "").partition(";")[0].strip()
+    return head.status_code == httpx.codes.OK and kind == INDEX
+
+
+def _head(client: httpx.Client, url: str, headers: dict[str, str]) -> httpx.Response:
+    with client.stream("GET", url, headers=headers) as answer:
+        return answer
 
 
 def _token(client: httpx.Client, answer: httpx.Response, name: str, basic: dict[str, str]) -> str | None:
@@ -56,9 +64,12 @@ def _token(client: httpx.Client, answer: httpx.Response, name: str, basic: dict[
     if kind.lower() != "bearer" or not realm.startswith(f"{answer.request.url.scheme}://"):
         return None  # a password is not sent by a lesser way than it was asked by
     asked = f"{realm}?service={quote(said.get('service', ''))}&scope={quote(f'repository:{name}:pull')}"
-    given = client.get(asked, headers=basic)
-    if given.status_code != httpx.codes.OK:
-        return None
-    value = given.json()
+    with client.stream("GET", asked, headers=basic) as given:
+        data = b""
+        for chunk in given.iter_bytes(_MOST_TOKEN):
+            data += chunk
+            if len(data) > _MOST_TOKEN:
+                return None
+    value = json.loads(data) if given.status_code == httpx.codes.OK else None
     token = value.get("token") or value.get("access_token") if isinstance(value, dict) else None
     return token if isinstance(token, str) else None
