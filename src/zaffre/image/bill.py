@@ -15,12 +15,12 @@ from typing import Any, Protocol
 from zaffre.bill import Bill, BillArtifact, BillFile, BillLicence, BillPackage, BillSuite, BillSystem, Origin
 from zaffre.definition import Distribution, Image, Kind
 from zaffre.manifest import Artifact
-from zaffre.tree.declared import Declared, family_of
+from zaffre.progress import Progress
+from zaffre.store import Store
+from zaffre.tree.declared import SYSTEM_PACKAGE, Declared, declared, family_of
 from zaffre.upstream import COMPONENTS, Lock, LockedPackage, LockedSet
 
-FOLDER = "usr/share/sbom"
-"""Where an image that no package manager changes has its own bill, without files."""
-
+_FOLDER = "usr/share/sbom"
 UNKNOWN = "unknown"
 """The version of a system that says none."""
 _INVENTORY = "inventory.json"
@@ -57,12 +57,34 @@ class Subject:
     tools: str
 
 
-def bill_of(subject: Subject, packages: Sequence[LockedPackage], declared: Declared) -> Bill:
-    """The bill without files and artifacts. `packages` are those that the image is made of."""
+def system_of(lock: Lock, image: Image, architecture: str) -> tuple[LockedPackage, ...]:
+    """The package that tells which system an extension is laid over; nothing for other images, which have their own."""
+    below = lock.find(image.base, architecture) if image.base else None
+    return tuple(one for one in below.packages if one.name == SYSTEM_PACKAGE) if below is not None else ()
+
+
+def bill_of(
+    subject: Subject,
+    packages: Sequence[LockedPackage],
+    *,
+    system: Sequence[LockedPackage],
+    store: Store,
+    progress: Progress,
+) -> Bill:
+    """The bill without files and artifacts. `packages` are those that the image is made of, `system` what `system_of`
+    says; all are in the store. Raises IntegrityError for one that is malformed or hostile.
+    """
     distribution, image, locked = subject.distribution, subject.image, subject.locked
     upstream = distribution.upstream_of(image)
     identity = distribution.identity
     extension = image.kind in {Kind.SYSEXT, Kind.CONFEXT}
+    said = declared(
+        tuple({one.key: one for one in (*packages, *system)}.values()),
+        upstream=upstream,
+        store=store,
+        progress=progress,
+        label=f"licences {image.name}",
+    )
     return Bill(
         image=image.name,
         kind=str(image.kind),
@@ -72,14 +94,23 @@ def bill_of(subject: Subject, packages: Sequence[LockedPackage], declared: Decla
         epoch=subject.lock.epoch,
         family=family_of(upstream),
         distribution=BillSystem(identity.id, identity.version, identity.name),
-        system=_system(declared, upstream.name),
+        system=_system(said, upstream.name),
         upstream=upstream.name,
         definition=subject.definition,
         lock=locked.digest,
         tools=subject.tools,
-        packages=tuple(_package(one, declared.licences[one.key], installed=not extension) for one in packages),
+        packages=tuple(_package(one, said.licences[one.key], installed=not extension) for one in packages),
         suites=tuple(_suites(subject.lock, upstream.name)),
     )
+
+
+def carried(bill: Bill, papers: Papers) -> dict[str, str]:
+    """The file that an image has of its own bill, by relative path: without its files, as it is one itself.
+
+    Neither profile, definition nor tools are told, so that what changes no file of the root makes no other root.
+    """
+    plain = replace(bill, profile="", definition="", tools="")
+    return {f"{_FOLDER}/{bill.name}.cdx.json": papers.inside(plain)}
 
 
 def with_result(bill: Bill, folder: Path, artifacts: Mapping[str, Artifact]) -> Bill:
@@ -94,9 +125,9 @@ def with_result(bill: Bill, folder: Path, artifacts: Mapping[str, Artifact]) -> 
     )
 
 
-def _system(declared: Declared, upstream: str) -> BillSystem:
+def _system(said: Declared, upstream: str) -> BillSystem:
     """What packages say that they make, if they do. No document goes without a version: scanners fall silent then."""
-    found = declared.system or BillSystem(upstream, "", upstream)
+    found = said.system or BillSystem(upstream, "", upstream)
     return replace(found, version=found.version or UNKNOWN)
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.bill import Bill
 from zaffre.definition import Distribution, Image, Kind, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
-from zaffre.image.bill import FOLDER as BILL_FOLDER
-from zaffre.image.bill import Papers, Subject, bill_of, with_result
+from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
 from zaffre.image.container import build_container, place_container, require_container
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.forms.build import add_forms, write_sums
@@ -38,7 +37,6 @@ from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch, Store, explain_difference
 from zaffre.tree import memory
 from zaffre.tree.configure import configured_root, handles_single_packages
-from zaffre.tree.declared import SYSTEM_PACKAGE, declared
 from zaffre.tree.policy import setuid_policy
 from zaffre.upstream import Lock, LockedPackage, LockedSet
 from zaffre.upstream.requests import host_architecture
@@ -172,12 +170,10 @@ class Builder:
     def _plan(self, job: _Job, shop: Workshop) -> SystemPlan:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
-        carried = {}
-        if job.image.kind is Kind.HOST or job.image.container.bare:
-            # Neither profile nor definition are told, so that what changes no file of the root makes no other root.
-            bill = replace(self._bill(job, job.locked.packages), profile="", definition="", tools="")
-            carried[f"{BILL_FOLDER}/{bill.name}.cdx.json"] = self.papers.inside(bill)
-        return SystemPlan(self.distribution, job.image, job.order.profile, self.version, root, carried)
+        # Where a package manager goes on, what an image carries of its own bill would soon be untrue.
+        sealed = job.image.kind is Kind.HOST or job.image.container.bare
+        own = carried(self._bill(job, job.locked.packages), self.papers) if sealed else {}
+        return SystemPlan(self.distribution, job.image, job.order.profile, self.version, root, own)
 
     def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         plan = self._plan(job, shop)
@@ -255,17 +251,9 @@ class Builder:
             return self._finish(job, partial, shop, watch, root_hash=None, packages=chosen)
 
     def _bill(self, job: _Job, packages: Sequence[LockedPackage]) -> Bill:
-        """What an image is made of, but for its files. An extension is for the system that it is laid over."""
-        below = self.lock.find(job.image.base, job.order.architecture) if job.image.base else None
-        system = tuple(one for one in below.packages if one.name == SYSTEM_PACKAGE) if below is not None else ()
+        """What an image is made of, but for its files."""
+        system = system_of(self.lock, job.image, job.order.architecture)
         self.fetch(system)
-        said = declared(
-            tuple({one.key: one for one in (*packages, *system)}.values()),
-            upstream=self.distribution.upstream_of(job.image),
-            store=self.store,
-            progress=self.progress,
-            label=f"licences {job.image.name}",
-        )
         subject = Subject(
             distribution=self.distribution,
             image=job.image,
@@ -276,7 +264,7 @@ class Builder:
             definition=digest(self.distribution, job.image),
             tools=self.tools_key(job.order.architecture),
         )
-        return bill_of(subject, packages, said)
+        return bill_of(subject, packages, system=system, store=self.store, progress=self.progress)
 
     def _configured(self, job: _Job, shop: Workshop) -> Sha256:
         locked = job.locked

@@ -102,7 +102,10 @@ def opened(data: bytes, public_key: ec.EllipticCurvePublicKey) -> Mapping[str, A
         raise IntegrityError(f"it is a statement of another kind: {str(kind)[:80]}")
     if not any(signature_holds(public_key, _signed(kind, payload), one) for one in signatures):
         raise IntegrityError("no signature of it was made by the release key")
-    value = json.loads(payload)
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        value = None
     if not isinstance(value, dict):
         raise IntegrityError("the statement is not an object of JSON")
     return value
