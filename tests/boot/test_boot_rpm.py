@@ -68,8 +68,10 @@ def test_its_papers_are_of_rpm_packages(rpm_lab: Lab) -> None:
     components = json.loads((folder / "sbom.cdx.json").read_text())["components"]
     (system,) = [one for one in components if one["type"] == "operating-system"]
     purls = {one["name"]: one["purl"] for one in components if one["type"] == "library"}
-    assert purls["systemd"].startswith(f"pkg:rpm/{system['name']}/systemd@")
-    assert f"distro={system['name']}-{system['version']}" in purls["systemd"]
+    upstream = load_distribution(rpm_lab.distro).image(HOST).upstream
+    assert (system["name"], system["version"]) == (upstream, "unknown"), "no package of it is called NAME-release"
+    assert purls["systemd"].startswith(f"pkg:rpm/{upstream}/systemd@")
+    assert f"distro={upstream}-unknown" in purls["systemd"]
     found = {one["name"]: one for one in rpm_lab.json("verify", str(folder))["checks"]}
     for name in ("provenance", "bill of materials", "files and packages"):
         assert found[name]["ok"], found[name]

@@ -121,6 +121,8 @@ def test_an_rpm_says_it_in_its_header(tmp_path: Path) -> None:
         (Tag.DIRINDEXES, "i", [0, 1]),
     ]
     assert rpm_declared(rpm(tmp_path / "b.rpm", release))[1] == BillSystem("fedora", "43", "fedora")
+    other = [(Tag.NAME, "s", "base-files"), *release[1:]]
+    assert rpm_declared(rpm(tmp_path / "e.rpm", other))[1] is None
     astray = [*release[:-1], (Tag.DIRINDEXES, "i", [7, 1])]
     with pytest.raises(IntegrityError, match="malformed"):
         rpm_declared(rpm(tmp_path / "d.rpm", astray))

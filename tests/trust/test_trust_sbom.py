@@ -144,6 +144,7 @@ def test_purls_are_as_packageurl_has_them(
         assert (parsed.type, parsed.namespace) == (family, "debian")
         assert parsed.qualifiers["distro"] == "debian-13"
     parsed = PackageURL.from_string(binary_purl(whole, one))
+    assert parsed.qualifiers["arch"] == {PackageFamily.DEB: "amd64", PackageFamily.RPM: "x86_64"}[family]
     epoch, _, rest = version.rpartition(":")
     if family is PackageFamily.RPM and epoch:
         wanted = (rest, epoch if int(epoch) else None)

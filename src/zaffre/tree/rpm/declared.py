@@ -39,10 +39,12 @@ def licence_of(text: str) -> BillLicence:
 
 
 def _system(header: Header) -> BillSystem | None:
-    """The package with os-release is called NAME-release…, and its version is the system's."""
+    """A package with os-release that is called NAME-release…, as RPM distributions have it: its version is the
+    system's. What is called otherwise says nothing.
+    """
     folders, places = header.texts(Tag.DIRNAMES), header.numbers(Tag.DIRINDEXES)
     names = zip(header.texts(Tag.BASENAMES), places, strict=True)
     if not any(name == _OS_RELEASE[1] and folders[place] == _OS_RELEASE[0] for name, place in names):
         return None
-    name = (header.text(Tag.NAME) or "").partition("-release")[0]
-    return BillSystem(name, header.text(Tag.VERSION) or "", name)
+    name, release, _ = (header.text(Tag.NAME) or "").partition("-release")
+    return BillSystem(name, header.text(Tag.VERSION) or "", name) if release else None

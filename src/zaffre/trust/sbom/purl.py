@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from zaffre.bill import Bill, BillPackage, PackageFamily
 
+_RPM_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "all": "noarch"}
 _SAFE = ":"
 _ESCAPES = {number: quote(chr(number), safe=_SAFE) for number in range(128)}
 
@@ -44,7 +45,10 @@ def binary_purl(bill: Bill, package: BillPackage) -> str:
     source = package.source
     if package.source_version != package.version:
         source = f"{source}@{package.source_version}"
-    return _purl(bill, package.name, package.version, {"arch": package.architecture, "upstream": source})
+    architecture = package.architecture
+    if bill.family is PackageFamily.RPM:
+        architecture = _RPM_ARCHITECTURES.get(architecture, architecture)
+    return _purl(bill, package.name, package.version, {"arch": architecture, "upstream": source})
 
 
 def source_purl(bill: Bill, package: BillPackage) -> str:
