@@ -14,6 +14,7 @@ from pathlib import Path
 import certifi
 import pytest
 
+from support.bills import found_by_trivy
 from support.lab import Lab
 from support.layouts import layout
 from support.registry import Registry, registry
@@ -196,3 +197,4 @@ def test_the_command_sends_a_builds_papers(lab: Lab, tmp_path: Path) -> None:
             "sbom.spdx.json",
             "provenance.intoto.json",
         ]
+        assert {"base-files", "tzdata"} < found_by_trivy(target, tmp_path / "trivy").keys()

@@ -109,16 +109,32 @@ def faults(text: str, form: str) -> list[str]:
 
 def seen_by_trivy(path: Path, scratch: Path) -> dict[str, dict[str, Any]]:
     """The packages that Trivy reads out of a document, by name. It asks no network and has no database."""
+    return _packages_of(_trivy(scratch, "sbom", str(path)))
+
+
+def found_by_trivy(reference: str, scratch: Path) -> dict[str, dict[str, Any]]:
+    """The same out of a bill that a registry lists among the referrers of an image, of which nothing else is read."""
+    options = ("--image-src=remote", "--sbom-sources=oci", "--insecure")
+    done = _trivy(scratch, "image", *options, reference)
+    assert "Found SBOM in the OCI referrers" in done.stderr
+    return _packages_of(done)
+
+
+def _trivy(scratch: Path, verb: str, *words: str) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("trivy")
     if not program.is_file() and shutil.which("trivy") is None:
         unmet("no trivy here")
-    done = subprocess.run(
-        [program if program.is_file() else "trivy", "sbom", path, "--format=json", "--list-all-pkgs",
-         "--scanners=license", "--offline-scan", f"--cache-dir={scratch}", "--quiet"],
+    return subprocess.run(
+        [program if program.is_file() else "trivy", verb, "--format=json", "--list-all-pkgs", "--scanners=license",
+         "--offline-scan", f"--cache-dir={scratch}", *words],
         capture_output=True,
+        text=True,
         check=True,
         timeout=120,
     )  # fmt: skip
+
+
+def _packages_of(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, Any]]:
     report = json.loads(done.stdout)
     assert report["Metadata"]["OS"] == {"Family": "debian", "Name": "13"}
     found = [one for result in report["Results"] for one in result.get("Packages") or ()]
