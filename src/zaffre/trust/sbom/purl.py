@@ -58,10 +58,11 @@ def source_purl(bill: Bill, package: BillPackage) -> str:
 
 def _purl(bill: Bill, name: str, version: str, said: dict[str, str]) -> str:
     """The epoch is a qualifier of an rpm, and a part of the version of a deb."""
-    if bill.family is PackageFamily.RPM and (found := parts(version)).epoch:
-        version, said = version.partition(":")[2], {**said, "epoch": str(found.epoch)}
-    else:
-        name = name.lower() if bill.family is PackageFamily.DEB else name
+    if bill.family is PackageFamily.DEB:
+        name = name.lower()
+    elif ":" in version:
+        epoch, version = parts(version).epoch, version.partition(":")[2]
+        said = {**said, "epoch": str(epoch)} if epoch else said
     said = {**said, "distro": distro(bill)}
     qualifiers = "&".join([f"{key}={_quoted(said[key])}" for key in sorted(said)])
     return f"pkg:{bill.family.value}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
