@@ -37,6 +37,7 @@ READ = {"container": f"{LAYOUT}/index.json", "wsl": "image.wsl", "host": "root.e
 """By kind of image, the artifact in which its files are looked up."""
 
 _MOST_NAMED = 5
+_MOST_BYTES = 64 << 30
 
 
 def check_files(manifest: Manifest, inspector: Inspector) -> Verdict:
@@ -106,11 +107,16 @@ def _found(manifest: Manifest, inspector: Inspector) -> dict[str, str]:
 
 
 def _of_archive(path: Path) -> dict[str, str]:
+    """Raises IntegrityError for what is no archive, and for one that unpacks to more than any image."""
     found: dict[str, str] = {}
+    left = _MOST_BYTES
     try:
         with _unpacked(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for info in archive:
                 name = "/" + info.name.removeprefix("./").strip("/")
+                left -= info.size
+                if left < 0:
+                    raise IntegrityError("it unpacks to more than it may", where=path.name)
                 if info.islnk():
                     found[name] = found["/" + info.linkname.removeprefix("./").strip("/")]
                 elif info.isreg() and (file := archive.extractfile(info)) is not None:
