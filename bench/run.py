@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bills import bill_figures, measure_bills
 from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
 from containers import container_figures, container_requests, measure_containers
@@ -48,6 +49,7 @@ from zaffre.upstream.solving import SetRequest
 GROUPS = (
     "metadata",
     "drift",
+    "bills",
     "publishing",
     "rebuild",
     "containers",
@@ -136,7 +138,10 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "drift" in groups:
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
-    if set(groups) - {"drift"}:
+    if "bills" in groups:
+        written = measure_bills(say=say)
+        found.add("bills", bill_figures(written), written.others)
+    if set(groups) - {"drift", "bills"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -157,7 +162,18 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "customise", "boots", "server", "containers", "metadata", "drift", "rebuild", "publishing")
+        order = (
+            "builds",
+            "customise",
+            "boots",
+            "server",
+            "containers",
+            "metadata",
+            "drift",
+            "bills",
+            "rebuild",
+            "publishing",
+        )
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 

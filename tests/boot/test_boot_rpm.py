@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from support.bills import faults
 from support.lab import Lab
 from support.rpm_lab import CHECK, HOST
 from zaffre.definition import load_distribution
@@ -58,3 +59,19 @@ def test_the_running_system_says_what_it_comes_from(rpm_lab: Lab) -> None:
     assert {"systemd", "containerd", "crun"} <= {one["name"] for one in inventory["packages"] if one["bytes"]}
     manifest = json.loads((rpm_lab.build(HOST) / "manifest.json").read_text())
     assert {one["architecture"] for one in manifest["packages"]} == {"amd64", "all"}
+
+
+def test_its_papers_are_of_rpm_packages(rpm_lab: Lab) -> None:
+    folder = rpm_lab.build(HOST)
+    for form, name in (("cyclonedx", "sbom.cdx.json"), ("spdx", "sbom.spdx.json")):
+        assert faults((folder / name).read_text(), form) == []
+    components = json.loads((folder / "sbom.cdx.json").read_text())["components"]
+    (system,) = [one for one in components if one["type"] == "operating-system"]
+    purls = {one["name"]: one["purl"] for one in components if one["type"] == "library"}
+    upstream = load_distribution(rpm_lab.distro).image(HOST).upstream
+    assert (system["name"], system["version"]) == (upstream, "unknown"), "no package of it is called NAME-release"
+    assert purls["systemd"].startswith(f"pkg:rpm/{upstream}/systemd@")
+    assert f"distro={upstream}-unknown" in purls["systemd"]
+    found = {one["name"]: one for one in rpm_lab.json("verify", str(folder))["checks"]}
+    for name in ("provenance", "bill of materials", "files and packages"):
+        assert found[name]["ok"], found[name]

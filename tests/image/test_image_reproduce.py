@@ -20,6 +20,7 @@ from zaffre.image.reproduce import Recipe, reproduce
 from zaffre.progress import SILENT
 from zaffre.sandbox import ToolsTree
 from zaffre.store import Store
+from zaffre.trust.papers import PaperWriter
 from zaffre.trust.signer import FileSigner
 from zaffre.upstream import Lock, LockedSet
 
@@ -36,6 +37,7 @@ def test_an_interrupt_ends_the_build_at_once(tmp_path: Path) -> None:
         order=Order(image="check", architecture="amd64", profile="dev", out=nowhere),
         keys=SigningKeys(nowhere, certificate, nowhere, nowhere),
         signer=FileSigner(nowhere),
+        papers=PaperWriter(FileSigner(nowhere), ""),
         tools=ToolsTree(nowhere, "tools"),
         packages=Store(tmp_path / "store").root,
     )

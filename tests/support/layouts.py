@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import random
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from zaffre.digest import sha256_bytes
@@ -16,12 +17,19 @@ EPOCH = 1_700_000_000
 
 def layout(folder: Path, architecture: str, *, size: int = 1 << 20, seed: int = 0) -> Path:
     """One image with one layer of `size` bytes that no compression makes smaller."""
-    content = random.Random(f"{architecture} {seed}").randbytes(size)
+    return layout_of(
+        folder, architecture, {"content": random.Random(f"{architecture} {seed}").randbytes(size)}, seed=seed
+    )
+
+
+def layout_of(folder: Path, architecture: str, files: Mapping[str, bytes], *, seed: int = 0) -> Path:
+    """One image with one layer of these files."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        entry = tarfile.TarInfo("content")
-        entry.size = size
-        tar.addfile(entry, io.BytesIO(content))
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
     data = buffer.getvalue()
     digest = sha256_bytes(data)
     packed = pack_image(

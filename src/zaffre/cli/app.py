@@ -28,6 +28,7 @@ from zaffre.cli import (
     push,
     release,
     repository,
+    sbom,
     store,
     upgrade,
     verify,
@@ -142,6 +143,7 @@ def make_app() -> typer.Typer:
     app.command("check", rich_help_panel=PROVE)(check.check)
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
+    app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)

@@ -146,6 +146,7 @@ def _reproduce_image(work: Workspace, image: str, arch: str | None, profile: str
         order=Order(image=image, architecture=architecture, profile=profile, out=Path()),
         keys=making.signing_keys,
         signer=work.keys.release_signer(),
+        papers=work.keys.papers(),
         tools=making.sandbox_for(architecture).tools,
         packages=work.store.root,
         archive_keyring=work.archive_certificate.keyring if chosen.channel is not None else b"",

@@ -241,6 +241,7 @@ class Making:
             store=self.work.store,
             keys=self.signing_keys,
             signer=self.work.keys.release_signer(),
+            papers=self.work.keys.papers(),
             progress=self.work.progress,
             tools_key=key,
             sandbox=self.sandbox_for,

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.bill import Bill
 from zaffre.definition import Distribution, Image, Kind, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
+from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
 from zaffre.image.container import build_container, place_container, require_container
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.forms.build import add_forms, write_sums
@@ -18,6 +20,7 @@ from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.host import build_host, host_tree, place_host
 from zaffre.image.output import (
     ManifestSigner,
+    describe_artifact,
     describe_artifacts,
     read_build,
     write_manifest,
@@ -85,6 +88,7 @@ class Builder:
     store: Store
     keys: SigningKeys
     signer: ManifestSigner
+    papers: Papers
     progress: Progress
     tools_key: Callable[[str], str]
     sandbox: Callable[[str], Sandbox]
@@ -166,7 +170,10 @@ class Builder:
     def _plan(self, job: _Job, shop: Workshop) -> SystemPlan:
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
-        return SystemPlan(self.distribution, job.image, job.order.profile, self.version, root)
+        # Where a package manager goes on, what an image carries of its own bill would soon be untrue.
+        sealed = job.image.kind is Kind.HOST or job.image.container.bare
+        own = carried(self._bill(job, job.locked.packages), self.papers) if sealed else {}
+        return SystemPlan(self.distribution, job.image, job.order.profile, self.version, root, own)
 
     def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         plan = self._plan(job, shop)
@@ -241,7 +248,23 @@ class Builder:
         blob = build_extension(self.distribution, job.image, chosen, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))
-            return self._finish(job, partial, shop, watch, root_hash=None)
+            return self._finish(job, partial, shop, watch, root_hash=None, packages=chosen)
+
+    def _bill(self, job: _Job, packages: Sequence[LockedPackage]) -> Bill:
+        """What an image is made of, but for its files."""
+        system = system_of(self.lock, job.image, job.order.architecture)
+        self.fetch(system)
+        subject = Subject(
+            distribution=self.distribution,
+            image=job.image,
+            lock=self.lock,
+            locked=job.locked,
+            version=self.version,
+            profile=job.order.profile,
+            definition=digest(self.distribution, job.image),
+            tools=self.tools_key(job.order.architecture),
+        )
+        return bill_of(subject, packages, system=system, store=self.store, progress=self.progress)
 
     def _configured(self, job: _Job, shop: Workshop) -> Sha256:
         locked = job.locked
@@ -264,11 +287,24 @@ class Builder:
             shop.record("packages", performed, remark, reason="the locked packages, put together and configured once")
         return performed.result.outputs["root"]
 
-    def _finish(self, job: _Job, folder: Path, shop: Workshop, watch: Stopwatch, *, root_hash: str | None) -> Manifest:
+    def _finish(
+        self,
+        job: _Job,
+        folder: Path,
+        shop: Workshop,
+        watch: Stopwatch,
+        *,
+        root_hash: str | None,
+        packages: Sequence[LockedPackage] | None = None,
+    ) -> Manifest:
+        """`packages` are those that are in it, if those are not the whole set."""
         artifacts: dict[str, Artifact] = {}
 
         def describe() -> int:
             artifacts.update(describe_artifacts(folder))
+            bill = self._bill(job, job.locked.packages if packages is None else packages)
+            for name in self.papers.write(folder, with_result(bill, folder, artifacts)):
+                artifacts[name] = describe_artifact(folder / name)
             if job.image.forms:
                 artifacts[SUMS_NAME] = write_sums(folder, artifacts)
             return sum(artifact.size for artifact in artifacts.values())
@@ -312,6 +348,7 @@ class Builder:
             "certificates": [sha256_file(self.keys.db_certificate), sha256_file(self.keys.verity_certificate)],
             "repository": self._repository(image),
             "code": code_digest(),
+            "papers": self.papers.code,
         }
 
 

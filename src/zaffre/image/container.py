@@ -168,6 +168,7 @@ def _root_action(
             "image": image.name,
             "trees": [[name, tree_digest(path)] for name, path in trees.items()],
             "generated": {path: sha256_bytes(content) for path, content in generated.items()},
+            "carried": dict(plan.carried),
             "version": plan.version,
             "architecture": shop.architecture,
             "epoch": shop.epoch,
@@ -223,7 +224,7 @@ def _fill(root: Path, plan: SystemPlan, generated: Mapping[str, bytes], folder: 
 
 def _fill_bare(root: Path, archive: Path, plan: SystemPlan, shop: Workshop) -> None:
     """What no script has done here is done, then the definition laid over."""
-    lay_files(root, account_files(plan.image.users))
+    lay_files(root, {**account_files(plan.image.users), **plan.carried})
     if bundle := certificate_bundle(archive):
         write_bytes(root, BUNDLE, bundle)
     if inside(root, UTC).exists():

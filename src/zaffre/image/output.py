@@ -36,6 +36,10 @@ def describe_artifacts(folder: Path) -> dict[str, Artifact]:
         }
 
 
+def describe_artifact(path: Path) -> Artifact:
+    return Artifact(sha256=hash_file(path), size=path.stat().st_size)
+
+
 def write_manifest(folder: Path, manifest: Manifest, signer: ManifestSigner) -> None:
     """Write the manifest in its canonical form and the signature over exactly those bytes."""
     text = manifest.model_dump_json(indent=1, exclude_none=True).encode() + b"\n"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from zaffre.definition import load_distribution
 from zaffre.elsewhere import FIRST, SECOND, Circumstances, elsewhere
+from zaffre.image.bill import Papers
 from zaffre.image.builder import Builder, Order
 from zaffre.image.differences import Difference, differences
 from zaffre.image.output import ManifestSigner
@@ -30,6 +31,7 @@ class Recipe:
     order: Order
     keys: SigningKeys
     signer: ManifestSigner
+    papers: Papers
     tools: ToolsTree
     packages: Path
     """Root of the store that holds the packages; nothing else is taken from it."""
@@ -77,6 +79,7 @@ def _build(circumstances: Circumstances, recipe: Recipe, place: Path) -> Path:
         store=store,
         keys=recipe.keys,
         signer=recipe.signer,
+        papers=recipe.papers,
         progress=SILENT,
         tools_key=lambda _: recipe.tools.key,
         sandbox=lambda _: sandbox,

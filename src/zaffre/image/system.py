@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
@@ -28,13 +28,16 @@ _INITRD_LEVELS = {"dev": 1, "release": 12}
 
 @dataclass(frozen=True)
 class SystemPlan:
-    """What is to be built. `root` is the tar blob of the configured root."""
+    """What is to be built. `root` is the tar blob of the configured root; `carried` are files, by relative path, that
+    tell of what the image was made.
+    """
 
     distribution: Distribution
     image: Image
     profile: str
     version: str
     root: Sha256
+    carried: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def own(self) -> OwnNames:

@@ -25,11 +25,17 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Access:
-    """Mounts and environment for the sandbox, and skopeo's options that name what they bring."""
+    """Mounts and environment for the sandbox, and skopeo's options that name what they bring.
+
+    For who asks the registry otherwise: `authorities` are certificates that are trusted (PEM), `credentials` are base64
+    of user and password.
+    """
 
     mounts: tuple[Mount, ...]
     environment: Mapping[str, str]
     options: tuple[str, ...]
+    authorities: Path
+    credentials: str | None = None
 
 
 def access_to(registry: str, *, tools: Path, scratch: Path, environ: Mapping[str, str], home: Path) -> Access:
@@ -47,14 +53,17 @@ def access_to(registry: str, *, tools: Path, scratch: Path, environ: Mapping[str
     authorities.write_text(_authorities())
     mounts = [Mount(etc, "/etc"), Mount(authorities, "/run/authorities.pem")]
     options: list[str] = []
-    if (file := _credentials(registry, environ, home)) is not None:
+    credentials = None
+    if (known := _credentials(registry, environ, home)) is not None:
+        file, credentials = known
         mounts.append(Mount(file, "/run/auth.json"))
         options.append("--dest-authfile=/run/auth.json")
     if (folder := _certificates(registry, home)) is not None:
         mounts.append(Mount(folder, "/run/certificates"))
         options.append("--dest-cert-dir=/run/certificates")
     proxies = {name: environ[name] for name in _PROXIES if environ.get(name)}
-    return Access(tuple(mounts), {**proxies, "SSL_CERT_FILE": "/run/authorities.pem"}, tuple(options))
+    environment = {**proxies, "SSL_CERT_FILE": "/run/authorities.pem"}
+    return Access(tuple(mounts), environment, tuple(options), authorities, credentials)
 
 
 def _authorities() -> str:
@@ -64,8 +73,8 @@ def _authorities() -> str:
     return "".join(ssl.DER_cert_to_PEM_cert(one) for one in context.get_ca_certs(binary_form=True))
 
 
-def _credentials(registry: str, environ: Mapping[str, str], home: Path) -> Path | None:
-    """The first file that has credentials for the registry."""
+def _credentials(registry: str, environ: Mapping[str, str], home: Path) -> tuple[Path, str] | None:
+    """The first file that has credentials for the registry, and what it has."""
     for path in _auth_files(environ, home):
         if not path.is_file():
             continue
@@ -73,7 +82,7 @@ def _credentials(registry: str, environ: Mapping[str, str], home: Path) -> Path 
         auths = value.get("auths")
         entry = auths.get(registry) if isinstance(auths, dict) else None
         if isinstance(entry, dict) and entry.get("auth"):
-            return path
+            return path, str(entry["auth"])
         helpers = value.get("credHelpers")
         helper = helpers.get(registry) if isinstance(helpers, dict) else None
         helper = helper or (value.get("credsStore") if entry is not None else None)

@@ -1,77 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """A layout to a registry, by skopeo of the tools tree.
 
-What counts is written last: layers, then the image of each architecture by its digest, then what the tag names, in one
-request. A push that stops anywhere leaves the tag as it was, and the next one finds what has arrived.
+What counts is written last: papers, layers, then the image of each architecture by its digest, then what the tag names,
+in one request. A push that stops anywhere leaves the tag as it was, and the next one finds what has arrived.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.errors import IntegrityError, WorldError
+from zaffre.errors import IntegrityError
 from zaffre.oci import named_files, read_layout
 from zaffre.progress import Progress
-from zaffre.registry.access import access_to
+from zaffre.registry.api import lists_referrers
+from zaffre.registry.attach import Paper, referrers_tag, write_list, write_referrer
 from zaffre.registry.index import join_layouts
 from zaffre.registry.reference import Reference
-from zaffre.sandbox import Completed, Mount, Sandbox
+from zaffre.registry.skopeo import Skopeo
+from zaffre.sandbox import Sandbox
 from zaffre.store import Store
-
-_LAYOUT = "/run/layout"
-_RESULT = "/run/result"
-_RETRIES = 3
-_FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
-_AGAIN = "run the same command again: what has arrived is not sent twice, and the tag is still where it was"
-_REASONS = (
-    (
-        re.compile(r"unauthorized|authentication required|denied|invalid username/password", re.IGNORECASE),
-        "the registry refuses who pushes",
-        "log in with `podman login` or `docker login`, as somebody who may write there; " + _AGAIN,
-    ),
-    (
-        re.compile(r"server gave HTTP response to HTTPS client|first record does not look like a TLS handshake"),
-        "the registry speaks no TLS",
-        "give --plain-http if it is one that you trust the way to, such as a test on this machine",
-    ),
-    (
-        re.compile(r"certificate|x509"),
-        "the registry's certificate is not vouched for",
-        "put its authority's certificate into /etc/containers/certs.d/REGISTRY/ca.crt, or give SSL_CERT_FILE",
-    ),
-    (
-        re.compile(r"no such host|connection refused|network is unreachable|no route to host"),
-        "the registry cannot be reached",
-        "look at its name and port, and whether it runs; " + _AGAIN,
-    ),
-)
 
 
 @dataclass(frozen=True)
 class Push:
-    """What to push. `layouts` are folders of builds, one for each architecture; `seconds` is the limit of it all.
+    """What to push. `layouts` are folders of builds, one for each architecture; `seconds` limits each transfer.
 
-    `plain_http` lets it speak HTTP, or TLS that nobody vouches for.
+    `papers` are documents about the image in each layout, in the same order. `plain_http` lets it speak HTTP, or TLS
+    that nobody vouches for.
     """
 
     reference: Reference
     layouts: tuple[Path, ...]
     seconds: float
     plain_http: bool = False
+    papers: tuple[tuple[Paper, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """`digest` is what the tag names; `files` and `bytes` are those of the layout, sent now or found there."""
+    """`digest` is what the tag names; `files` and `bytes` are those of the layout, sent now or found there.
+
+    `papers` is the number of documents that refer to the images.
+    """
 
     reference: str
     digest: str
     platforms: tuple[str, ...]
     files: int
     bytes: int
+    papers: int = 0
 
 
 def plan(order: Push, folder: Path) -> Pushed:
@@ -80,7 +59,8 @@ def plan(order: Push, folder: Path) -> Pushed:
     images = read_layout(folder)
     sizes = [(folder / name).stat().st_size for name in named_files(images)]
     platforms = tuple(str(image.manifest.platform or _platform(image.config)) for image in images)
-    return Pushed(str(order.reference), digest, platforms, len(sizes), sum(sizes))
+    papers = sum(map(len, order.papers))
+    return Pushed(str(order.reference), digest, platforms, len(sizes), sum(sizes), papers)
 
 
 def push(
@@ -102,13 +82,13 @@ def push(
         planned = plan(order, scratch / "layout")
         if dry_run:
             return planned
-        result = scratch / "result"
-        result.mkdir()
+        skopeo = Skopeo(order.reference, sandbox, scratch, environ, home, order.seconds, order.plain_http)
+        if planned.papers:
+            with progress.step(f"papers of {order.reference}") as remark:
+                listed = _attach(order, skopeo, scratch)
+                remark(f"{planned.papers}, listed by {'the registry' if listed else 'a tag'}")
         with progress.step(f"push {order.reference}") as remark:
-            done = _copy(order, scratch, sandbox, environ=environ, home=home)
-            if done.returncode != 0:
-                raise _refused(order.reference, done)
-            sent = (result / "digest").read_text(encoding="ascii").strip()
+            sent = skopeo.send(scratch / "layout", f":{order.reference.tag}", "--all")
             if sent != planned.digest:
                 raise IntegrityError(
                     f"the registry was given {sent}, not {planned.digest}",
@@ -119,47 +99,34 @@ def push(
     return planned
 
 
-def _copy(order: Push, scratch: Path, sandbox: Sandbox, *, environ: Mapping[str, str], home: Path) -> Completed:
-    access = access_to(order.reference.registry, tools=sandbox.tools.root, scratch=scratch, environ=environ, home=home)
-    words: Sequence[str] = (
-        "skopeo",
-        "--insecure-policy",  # of the source: what we have built, and hold against its manifest
-        f"--command-timeout={int(order.seconds)}s",
-        "copy",
-        "--all",
-        "--preserve-digests",
-        f"--retry-times={_RETRIES}",
-        f"--digestfile={_RESULT}/digest",
-        f"--dest-tls-verify={'false' if order.plain_http else 'true'}",
-        *access.options,
-        f"oci:{_LAYOUT}",
-        f"docker://{order.reference}",
-    )
-    return sandbox.run(
-        words,
-        mounts=[
-            *access.mounts,
-            Mount(scratch / "layout", _LAYOUT),
-            Mount(scratch / "result", _RESULT, writable=True),
-        ],
-        env={**access.environment, "TMPDIR": "/tmp"},  # noqa: S108 - inside
-        timeout=order.seconds + 30,
-        network=True,
-        check=False,
-    )
+def _attach(order: Push, skopeo: Skopeo, scratch: Path) -> bool:
+    """Send the papers of each image. Whether the registry lists them by itself; else a tag does.
 
-
-def _refused(reference: Reference, done: Completed) -> WorldError:
-    said = _FATAL.findall(done.stderr_tail)
-    details = said[-1].replace('\\"', '"').replace("\\n", "\n") if said else done.stderr_tail.strip()[-2000:]
-    if "deadline exceeded" in details:
-        brief, resolution = "the registry was too slow", f"give more time by --timeout; {_AGAIN}"
-    else:
-        brief, resolution = next(
-            ((brief, next_) for pattern, brief, next_ in _REASONS if pattern.search(details)),
-            ("the push stopped half way", _AGAIN),
-        )
-    return WorldError(brief, where=str(reference), details=details, resolution=resolution)
+    The tag of an image's referrers is read and written: of two that push papers of the same image at once to such a
+    registry, the later one's list stays. Papers of one build are the same whoever pushes them.
+    """
+    listed = True
+    for number, (layout, papers) in enumerate(zip(order.layouts, order.papers, strict=True)):
+        (image,) = read_layout(layout)
+        subject = image.manifest
+        referrers = [
+            write_referrer(paper, subject, scratch / f"paper-{number}-{each}") for each, paper in enumerate(papers)
+        ]
+        for one in referrers:
+            skopeo.send(one.layout, f"@{one.digest}")
+        if lists_referrers(
+            order.reference,
+            subject.digest,
+            plain_http=order.plain_http,
+            authorities=skopeo.access.authorities,
+            credentials=skopeo.access.credentials,
+        ):
+            continue
+        listed = False
+        tag = f":{referrers_tag(subject.digest)}"
+        write_list(skopeo.manifest(tag), referrers, scratch / f"list-{number}")
+        skopeo.send(scratch / f"list-{number}", tag, "--multi-arch=index-only")
+    return listed
 
 
 def _platform(config: Mapping[str, object]) -> str:

@@ -18,7 +18,7 @@ def os_release(identity: Identity, image: Image, *, version: str, architecture: 
     ID_LIKE, which has the upstream and what that is like itself, is what makes tools that ask for a family do the
     right thing.
     """
-    upstream = _parsed(base)
+    upstream = parse_os_release(base)
     parent = upstream.get("ID", "linux")
     fields = {
         "NAME": identity.name,
@@ -44,7 +44,8 @@ def os_release(identity: Identity, image: Image, *, version: str, architecture: 
     return "".join(f"{key}={_quoted(value)}\n" for key, value in fields.items())
 
 
-def _parsed(text: str) -> Mapping[str, str]:
+def parse_os_release(text: str) -> Mapping[str, str]:
+    """The fields of os-release(5)."""
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line and not line.startswith("#"))
     return {key: value.strip("\"'") for key, _, value in pairs}
 

@@ -14,17 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from zaffre.bill import CYCLONEDX_NAME, PROVENANCE_NAME, SPDX_NAME
 from zaffre.definition import Form
 from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
 from zaffre.pe import text_sections
 from zaffre.progress import Progress
+from zaffre.trust.attested import PAPERS, check_bills, check_provenance
 from zaffre.trust.container import ARCHIVE, LAYOUT, check_archive, check_layout
 from zaffre.trust.extension import check_seal, partition_uuids, require_root_hash
-from zaffre.trust.forms import check_form
+from zaffre.trust.forms import INVENTORY, check_form
 from zaffre.trust.gpt import ESP, Partition, read_partitions
 from zaffre.trust.inspector import BUILD, DB_CERTIFICATE, SCRATCH, Inspector, Verdict, last_words
 from zaffre.trust.keys import Role
+from zaffre.trust.listed import READ, check_files
 
 FOREIGN = "foreign"
 """The kind of an image that starts by a boot loader of its own, of which nothing but the manifest is ours."""
@@ -41,7 +44,7 @@ class _Planned:
 
 def check_contents(manifest: Manifest, inspector: Inspector, progress: Progress) -> Iterator[tuple[str, Verdict]]:
     """All checks that the kind of image has, by name. A check whose file is missing fails."""
-    for planned in _plan(manifest, inspector):
+    for planned in (*_plan(manifest, inspector), *_papers(manifest, inspector)):
         missing = [name for name in planned.needs if not (inspector.directory / name).is_file()]
         if missing:
             yield planned.name, Verdict(ok=False, detail=f"could not be looked at without {', '.join(missing)}")
@@ -53,6 +56,23 @@ def check_contents(manifest: Manifest, inspector: Inspector, progress: Progress)
                 verdict = Verdict(ok=False, detail=str(error))
             remark("holds" if verdict.ok else "does not hold")
         yield planned.name, verdict
+
+
+def _papers(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
+    """Builds have them all or none: those that were made before there were any, or of somebody's ready image."""
+    if not any(name in manifest.artifacts for name in PAPERS):
+        return []
+    folder = inspector.directory
+    bills, files = (CYCLONEDX_NAME, SPDX_NAME), READ.get(manifest.kind)
+    provenance = partial(check_provenance, folder, manifest, inspector.certificates)
+    planned = [
+        _Planned("provenance", (PROVENANCE_NAME,), provenance),
+        _Planned("bill of materials", bills, partial(check_bills, folder, manifest)),
+    ]
+    if INVENTORY in manifest.artifacts:
+        needs = (SPDX_NAME, INVENTORY, *((files,) if files is not None else ()))
+        planned.append(_Planned("files and packages", needs, partial(check_files, manifest, inspector)))
+    return planned
 
 
 def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:

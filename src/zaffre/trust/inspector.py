@@ -33,8 +33,17 @@ class Inspector:
     certificates: Certificates
     sandbox: Sandbox
 
-    def ask(self, argv: Sequence[str], *, scratch: Path | None = None, stdout: Path | None = None) -> Completed:
-        """Run a tool, with `scratch` at `SCRATCH`. Raises ToolError if it can't be started or does not end."""
+    def ask(
+        self,
+        argv: Sequence[str],
+        *,
+        scratch: Path | None = None,
+        output: Path | None = None,
+        stdout: Path | None = None,
+    ) -> Completed:
+        """Run a tool, with `scratch` at `SCRATCH`, or `output`, which it may write to. Raises ToolError if it can't be
+        started or does not end.
+        """
         mounts = [
             Mount(self.directory.resolve(), BUILD),
             Mount(self.certificates[Role.DB].path.resolve(), DB_CERTIFICATE),
@@ -42,6 +51,8 @@ class Inspector:
         ]
         if scratch is not None:
             mounts.append(Mount(scratch, SCRATCH))
+        if output is not None:
+            mounts.append(Mount(output, SCRATCH, writable=True))
         # If it was the sandbox that failed, that is no answer about the build: let the sandbox say what is wrong.
         for strict in (False, True):
             done = self.sandbox.run(argv, mounts=mounts, stdout=stdout, timeout=_TIMEOUT, check=strict)

@@ -33,6 +33,7 @@ from cryptography.hazmat.primitives.serialization import (
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError, WorldError, ZaffreError
 from zaffre.trust.files import read_bounded, require_directory, require_private
+from zaffre.trust.papers import PaperWriter
 from zaffre.trust.signer import FileSigner, Signer
 
 EXPIRY_WARNING = timedelta(days=180)
@@ -124,6 +125,10 @@ class Keys:
 
     def release_signer(self) -> Signer:
         return FileSigner(self.private_path(Role.RELEASE))
+
+    def papers(self) -> PaperWriter:
+        """Who writes the papers of builds, signed by the release key."""
+        return PaperWriter(self.release_signer(), self.certificates[Role.RELEASE].fingerprint)
 
 
 def load_certificates(directory: Path) -> Certificates:
