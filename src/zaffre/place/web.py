@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A published repository as machines see it: over HTTP, to be read only."""
+"""What is published as machines see it: over HTTP, to be read only."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Web:
 
     def _failed(self, path: str, reason: str) -> WorldError:
         return WorldError(
-            "the repository does not answer as it should",
+            "the server does not answer as it should",
             where=f"{self.shown}/{path}",
             details=reason,
             resolution="check the URL and the network, and try again",

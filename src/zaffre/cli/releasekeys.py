@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`zaffre release keys`, and signatures that are made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.output import table
+from zaffre.cli.releasedesk import (
+    PENDING,
+    PassphraseOption,
+    PendingOption,
+    RootOption,
+    SignersOption,
+    TargetArgument,
+    finish,
+    folders,
+    open_desk,
+    open_ring,
+    root_path,
+    secrets_from,
+)
+from zaffre.errors import DefinitionError
+
+app = typer.Typer(help="The keys that sign releases.", no_args_is_help=True)
+
+RoleArgument = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets, snapshot, timestamp, or a channel.")]
+FolderArgument = Annotated[
+    Path, typer.Argument(metavar="PENDING", help="The folder in which a change waits.", exists=True, file_okay=False)
+]
+
+
+@app.command()
+def init(
+    context: typer.Context,
+    channel: Annotated[
+        list[str], typer.Option("--channel", metavar="NAME", help="A channel that gets a key. Repeatable.")
+    ] = ["dev", "stable"],  # noqa: B006 - typer's form of a default
+    roots: Annotated[int, typer.Option("--roots", metavar="N", min=1, max=20, help="How many root keys.")] = 3,
+    signers: SignersOption = None,
+    passphrase: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make all keys of a new repository of releases, each encrypted with its passphrase.
+
+    Then move root-1, root-2 and so on to media that lie offline, each at another place: a root key on the machine that
+    publishes protects from nothing.
+
+    Example: zaffre release keys init --channel dev --channel stable
+    """
+    names = [*(f"root-{number}" for number in range(1, roots + 1)), "targets", "snapshot", "timestamp", *channel]
+    _make(context, names, signers, passphrase, as_json=json)
+
+
+@app.command()
+def new(
+    context: typer.Context,
+    name: Annotated[list[str], typer.Argument(metavar="NAME", help="How the key is called.")],
+    signers: SignersOption = None,
+    passphrase: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Make one key more, for instance on the stick of its holder. Give its .pub to who rotates.
+
+    Example: zaffre release keys new root-4 --signers /media/stick
+    """
+    _make(context, name, signers, passphrase, as_json=json)
+
+
+@app.command("list")
+def list_keys(context: typer.Context, signers: SignersOption = None, json: JsonOption = False) -> None:
+    """List the keys at hand: their names, their ids, and what signs with them.
+
+    Example: zaffre release keys list --signers /media/stick
+    """
+    work = workspace(context)
+    ring = open_ring(work, signers, None)
+    found = sorted(ring.files.values(), key=lambda one: one.name)
+    work.emit(
+        {
+            "keys": [
+                {"name": one.name, "keyid": one.key.keyid, "scheme": one.key.scheme, "signs": one.signs is not None}
+                for one in found
+            ]
+        },
+        lambda: table(
+            [
+                (one.name, one.key.keyid[:16], one.key.scheme, one.signs.name if one.signs else "somebody else has it")
+                for one in found
+            ],
+            headers=("KEY", "ID BEGINS", "KIND", "SIGNS BY"),
+        ),
+        as_json=json,
+    )
+
+
+@app.command()
+def rotate(
+    context: typer.Context,
+    target: TargetArgument,
+    role: RoleArgument,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="KEY", help="A key that goes, by name or id. Repeatable.")
+    ] = None,
+    add: Annotated[
+        list[str] | None, typer.Option("--add", metavar="KEY", help="A key of the folders that comes. Repeatable.")
+    ] = None,
+    threshold: Annotated[
+        int | None, typer.Option("--threshold", metavar="N", min=1, help="How many of them must sign.")
+    ] = None,
+    signers: SignersOption = None,
+    root: RootOption = None,
+    passphrase: PassphraseOption = None,
+    pending: PendingOption = PENDING,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Give a role other keys: make them with 'zaffre release keys new', then name what comes and what goes.
+
+    Nodes follow at their next look, however many rotations they have missed. Rotating snapshot and timestamp also takes
+    back a future that somebody has signed with stolen keys.
+
+    Example: zaffre release keys rotate /srv/releases root --remove root-2 --add root-4
+    """
+    from zaffre.release.rotate import rotate as rotated
+
+    work = workspace(context)
+    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
+    fresh = [desk.ring.named(name).key for name in add or []]
+    outcome = desk.carry_out(
+        lambda state: rotated(state, role, remove or [], fresh, threshold, now=work.now), dry_run=dry_run
+    )
+    finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
+
+
+def sign(
+    context: typer.Context,
+    pending: FolderArgument,
+    role: Annotated[
+        str | None, typer.Option("--role", metavar="ROLE", help="Take a signature over this role's .bytes.")
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="Whose signature it is.")] = None,
+    signature: Annotated[
+        Path | None, typer.Option("--signature", metavar="FILE", help="The bare signature.", exists=True)
+    ] = None,
+    signers: SignersOption = None,
+    passphrase: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Sign a change that waits, with the keys at hand, or take in a signature that another program made.
+
+    No network and nothing else than the folder is needed: carry it to where the key is, and back. Look into it before
+    you sign: <version>.<role>.json is what you answer for.
+
+    Examples: zaffre release sign release-pending --signers /media/stick; or, of another program's signature, with
+    --role root --key root-2 --signature root-2.sig
+    """
+    from zaffre.release.pending import read_pending, read_signature
+
+    work = workspace(context)
+    waiting = read_pending(pending)
+    if signature is not None:
+        if role is None or key is None:
+            raise DefinitionError(
+                "say whose signature it is, and over what", where="--signature", resolution="add --role and --key"
+            )
+        done = {role: [waiting.take(role, key, read_signature(signature))]}
+    else:
+        done = waiting.sign(open_ring(work, signers, passphrase))
+    work.emit(
+        {"title": waiting.change.title, "signed": {name: list(keys) for name, keys in done.items()}},
+        lambda: "\n".join(
+            [waiting.change.title, *(f"{name}: signed by {', '.join(keys)}" for name, keys in done.items())]
+        ),
+        as_json=json,
+    )
+
+
+def submit(
+    context: typer.Context,
+    target: TargetArgument,
+    signers: SignersOption = None,
+    root: RootOption = None,
+    passphrase: PassphraseOption = None,
+    pending: PendingOption = PENDING,
+    json: JsonOption = False,
+) -> None:
+    """Publish a change that waited for signatures, or go on with one that ended early.
+
+    Example: zaffre release submit /srv/releases
+    """
+    from zaffre.release.pending import read_pending
+
+    work = workspace(context)
+    first = read_pending(pending).change.root
+    founding = first is not None and first.signed.version == 1
+    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending, first=founding)
+    finish(work, desk.submit(), target, root=root_path(work, signers, root), as_json=json)
+
+
+def _make(
+    context: typer.Context, names: list[str], signers: list[Path] | None, passphrase: Path | None, *, as_json: bool
+) -> None:
+    from zaffre.release.keys import make_folder, make_key
+
+    work = workspace(context)
+    folder = folders(work, signers)[0]
+    make_folder(folder)
+    secret = secrets_from(passphrase)
+    made = [make_key(folder, name, secret(f"new passphrase of {name}")) for name in names]
+    work.emit(
+        {"folder": str(folder), "keys": [{"name": one.name, "keyid": one.key.keyid} for one in made]},
+        lambda: "\n".join([table([(one.name, one.key.keyid[:16]) for one in made]), str(folder)]),
+        as_json=as_json,
+    )
