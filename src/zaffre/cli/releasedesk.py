@@ -120,7 +120,21 @@ def open_desk(
 
     trusted = b"" if first else read_root(work, signers, root)
     ring = open_ring(work, signers, passphrase)
-    return Desk(open_target(target), trusted, ring, pending, work.now, work.progress)
+    seen = 0 if first else _seen(root_path(work, signers, root))
+    return Desk(open_target(target), trusted, ring, pending, work.now, work.progress, seen)
+
+
+def _seen_path(root: Path) -> Path:
+    """Beside the root of trust: the number of the state that was published last from here."""
+    return root.with_name(f"{root.name}.seen")
+
+
+def _seen(root: Path) -> int:
+    path = _seen_path(root)
+    text = path.read_text("ascii", "replace").strip() if path.is_file() else "0"
+    if not text.isdecimal():
+        raise DefinitionError("the file does not have the number of a state", where=str(path), resolution="remove it")
+    return int(text)
 
 
 def published(work: Workspace, target: str, signers: Sequence[Path] | None, root: Path | None) -> State:
@@ -137,6 +151,8 @@ def finish(work: Workspace, outcome: Outcome, where: str, *, root: Path | None, 
 
     if outcome.done is not None and root is not None:
         write_atomic(root, outcome.done.root, directory=root.parent)
+        seen = _seen_path(root)
+        write_atomic(seen, f"{outcome.done.version}\n".encode(), directory=seen.parent)
     work.emit(_fields(outcome), lambda: _words(outcome, where) + more, as_json=as_json)
 
 

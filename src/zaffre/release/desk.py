@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from zaffre.errors import DefinitionError
+from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.place.target import Target
 from zaffre.progress import SILENT, Progress
 from zaffre.release.change import Change, Missing
@@ -52,6 +52,8 @@ class Desk:
     pending: Path
     now: datetime
     progress: Progress = SILENT
+    seen: int = 0
+    """The number of the last state that was published from here: an older one is not built upon."""
 
     def carry_out(
         self, make: Callable[[State], Change], payload: Callable[[State], Payload] = _nothing, *, dry_run: bool = False
@@ -121,6 +123,13 @@ class Desk:
 
     def _made(self, make: Callable[[State], Change]) -> tuple[Change, State]:
         state = load_state(self.place, self.trusted)
+        if state.timestamp.signed.version < self.seen:
+            raise IntegrityError(
+                f"the place shows state {state.timestamp.signed.version}, and {self.seen} was published from here",
+                where=self.place.shown,
+                details="what is older may lack releases and revocations; to publish upon it would make that final",
+                resolution="restore the place from a copy that has the newest state",
+            )
         change = make(state)
         if ROOT_ROLE not in change.roles and TARGETS_ROLE not in change.roles:
             state.require_current(self.now)

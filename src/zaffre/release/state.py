@@ -7,7 +7,7 @@ wants to know whether a repository is good asks `release.verify`, which goes by 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -127,6 +127,14 @@ def newest_root(place: Readable, trusted: bytes, *, ahead: bytes | None = None) 
     if ahead is not None and parse(ahead, Root, "the next root").signed.version == root.signed.version + 1:
         root = _next_root(root, ahead, "the next root")
     return root
+
+
+def follow_roots(roots: Sequence[bytes], where: str) -> None:
+    """Raises IntegrityError unless each root is signed by the keys of the one before it, and its own."""
+    before = parse(roots[0], Root, where)
+    verify(before.signed, ROOT_ROLE, before, where)
+    for data in roots[1:]:
+        before = _next_root(before, data, where)
 
 
 def _next_root(before: Metadata[Root], data: bytes, where: str) -> Metadata[Root]:

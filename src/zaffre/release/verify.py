@@ -23,9 +23,9 @@ from zaffre.errors import IntegrityError, ZaffreError
 from zaffre.place.target import Readable
 from zaffre.progress import Progress
 from zaffre.release.client import SECONDS, Follower
-from zaffre.release.layout import POOL, TARGETS, target_place
+from zaffre.release.layout import MAX_METADATA, POOL, ROOT_ROLE, TARGETS, metadata_place, target_place
 from zaffre.release.metadata import channels_of
-from zaffre.release.state import records_of
+from zaffre.release.state import follow_roots, records_of
 
 _READERS = 4
 _MOST_NAMED = 10
@@ -76,6 +76,7 @@ def verify_releases(
         except (exceptions.RepositoryError, exceptions.DownloadError) as error:
             return VerifyReport(place.shown, (Check("metadata", ok=False, detail=words(error)),))
         checks = [_dated(one, now) for one in (follower.root, follower.timestamp, follower.snapshot, follower.targets)]
+        checks.append(_roots(place, follower.root.version))
         files: dict[str, TargetFile] = {}
         for channel in channels_of(follower.targets):
             check, listed = _channel(follower, channel, place, now)
@@ -108,6 +109,22 @@ def _dated(signed: Signed, now: datetime) -> Check:
     if signed.is_expired(now):
         return Check(name, ok=False, detail=f"out of date since {signed.expires:%Y-%m-%d %H:%M} UTC")
     return Check(name, ok=True, detail=f"signed, good until {signed.expires:%Y-%m-%d %H:%M} UTC")
+
+
+def _roots(place: Readable, newest: int) -> Check:
+    """Each root that there ever was: nodes that were off for long need them all, one after the other."""
+    try:
+        found = [
+            (version, place.read(metadata_place(ROOT_ROLE, version), limit=MAX_METADATA))
+            for version in range(1, newest + 1)
+        ]
+        missing = [str(version) for version, data in found if data is None]
+        if missing:
+            return Check("roots", ok=False, detail=f"missing: {', '.join(missing)}")
+        follow_roots([data for _, data in found if data is not None], place.shown)
+    except ZaffreError as error:
+        return Check("roots", ok=False, detail=f"{error}: {error.details}" if error.details else str(error))
+    return Check("roots", ok=True, detail=f"{newest}, each signed by the one before it")
 
 
 def _channel(follower: Follower, channel: str, place: Readable, now: datetime) -> tuple[Check, dict[str, TargetFile]]:
