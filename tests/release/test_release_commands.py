@@ -29,6 +29,7 @@ def run(
     """Runs a command of the group, which must end well, in a folder of its own."""
     secret = tmp_path / "secret"
     secret.write_text(f"{SECRET}\n")
+    secret.chmod(0o600)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ZAFFRE_RELEASE_KEYS", str(tmp_path / "signers"))
     monkeypatch.setenv("ZAFFRE_RELEASE_PASSPHRASE_FILE", str(secret))
@@ -88,6 +89,8 @@ def test_from_keys_to_a_stable_channel(run: Callable[..., Shell], tmp_path: Path
     run("keys", "rotate", "repo", "timestamp", "--remove", "timestamp", "--add", "timestamp-2")
     assert (tmp_path / "signers/root.json").read_bytes() == (tmp_path / "repo/metadata/2.root.json").read_bytes()
 
+    assert "every role can get other keys" in run("keys", "rehearse", "repo", "--lose", "stable").out
+    assert "NO" in run("keys", "rehearse", "repo", "--lose", "root-1", "--lose", "root-2", code=1).out
     shutil.copytree(tmp_path / "repo", tmp_path / "mirror")
     told = run("verify", "mirror", "--root", "repo/metadata/1.root.json", "--memory", "seen")
     assert "whole, fresh and complete" in told.out

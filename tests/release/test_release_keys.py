@@ -18,7 +18,8 @@ from zaffre.place.folder import Folder
 from zaffre.release.keys import Ring, make_key
 from zaffre.release.layout import require_channel
 from zaffre.release.pending import read_pending
-from zaffre.release.rotate import parse_days
+from zaffre.release.rehearse import rehearse
+from zaffre.release.rotate import parse_days, rotate, turns_by_name
 from zaffre.trust import Keys
 
 
@@ -66,14 +67,14 @@ def test_halves_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threshold", [4, 5])
 def test_a_threshold_that_cannot_be_reached_is_refused(tmp_path: Path, owner: Keys, threshold: int) -> None:
-    with pytest.raises(DefinitionError, match=f"can't be reached: {threshold} signatures of 3 keys"):
+    with pytest.raises(DefinitionError, match=f"can't be reached: {threshold} signatures, keys: 3"):
         Yard(tmp_path, owner).found(threshold=threshold)
 
 
 def test_a_rotation_that_leaves_too_few_keys_is_refused(yard: Yard) -> None:
-    with pytest.raises(DefinitionError, match="can't be reached: 2 signatures of 1 keys"):
+    with pytest.raises(DefinitionError, match="can't be reached: 2 signatures, keys: 1"):
         yard.rotate("root", ["root-1", "root-2"], [])
-    with pytest.raises(DefinitionError, match="can't be reached: 2 signatures of 1 keys"):
+    with pytest.raises(DefinitionError, match="can't be reached: 2 signatures, keys: 1"):
         yard.rotate("stable", [], [], threshold=2)
     with pytest.raises(DefinitionError, match="has no key 'root-9'"):
         yard.rotate("root", ["root-9"], [])
@@ -245,6 +246,54 @@ def test_a_rotation_away_from_a_lost_key_that_stopped_half_way_is_completed(yard
         else:
             break
     assert writes == 3
+
+
+def tried(yard: Yard, *lost: str, signers: list[Path] | None = None) -> dict[str, bool | None]:
+    acts = rehearse(yard.state(), open_ring(*(signers or yard.signers)), lost, now=yard.clock)
+    return {act.name.split(" (")[0]: act.ok for act in acts}
+
+
+def test_a_rehearsal_says_what_could_be_done_without_some_keys_and_publishes_nothing(yard: Yard) -> None:
+    before = {path: path.read_bytes() for path in yard.repo.rglob("*") if path.is_file()}
+    assert set(tried(yard).values()) == {True}
+    one = tried(yard, "root-1", "stable", "timestamp", "snapshot")
+    assert (one["root-1"], one["root-2"]) == (None, True)
+    assert [name for name, ok in one.items() if ok is False] == []
+    two = tried(yard, "root-1", "root-2")
+    assert [name for name, ok in two.items() if ok is False] == [
+        "other keys for all that is lost or elsewhere, at once",
+        *(f"other keys for '{role}'" for role in ("root", "targets", "snapshot", "timestamp")),
+    ]
+    assert two["other keys for 'stable'"] is True
+    assert two["a node that was off meanwhile"] is True
+    assert {path: path.read_bytes() for path in yard.repo.rglob("*") if path.is_file()} == before
+
+
+def test_a_rehearsal_finds_a_key_that_does_not_open_and_those_that_are_elsewhere(apart: Yard, tmp_path: Path) -> None:
+    found = tried(apart)
+    assert (found["root-1"], found["targets"], found["other keys for 'root'"]) == (None, True, False)
+    sticks = [tmp_path / f"stick-{number}" for number in (1, 2)]
+    assert tried(apart, signers=[*apart.signers, *sticks])["other keys for 'root'"] is True
+    shutil.copy(apart.signers[0] / "dev.key", apart.signers[0] / "stable.key")
+    assert tried(apart, signers=[*apart.signers, *sticks])["stable"] is False
+
+
+def test_who_has_lost_the_whole_machine_that_publishes_gets_new_keys_in_one_go(apart: Yard, tmp_path: Path) -> None:
+    apart.publish("1.1")
+    roles = ["targets", "snapshot", "timestamp", *CHANNELS]
+    new = make_keys(tmp_path / "new-machine", [f"{role}-2" for role in roles])
+    apart.signers = [new, tmp_path / "stick-1", tmp_path / "stick-3"]
+    desk = apart.desk()
+    fresh = [one for one in desk.ring.files.values() if one.name.endswith("-2")]
+    apart._keep(
+        desk.carry_out(lambda state: rotate(state, turns_by_name(state, roles, roles, fresh, None), now=apart.clock))
+    )
+    assert apart.sees() == ["1.1"]
+    apart.publish("1.2")
+    assert apart.sees() == ["1.1", "1.2"]
+    assert apart.verify().ok
+    with pytest.raises(DefinitionError, match="has, or is named in, the key 'root-1'"):
+        turns_by_name(apart.state(), roles, ["root-1"], [], None)
 
 
 @pytest.mark.parametrize("name", ["root", "pool", "Dev", "a/b", "", "x" * 40, "1st"])

@@ -23,7 +23,7 @@ from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
 from zaffre.release.metadata import DEFAULT_DAYS
 from zaffre.release.operate import add, choose, payload_of, payload_of_promoted, promote, revoke, rollout
-from zaffre.release.rotate import found, rotate, trustees_by_name
+from zaffre.release.rotate import Turn, found, rotate, trustees_by_name
 from zaffre.release.state import State, load_state
 from zaffre.release.verify import VerifyReport, verify_releases
 from zaffre.trust import Keys
@@ -202,7 +202,7 @@ class Yard:
         desk = self.desk(place)
         fresh = [desk.ring.named(name).key for name in add]
         return self._keep(
-            desk.carry_out(lambda state: rotate(state, role, list(remove), fresh, threshold, now=self.clock))
+            desk.carry_out(lambda state: rotate(state, {role: Turn(list(remove), fresh, threshold)}, now=self.clock))
         )
 
     def state(self) -> State:

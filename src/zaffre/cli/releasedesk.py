@@ -64,8 +64,10 @@ def folders(work: Workspace, signers: Sequence[Path] | None) -> list[Path]:
 def secrets_from(file: Path | None) -> Secrets:
     """Passphrases from a file, or from who sits there; asked for once for each key."""
     if file is not None:
-        from zaffre.trust.files import read_bounded
+        from zaffre.trust.files import read_bounded, require_private
 
+        if file.is_file():
+            require_private(file, wanted=0o600)
         line = read_bounded(file).decode("utf-8", "replace").split("\n", 1)[0]
         return lambda _: line
 

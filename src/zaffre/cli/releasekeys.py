@@ -21,14 +21,14 @@ from zaffre.cli.releasedesk import (
     folders,
     open_desk,
     open_ring,
+    published,
     root_path,
     secrets_from,
 )
-from zaffre.errors import DefinitionError
+from zaffre.errors import DefinitionError, ExitCode
 
 app = typer.Typer(help="The keys that sign releases.", no_args_is_help=True)
 
-RoleArgument = Annotated[str, typer.Argument(metavar="ROLE", help="root, targets, snapshot, timestamp, or a channel.")]
 FolderArgument = Annotated[
     Path, typer.Argument(metavar="PENDING", help="The folder in which a change waits.", exists=True, file_okay=False)
 ]
@@ -102,7 +102,9 @@ def list_keys(context: typer.Context, signers: SignersOption = None, json: JsonO
 def rotate(
     context: typer.Context,
     target: TargetArgument,
-    role: RoleArgument,
+    role: Annotated[
+        list[str], typer.Argument(metavar="ROLE...", help="root, targets, snapshot, timestamp, or a channel.")
+    ],
     remove: Annotated[
         list[str] | None, typer.Option("--remove", metavar="KEY", help="A key that goes, by name or id. Repeatable.")
     ] = None,
@@ -119,22 +121,69 @@ def rotate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Give a role other keys: make them with 'zaffre release keys new', then name what comes and what goes.
+    """Give roles other keys: make them with 'zaffre release keys new', then name what comes and what goes.
+
+    Several roles at once are for who has lost a whole machine; new keys are then named after their role.
 
     Nodes follow at their next look, however many rotations they have missed. Rotating snapshot and timestamp also takes
     back a future that somebody has signed with stolen keys.
 
     Example: zaffre release keys rotate /srv/releases root --remove root-2 --add root-4
     """
+    from zaffre.release.change import Change
     from zaffre.release.rotate import rotate as rotated
+    from zaffre.release.rotate import turns_by_name
+    from zaffre.release.state import State
 
     work = workspace(context)
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    fresh = [desk.ring.named(name).key for name in add or []]
-    outcome = desk.carry_out(
-        lambda state: rotated(state, role, remove or [], fresh, threshold, now=work.now), dry_run=dry_run
-    )
+    fresh = [desk.ring.named(name) for name in add or []]
+
+    def make(state: State) -> Change:
+        return rotated(state, turns_by_name(state, role, remove or [], fresh, threshold), now=work.now)
+
+    outcome = desk.carry_out(make, dry_run=dry_run)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
+
+
+@app.command()
+def rehearse(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET|URL", help="A folder, s3://bucket/folder, or the URL that nodes use.")
+    ],
+    lose: Annotated[
+        list[str] | None, typer.Option("--lose", metavar="KEY", help="Do as if this key were lost. Repeatable.")
+    ] = None,
+    signers: SignersOption = None,
+    root: RootOption = None,
+    passphrase: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Try every key, and what you could still do without some of them. Nothing is published.
+
+    The keys at hand sign a sentence that is no metadata; the rotations are played through in a scratch folder with
+    throw-away keys, and a node that follows. Bring the sticks with the root keys. Exit code 1 if a role could not get
+    other keys, or a key does not open.
+
+    Example: zaffre release keys rehearse /srv/releases --signers DIR --signers /media/stick --lose root-1 --lose stable
+    """
+    from zaffre.release.rehearse import rehearse as play
+
+    work = workspace(context)
+    state = published(work, target, signers, root)
+    with work.progress.step("rehearse"):
+        acts = play(state, open_ring(work, signers, passphrase), lose or [], now=work.now)
+    good = all(act.ok is not False for act in acts)
+    marks = {True: "ok", False: "NO", None: "-"}
+    verdict = "every role can get other keys" if good else "see what is marked NO: with these keys it can't be done"
+    work.emit(
+        {"ok": good, "acts": [{"name": act.name, "ok": act.ok, "detail": act.detail} for act in acts]},
+        lambda: table([(marks[act.ok], act.name, act.detail) for act in acts]) + f"\n\n{target}: {verdict}",
+        as_json=json,
+    )
+    if not good:
+        raise typer.Exit(ExitCode.FINDING)
 
 
 def sign(

@@ -57,7 +57,7 @@ class Trustees:
         """Raises DefinitionError for a threshold that these keys cannot reach."""
         if len({key.keyid for key in self.keys}) < self.threshold:
             raise DefinitionError(
-                f"the threshold of '{role}' can't be reached: {self.threshold} signatures of {len(self.keys)} keys",
+                f"the threshold of '{role}' can't be reached: {self.threshold} signatures, keys: {len(self.keys)}",
                 where=role,
                 resolution="give it more keys, or a smaller threshold",
             )

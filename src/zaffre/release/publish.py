@@ -63,6 +63,8 @@ class Done:
 def upload(place: Target, payload: Payload, progress: Progress) -> tuple[int, int]:
     """Bring what is not there yet. Returns how many files that were, and their bytes."""
     missing = payload.missing(place)
+    if not missing:
+        return 0, 0
     total = sum(missing.values())
     with progress.transfer(f"{len(missing)} files", total) as advance, ThreadPoolExecutor(_UPLOADS) as pool:
 

@@ -144,7 +144,7 @@ def _channel(follower: Follower, channel: str, place: Readable, now: datetime) -
     dated = _dated(signed, now)
     if faults or not dated.ok:
         return Check(channel, ok=False, detail="\n".join([*faults, *([] if dated.ok else [dated.detail])])), {}
-    return Check(channel, ok=True, detail=f"{dated.detail}; {len(records)} releases"), dict(signed.targets)
+    return Check(channel, ok=True, detail=f"{dated.detail}; releases: {len(records)}"), dict(signed.targets)
 
 
 def _odd(targets: Targets, channel: str, listed: Mapping[str, TargetFile]) -> Iterator[str]:
