@@ -71,6 +71,35 @@ def new(
     _make(context, name, signers, passphrase, as_json=json)
 
 
+@app.command()
+def token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="How the key is called.")],
+    uri: Annotated[str, typer.Argument(metavar="URI", help="Which key it is: a PKCS #11 URI with module-path.")],
+    signers: SignersOption = None,
+    passphrase: PassphraseOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Use a key of a PKCS #11 token: its public half is read, the private one never leaves the token.
+
+    The key is on the curve P-256 or P-384, and was made by the token's own program. Whatever signs with it later asks
+    for the token's PIN, or takes it from --passphrase-file.
+
+    Example: zaffre release keys token stable 'pkcs11:token=Acme;object=stable?module-path=/usr/lib/libpkcs11.so'
+    """
+    from zaffre.release.keys import make_folder, name_token_key
+
+    work = workspace(context)
+    folder = folders(work, signers)[0]
+    make_folder(folder)
+    made = name_token_key(folder, name, uri, secrets_from(passphrase))
+    work.emit(
+        {"name": made.name, "keyid": made.key.keyid, "scheme": made.key.scheme},
+        lambda: f"{made.name}  {made.key.keyid[:16]}  {made.key.scheme}\n{folder}",
+        as_json=json,
+    )
+
+
 @app.command("list")
 def list_keys(context: typer.Context, signers: SignersOption = None, json: JsonOption = False) -> None:
     """List the keys at hand: their names, their ids, and what signs with them.

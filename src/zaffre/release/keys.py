@@ -2,8 +2,9 @@
 """The keys that sign releases: made, found in folders, and used one signature at a time.
 
 A folder of keys (0700) holds for each key its public half, `<name>.pub` (PEM), and beside it what signs: `<name>.key`,
-an Ed25519 key that a passphrase encrypts (PEM, PKCS #8, 0600). A public half alone is a key that somebody else has.
-Folders can be apart: the root keys belong on media that are offline.
+an Ed25519 key that a passphrase encrypts (PEM, PKCS #8, 0600), or `<name>.token`, which says which key of which token
+it is. A public half alone is a key that somebody else has. Folders can be apart: root keys belong on media that are
+offline.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
     PublicFormat,
+    load_der_public_key,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -32,7 +34,7 @@ from zaffre.trust.files import create, read_bounded, require_directory, require_
 NAME_FIELD: Final = "x-zaffre-name"
 """Where metadata say how a key is called. It is signed, and its owner's choice."""
 
-PUBLIC_SUFFIX, PRIVATE_SUFFIX = ".pub", ".key"
+PUBLIC_SUFFIX, PRIVATE_SUFFIX, TOKEN_SUFFIX = ".pub", ".key", ".token"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MIN_SECRET = 8
 
@@ -46,26 +48,18 @@ class KeyFile:
 
     name: str
     path: Path
-    key: Key
+    key: SSlibKey
     signs: Path | None
 
 
 def make_key(folder: Path, name: str, secret: str) -> KeyFile:
     """A new key in an existing folder. Raises DefinitionError for a name that is taken or none, and a short secret."""
-    if not _NAME.fullmatch(name):
-        raise DefinitionError(f"{name!r} cannot be the name of a key", resolution="use letters, digits, '.', '_', '-'")
+    _require_name(folder, name)
     if len(secret) < _MIN_SECRET:
         raise DefinitionError(
             f"the passphrase is shorter than {_MIN_SECRET} characters",
             where=f"{folder}: {name}",
             resolution="choose a longer one; who finds the file has as many tries as they like",
-        )
-    taken = [folder / f"{name}{suffix}" for suffix in (PUBLIC_SUFFIX, PRIVATE_SUFFIX)]
-    if any(path.exists() for path in taken):
-        raise DefinitionError(
-            f"there is a key '{name}' here already, and keys are never overwritten",
-            where=str(folder),
-            resolution="choose another name, or use the key that is there",
         )
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(secret.encode()))
@@ -73,6 +67,32 @@ def make_key(folder: Path, name: str, secret: str) -> KeyFile:
     create(folder / f"{name}{PRIVATE_SUFFIX}", private, 0o600)
     create(folder / f"{name}{PUBLIC_SUFFIX}", public, 0o644)
     return read_key(folder / f"{name}{PUBLIC_SUFFIX}")
+
+
+def name_token_key(folder: Path, name: str, text: str, secrets: Secrets) -> KeyFile:
+    """A key of a token, by its PKCS #11 URI: its public half, and where it is. The private half stays in the token.
+
+    Raises as `make_key` does, and WorldError when the token does not answer.
+    """
+    from zaffre.release.token import parse_uri, public_half  # noqa: PLC0415 - few have one
+
+    _require_name(folder, name)
+    der = public_half(parse_uri(text, name), lambda: secrets(f"PIN of {name}"))
+    public = load_der_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    create(folder / f"{name}{TOKEN_SUFFIX}", f"{text.strip()}\n".encode(), 0o600)
+    create(folder / f"{name}{PUBLIC_SUFFIX}", public, 0o644)
+    return read_key(folder / f"{name}{PUBLIC_SUFFIX}")
+
+
+def _require_name(folder: Path, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise DefinitionError(f"{name!r} cannot be the name of a key", resolution="use letters, digits, '.', '_', '-'")
+    if any((folder / f"{name}{suffix}").exists() for suffix in (PUBLIC_SUFFIX, PRIVATE_SUFFIX, TOKEN_SUFFIX)):
+        raise DefinitionError(
+            f"there is a key '{name}' here already, and keys are never overwritten",
+            where=str(folder),
+            resolution="choose another name, or use the key that is there",
+        )
 
 
 def make_folder(folder: Path) -> None:
@@ -93,8 +113,8 @@ def read_key(path: Path) -> KeyFile:
         ) from error
     name = path.name.removesuffix(PUBLIC_SUFFIX)
     key.unrecognized_fields[NAME_FIELD] = name
-    private = path.with_name(f"{name}{PRIVATE_SUFFIX}")
-    return KeyFile(name, path, key, private if private.is_file() else None)
+    beside = (path.with_name(f"{name}{suffix}") for suffix in (PRIVATE_SUFFIX, TOKEN_SUFFIX))
+    return KeyFile(name, path, key, next((one for one in beside if one.is_file()), None))
 
 
 def key_name(key: Key) -> str:
@@ -109,6 +129,7 @@ class Ring:
         self._files: dict[str, KeyFile] = {}
         self._secrets = secrets
         self._open: dict[str, Signer] = {}
+        self._pins: dict[str, str] = {}
         for folder in folders:
             require_directory(folder)
             for path in sorted(folder.glob(f"*{PUBLIC_SUFFIX}")):
@@ -146,6 +167,8 @@ class Ring:
     def _opened(self, file: KeyFile) -> Signer:
         if file.signs is None:
             raise DefinitionError("only the public half of this key is here", where=str(file.path))
+        if file.signs.suffix == TOKEN_SUFFIX:
+            return self._token(file, file.signs)
         require_private(file.signs.parent, wanted=0o700)
         require_private(file.signs, wanted=0o600)
         secret = self._secrets(f"passphrase of {file.name}")
@@ -168,3 +191,11 @@ class Ring:
                 resolution="restore both files from the same backup",
             )
         return signer
+
+    def _token(self, file: KeyFile, path: Path) -> Signer:
+        from zaffre.release.token import TokenSigner, parse_uri  # noqa: PLC0415 - few have one
+
+        uri = parse_uri(read_bounded(path).decode("utf-8", "replace"), str(path))
+        if file.name not in self._pins:
+            self._pins[file.name] = self._secrets(f"PIN of {file.name}")
+        return TokenSigner(uri, file.key, lambda: self._pins[file.name])
