@@ -55,6 +55,7 @@ ImageOption = Annotated[str | None, typer.Option("--image", metavar="NAME", help
 ArchitectureOption = Annotated[str | None, typer.Option("--arch", metavar="NAME", help="If several are published.")]
 
 PENDING = Path("release-pending")
+CHANNELS = ("dev", "stable")
 
 
 def folders(work: Workspace, signers: Sequence[Path] | None) -> list[Path]:

@@ -11,6 +11,7 @@ import typer
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import table
 from zaffre.cli.releasedesk import (
+    CHANNELS,
     PENDING,
     PassphraseOption,
     PendingOption,
@@ -38,8 +39,9 @@ FolderArgument = Annotated[
 def init(
     context: typer.Context,
     channel: Annotated[
-        list[str], typer.Option("--channel", metavar="NAME", help="A channel that gets a key. Repeatable.")
-    ] = ["dev", "stable"],  # noqa: B006 - typer's form of a default
+        list[str] | None,
+        typer.Option("--channel", metavar="NAME", help="A channel that gets a key. Repeatable. Else: dev, stable."),
+    ] = None,
     roots: Annotated[int, typer.Option("--roots", metavar="N", min=1, max=20, help="How many root keys.")] = 3,
     signers: SignersOption = None,
     passphrase: PassphraseOption = None,
@@ -52,7 +54,13 @@ def init(
 
     Example: zaffre release keys init --channel dev --channel stable
     """
-    names = [*(f"root-{number}" for number in range(1, roots + 1)), "targets", "snapshot", "timestamp", *channel]
+    names = [
+        *(f"root-{number}" for number in range(1, roots + 1)),
+        "targets",
+        "snapshot",
+        "timestamp",
+        *(channel or CHANNELS),
+    ]
     _make(context, names, signers, passphrase, as_json=json)
 
 

@@ -11,6 +11,7 @@ import typer
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import amount, count, table
 from zaffre.cli.releasedesk import (
+    CHANNELS,
     PENDING,
     ArchitectureOption,
     DryRunOption,
@@ -41,8 +42,11 @@ def init(
     context: typer.Context,
     target: TargetArgument,
     channel: Annotated[
-        list[str], typer.Option("--channel", metavar="NAME", help="A channel, the least trusted first. Repeatable.")
-    ] = ["dev", "stable"],  # noqa: B006 - typer's form of a default
+        list[str] | None,
+        typer.Option(
+            "--channel", metavar="NAME", help="A channel, the least trusted first. Repeatable. Else: dev, stable."
+        ),
+    ] = None,
     threshold: Annotated[
         int, typer.Option("--threshold", metavar="N", min=1, help="Signatures that a root takes.")
     ] = 2,
@@ -69,7 +73,8 @@ def init(
     work = workspace(context)
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending, first=True)
     lasting = {**DEFAULT_DAYS, **parse_days(days or [])}
-    change = found(trustees_by_name(desk.ring, channel, threshold), channel, lasting, now=work.now)
+    channels = channel or CHANNELS
+    change = found(trustees_by_name(desk.ring, channels, threshold), channels, lasting, now=work.now)
     outcome = desk.found(change)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
 
