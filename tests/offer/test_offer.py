@@ -18,6 +18,7 @@ from zaffre.offer import Record, newer, position, stranded, version_key, way
 from zaffre.offer.version import compare_versions
 from zaffre.sandbox import Sandbox
 
+POOL = f"pool/{'0' * 64}/root.erofs"
 BEGIN = datetime(2026, 11, 26, 8, 0, tzinfo=UTC)
 ORDER = [
     "1~rc1",
@@ -61,7 +62,7 @@ def record(**changes: Any) -> dict[str, Any]:
             "steps": [{"share": 100_000, "until": 3600}, {"share": 1_000_000, "until": 86400}],
             "halt": {"unhealthy": 50_000, "reports": 20},
         },
-        "files": {"root.erofs": "pool/x/root.erofs"},
+        "files": {"root.erofs": POOL},
         "evidence": {"report": "0" * 64, "checked": "2026-11-26T07:00:00Z", "held": 20, "machine": "tcg"},
         **changes,
     }
@@ -150,7 +151,10 @@ def test_a_newer_writer_s_fields_are_left_alone_and_a_newer_format_is_not_guesse
         {"version": ""},
         {"image": "Host"},
         {"files": {}},
-        {"files": {"a/b": "x"}},
+        {"files": {"a/b": POOL}},
+        {"files": {"uki.efi": POOL}},
+        {"files": {"root.erofs": "stable/root.erofs"}},
+        {"files": {"root.erofs": f"pool/../{'0' * 64}/root.erofs"}},
         {"created": "2026-11-26T08:00:00"},
         {"created": "2026-11-26T08:00:00.5Z"},
         {"created": "2026-11-26T08:00:00+02:00"},

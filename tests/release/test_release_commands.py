@@ -112,6 +112,11 @@ def test_root_keys_on_a_stick(run: Callable[..., Shell], tmp_path: Path) -> None
     assert "signatures missing: root: 2 more of root-1" in waits
     assert "it waits in release-pending" in waits
     assert "signatures are missing" in run("submit", "repo", code=1).err
+    told = run("sign", "release-pending", "--dry-run").out
+    assert "root is signed by 2 of root-1" in told
+    assert "dev is signed by 1 of dev" in told
+    assert "no release" in told
+    assert "signed by root-1, root-2" not in told
     signed = run("sign", "release-pending", "--signers", "stick").out
     assert "root: signed by root-1, root-2" in signed
     run("submit", "repo")

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from support.mortal import DiesError, Mortal
-from support.releases import Yard, leave_check, make_build, sign_build
+from support.releases import Yard, check_report, leave_check, make_build, sign_build
 from support.upstreams import said
+from zaffre.cli.check import _evidence
+from zaffre.cli.context import Workspace
 from zaffre.errors import DefinitionError, FindingError, IntegrityError, WorldError, ZaffreError
+from zaffre.image import Build
 from zaffre.machine.report import Verdict
+from zaffre.manifest import Manifest
 from zaffre.offer import Record
 from zaffre.place.folder import Folder
 from zaffre.place.objects import open_objects
@@ -271,3 +276,21 @@ def test_a_place_is_begun_once_and_an_empty_one_says_so(yard: Yard, tmp_path: Pa
     other = Yard(tmp_path / "other", yard.owner, signers=yard.signers, trusted=yard.trusted)
     with pytest.raises(DefinitionError, match="no releases are published here"):
         other.publish("1.1")
+
+
+def test_while_a_build_is_checked_nothing_says_that_it_was(yard: Yard) -> None:
+    """As `zaffre check` does it: a check that ends early leaves nothing, one that fails what failed."""
+    build = yard.build("1.1")
+    work = Workspace()
+    work.quiet = True
+    work.__dict__["keys"] = yard.owner
+    manifest = Manifest.model_validate_json((build / "manifest.json").read_bytes())
+    built = Build(folder=build, manifest=manifest, fresh=False, why=())
+    with suppress(FindingError), _evidence(work, built):
+        assert not check_path(build).exists()
+        raise FindingError("it does not boot")
+    with pytest.raises(FindingError, match="was not checked"):
+        yard.create(build)
+    with _evidence(work, built) as leave:
+        leave(check_report([Verdict.PASSED]))
+    yard.create(build)

@@ -22,8 +22,9 @@ from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
 from zaffre.release.metadata import DEFAULT_DAYS
-from zaffre.release.operate import add, choose, payload_of, payload_of_promoted, promote, revoke, rollout
+from zaffre.release.operate import add, payload_of, payload_of_promoted, promote, revoke, rollout
 from zaffre.release.rotate import Turn, found, rotate, trustees_by_name
+from zaffre.release.selection import choose
 from zaffre.release.state import State, load_state
 from zaffre.release.verify import VerifyReport, verify_releases
 from zaffre.trust import Keys
@@ -77,17 +78,20 @@ def sign_build(folder: Path, keys: Keys, **changes: object) -> Manifest:
     return manifest
 
 
-def leave_check(folder: Path, keys: Keys, verdicts: Iterable[Verdict] = (Verdict.PASSED, Verdict.NOTED)) -> Path:
-    """What `zaffre check` would leave beside it."""
+def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
     lines = tuple(
         CheckLine(name=f"line-{number}", title=f"line {number}", verdict=verdict, found="as found")
         for number, verdict in enumerate(verdicts)
     )
-    report = CheckReport(
+    return CheckReport(
         image="host", accelerator="tcg", lines=lines, boots=(), memory_used_bytes=1, memory_total_bytes=2, seconds=1.0
     )
+
+
+def leave_check(folder: Path, keys: Keys, verdicts: Iterable[Verdict] = (Verdict.PASSED, Verdict.NOTED)) -> Path:
+    """What `zaffre check` would leave beside it."""
     manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
-    return leave_evidence(folder, manifest, report, keys.release_signer(), now=now())
+    return leave_evidence(folder, manifest, check_report(verdicts), keys.release_signer(), now=now())
 
 
 def make_keys(folder: Path, names: Iterable[str] = KEY_NAMES) -> Path:

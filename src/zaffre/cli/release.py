@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zaffre.cli import released, releasekeys, releasing
+from zaffre.cli import released, releasekeys, releasesigning, releasestop, releasing
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import count, table
 from zaffre.errors import DefinitionError
@@ -26,14 +26,14 @@ app.command()(releasing.publish)
 app.command()(releasing.promote)
 app.command("list")(released.list_releases)
 app.command()(released.show)
-app.command()(releasing.revoke)
-app.command()(releasing.pause)
-app.command()(releasing.resume)
+app.command()(releasestop.revoke)
+app.command()(releasestop.pause)
+app.command()(releasestop.resume)
 app.command()(released.refresh)
 app.command()(released.verify)
 app.command()(released.gc)
-app.command()(releasekeys.sign)
-app.command()(releasekeys.submit)
+app.command()(releasesigning.sign)
+app.command()(releasesigning.submit)
 app.add_typer(releasekeys.app, name="keys")
 
 _MOST_NODES = 10_000_000

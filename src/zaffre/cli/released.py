@@ -77,7 +77,7 @@ def show(
 
     Example: zaffre release show /srv/releases stable
     """
-    from zaffre.release.operate import choose
+    from zaffre.release.selection import choose
 
     work = workspace(context)
     state = published(work, target, signers, root)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOT_NAME = "root.json"
 
 TargetArgument = Annotated[str, typer.Argument(metavar="TARGET", help="A folder, or s3://bucket/folder.")]
+ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="A channel of the repository.")]
 SignersOption = Annotated[
     list[Path] | None,
     typer.Option(

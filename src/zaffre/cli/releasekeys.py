@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`zaffre release keys`, and signatures that are made elsewhere."""
+"""`zaffre release keys`."""
 
 from __future__ import annotations
 
@@ -26,13 +26,9 @@ from zaffre.cli.releasedesk import (
     root_path,
     secrets_from,
 )
-from zaffre.errors import DefinitionError, ExitCode
+from zaffre.errors import ExitCode
 
 app = typer.Typer(help="The keys that sign releases.", no_args_is_help=True)
-
-FolderArgument = Annotated[
-    Path, typer.Argument(metavar="PENDING", help="The folder in which a change waits.", exists=True, file_okay=False)
-]
 
 
 @app.command()
@@ -221,71 +217,6 @@ def rehearse(
     )
     if not good:
         raise typer.Exit(ExitCode.FINDING)
-
-
-def sign(
-    context: typer.Context,
-    pending: FolderArgument,
-    role: Annotated[
-        str | None, typer.Option("--role", metavar="ROLE", help="Take a signature over this role's .bytes.")
-    ] = None,
-    key: Annotated[str | None, typer.Option("--key", metavar="KEY", help="Whose signature it is.")] = None,
-    signature: Annotated[
-        Path | None, typer.Option("--signature", metavar="FILE", help="The bare signature.", exists=True)
-    ] = None,
-    signers: SignersOption = None,
-    passphrase: PassphraseOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Sign a change that waits, with the keys at hand, or take in a signature that another program made.
-
-    No network and nothing else than the folder is needed: carry it to where the key is, and back. Look into it before
-    you sign: <version>.<role>.json is what you answer for.
-
-    Examples: zaffre release sign release-pending --signers /media/stick; or, of another program's signature, with
-    --role root --key root-2 --signature root-2.sig
-    """
-    from zaffre.release.pending import read_pending, read_signature
-
-    work = workspace(context)
-    waiting = read_pending(pending)
-    if signature is not None:
-        if role is None or key is None:
-            raise DefinitionError(
-                "say whose signature it is, and over what", where="--signature", resolution="add --role and --key"
-            )
-        done = {role: [waiting.take(role, key, read_signature(signature))]}
-    else:
-        done = waiting.sign(open_ring(work, signers, passphrase))
-    work.emit(
-        {"title": waiting.change.title, "signed": {name: list(keys) for name, keys in done.items()}},
-        lambda: "\n".join(
-            [waiting.change.title, *(f"{name}: signed by {', '.join(keys)}" for name, keys in done.items())]
-        ),
-        as_json=json,
-    )
-
-
-def submit(
-    context: typer.Context,
-    target: TargetArgument,
-    signers: SignersOption = None,
-    root: RootOption = None,
-    passphrase: PassphraseOption = None,
-    pending: PendingOption = PENDING,
-    json: JsonOption = False,
-) -> None:
-    """Publish a change that waited for signatures, or go on with one that ended early.
-
-    Example: zaffre release submit /srv/releases
-    """
-    from zaffre.release.pending import read_pending
-
-    work = workspace(context)
-    first = read_pending(pending).change.root
-    founding = first is not None and first.signed.version == 1
-    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending, first=founding)
-    finish(work, desk.submit(), target, root=root_path(work, signers, root), as_json=json)
 
 
 def _make(

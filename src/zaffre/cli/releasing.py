@@ -14,6 +14,7 @@ from zaffre.cli.releasedesk import (
     CHANNELS,
     PENDING,
     ArchitectureOption,
+    ChannelArgument,
     DryRunOption,
     ImageOption,
     PassphraseOption,
@@ -34,8 +35,6 @@ BeginOption = Annotated[
 BuildArgument = Annotated[
     Path, typer.Argument(metavar="BUILD", help="The folder that 'zaffre build' made.", exists=True)
 ]
-VersionArgument = Annotated[str, typer.Argument(metavar="VERSION", help="The version of the release.")]
-ChannelArgument = Annotated[str, typer.Argument(metavar="CHANNEL", help="A channel of the repository.")]
 
 
 def init(
@@ -192,9 +191,10 @@ def promote(
     Example: zaffre release promote /srv/releases stable --waves standard
     """
     from zaffre.release.change import Change
-    from zaffre.release.operate import choose, payload_of_promoted, rollout
+    from zaffre.release.operate import payload_of_promoted, rollout
     from zaffre.release.operate import promote as promoted
     from zaffre.release.publish import Payload
+    from zaffre.release.selection import choose
     from zaffre.release.state import State
 
     work = workspace(context)
@@ -213,100 +213,4 @@ def promote(
         return payload_of_promoted(desk.place, state, origin(state), channel, record)
 
     outcome = desk.carry_out(make, bring, dry_run=dry_run)
-    finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
-
-
-def revoke(
-    context: typer.Context,
-    target: TargetArgument,
-    version: VersionArgument,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for the people who ask a node.")],
-    image: ImageOption = None,
-    arch: ArchitectureOption = None,
-    signers: SignersOption = None,
-    root: RootOption = None,
-    passphrase: PassphraseOption = None,
-    pending: PendingOption = PENDING,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Take a release back, in every channel: no node begins it, and one that runs it takes the next newer one.
-
-    Example: zaffre release revoke /srv/releases 1.20260504.1 --reason "does not boot with two network cards"
-    """
-    from zaffre.release.change import Change
-    from zaffre.release.operate import cut_off, pick
-    from zaffre.release.operate import revoke as revoked
-    from zaffre.release.state import State
-
-    work = workspace(context)
-    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    notes: list[str] = []
-
-    def make(state: State) -> Change:
-        product = pick(state, image, arch, version)
-        change = revoked(state, product, version, reason, now=work.now)
-        for channel, left in cut_off(state, change, product).items():
-            notes.append(f"\nin '{channel}', {', '.join(left)} now have no way to the newest good version: publish one")
-        return change
-
-    outcome = desk.carry_out(make, dry_run=dry_run)
-    finish(work, outcome, target, root=root_path(work, signers, root), as_json=json, more="".join(notes))
-
-
-def pause(
-    context: typer.Context,
-    target: TargetArgument,
-    channel: ChannelArgument,
-    version: VersionArgument,
-    image: ImageOption = None,
-    arch: ArchitectureOption = None,
-    signers: SignersOption = None,
-    root: RootOption = None,
-    passphrase: PassphraseOption = None,
-    pending: PendingOption = PENDING,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Stop a rollout where it is: no further node begins, until it is resumed.
-
-    Example: zaffre release pause /srv/releases stable 1.20260504.1
-    """
-    from zaffre.release.operate import pause as paused
-    from zaffre.release.operate import pick
-
-    work = workspace(context)
-    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    outcome = desk.carry_out(
-        lambda state: paused(state, channel, pick(state, image, arch, version), version, now=work.now), dry_run=dry_run
-    )
-    finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
-
-
-def resume(
-    context: typer.Context,
-    target: TargetArgument,
-    channel: ChannelArgument,
-    version: VersionArgument,
-    image: ImageOption = None,
-    arch: ArchitectureOption = None,
-    signers: SignersOption = None,
-    root: RootOption = None,
-    passphrase: PassphraseOption = None,
-    pending: PendingOption = PENDING,
-    dry_run: DryRunOption = False,
-    json: JsonOption = False,
-) -> None:
-    """Let a paused rollout go on where it stopped.
-
-    Example: zaffre release resume /srv/releases stable 1.20260504.1
-    """
-    from zaffre.release.operate import pick
-    from zaffre.release.operate import resume as resumed
-
-    work = workspace(context)
-    desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    outcome = desk.carry_out(
-        lambda state: resumed(state, channel, pick(state, image, arch, version), version, now=work.now), dry_run=dry_run
-    )
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)

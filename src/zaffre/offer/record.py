@@ -23,6 +23,7 @@ Version = Annotated[str, StringConstraints(pattern=f"^{FORM}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,126}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+PoolPath = Annotated[str, StringConstraints(pattern=r"^pool/[0-9a-f]{64}/[0-9A-Za-z][0-9A-Za-z._-]{0,126}$")]
 Share = Annotated[int, Field(ge=1, le=MILLION)]
 
 
@@ -132,10 +133,17 @@ class Record(_Model):
     root_hash: Digest | None = None
     floor: Version | None = None
     rollout: Rollout
-    files: Annotated[dict[FileName, str], Field(min_length=1, max_length=100)]
+    files: Annotated[dict[FileName, PoolPath], Field(min_length=1, max_length=100)]
     evidence: Evidence
     revoked: Revocation | None = None
     notes: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _files_have_their_names(self) -> Self:
+        if any(path.rpartition("/")[2] != name for name, path in self.files.items()):
+            message = "a file lies under another name than it has"
+            raise ValueError(message)
+        return self
 
     @property
     def product(self) -> str:

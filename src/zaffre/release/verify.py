@@ -152,7 +152,7 @@ def _odd(targets: Targets, channel: str, listed: Mapping[str, TargetFile]) -> It
     role = (roles or {})[channel]
     for path, target in listed.items():
         digest = target.hashes.get("sha256")
-        if not role.is_delegated_path(path):
+        if not role.is_delegated_path(path) or set(path.split("/")) & {"", ".", ".."}:
             yield f"{path}: the channel may not sign for this path"
         elif digest is None:
             yield f"{path}: it has no SHA-256"
