@@ -15,10 +15,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
 from support.releases import Yard, open_ring
+from zaffre.errors import IntegrityError
 from zaffre.place.web import Web
 from zaffre.progress import SILENT
 from zaffre.release.metadata import described
@@ -109,8 +112,13 @@ def test_a_future_that_was_signed_with_stolen_keys_is_taken_back_by_new_ones(yar
     yard.publish("1.1")
     ring = open_ring(*yard.signers)
     state = yard.state()
+    channel = Metadata(state.channels["dev"].signed)
+    channel.signed.version = 999_997
+    channel.sign(ring.signer(ring.named("dev").key.keyid))
+    (yard.repo / "metadata/999997.dev.json").write_bytes(channel.to_bytes())
     snapshot: Metadata[Snapshot] = Metadata(state.snapshot.signed)
     snapshot.signed.version = 999_998
+    snapshot.signed.meta["dev.json"] = described(channel, channel.to_bytes())
     snapshot.sign(ring.signer(ring.named("snapshot").key.keyid))
     data = snapshot.to_bytes()
     (yard.repo / "metadata/999998.snapshot.json").write_bytes(data)
@@ -125,7 +133,7 @@ def test_a_future_that_was_signed_with_stolen_keys_is_taken_back_by_new_ones(yar
     yard.publish("1.2")
     with pytest.raises(exceptions.BadVersionNumberError):
         yard.sees()
-    for role in ("timestamp", "snapshot"):
+    for role in ("timestamp", "snapshot", "dev"):
         yard.rotate(role, [role], [f"{role}-2"])
         (yard.signers[0] / f"{role}.key").unlink()
     yard.publish("1.3")
@@ -218,6 +226,74 @@ def test_files_of_two_releases_that_were_swapped_are_found(yard: Yard) -> None:
     assert "2 files" not in yard.verify().checks[-1].detail
     assert yard.verify().checks[-1].detail.count("another content") == 2
     assert yard.verify(quick=True).ok
+
+
+METADATA = ("timestamp.json", "2.snapshot.json", "1.targets.json", "2.dev.json", "1.root.json", "2.root.json")
+
+
+@given(
+    st.sampled_from(METADATA),
+    st.one_of(
+        st.binary(max_size=40).map(lambda data: lambda _: data),
+        st.integers(0, 10_000).map(lambda end: lambda data: data[: end % (len(data) or 1)]),
+        st.tuples(st.integers(0, 10_000), st.integers(1, 255)).map(
+            lambda flip: (
+                lambda data: bytes(
+                    byte ^ flip[1] if place == flip[0] % len(data) else byte for place, byte in enumerate(data)
+                )
+            )
+        ),
+        st.sampled_from([b"{}", b"[]", b"[" * 100_000, b'{"signed": {"_type": "root"}}', b"\xff\xfe"]).map(
+            lambda data: lambda _: data
+        ),
+    ),
+)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_lies_there_is_a_finding_and_no_accident(
+    yard: Yard, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    path = yard.repo / "metadata" / name
+    if not (yard.repo / "metadata/2.dev.json").exists():
+        yard.publish("1.1")
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes(change(before or b""))
+    try:
+        report = yard.verify()
+        changed = path.read_bytes() != (before or b"")
+        assert all(check.detail for check in report.checks)
+        with suppress(IntegrityError):
+            state = yard.state()
+            assert state.timestamp.signed.version == 2
+        if changed and before is not None and not before.startswith(path.read_bytes().rstrip()):
+            assert not report.ok or Metadata.from_bytes(path.read_bytes()).signed_bytes == signed_of(before)
+    finally:
+        path.write_bytes(before) if before is not None else path.unlink()
+
+
+def signed_of(data: bytes) -> bytes:
+    signed: bytes = Metadata.from_bytes(data).signed_bytes
+    return signed
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("timestamp.json", lambda data: data.replace(b'"version":2', b'"version":9'), "not enough of the role's keys"),
+        ("2.snapshot.json", lambda data: data + b" ", "not the one that is listed"),
+        ("2.dev.json", lambda _: None, "the metadata are incomplete"),
+        ("timestamp.json", lambda _: b"{}", "no TUF metadata"),
+    ],
+)
+def test_nobody_publishes_upon_what_does_not_verify(
+    yard: Yard, name: str, change: Callable[[bytes], bytes | None], said: str
+) -> None:
+    yard.publish("1.1")
+    path = yard.repo / "metadata" / name
+    data = change(path.read_bytes())
+    path.unlink() if data is None else path.write_bytes(data)
+    with pytest.raises(IntegrityError, match=said):
+        yard.publish("1.2")
+    assert not yard.verify().ok
 
 
 class Mirror(BaseHTTPRequestHandler):

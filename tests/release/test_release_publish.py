@@ -26,7 +26,7 @@ from zaffre.place.objects import open_objects
 from zaffre.progress import SILENT
 from zaffre.release.candidate import read_candidate
 from zaffre.release.evidence import check_path
-from zaffre.release.operate import pause, resume
+from zaffre.release.operate import pause, resume, revoke
 from zaffre.release.overview import overview
 from zaffre.trust import Keys
 
@@ -78,10 +78,34 @@ def test_promoting_copies_nothing_large_and_has_a_pace_of_its_own(yard: Yard) ->
 
 def test_a_version_that_is_not_newer_is_refused(yard: Yard) -> None:
     yard.publish("1.10")
-    for version in ("1.9", "1.10", "1.10~rc1"):
+    for version in ("1.9", "1.010", "1.10~rc1"):
         with pytest.raises(FindingError, match=r"is not newer than 1\.10"):
             yard.publish(version)
     assert yard.sees() == ["1.10"]
+
+
+def test_publishing_again_what_is_there_already_changes_nothing_of_it(yard: Yard) -> None:
+    yard.publish("1.1")
+    yard.promote("1.1")
+    before = yard.records()["1.1"], yard.records("stable")["1.1"]
+    yard.later(days=1)
+    assert yard.publish("1.1").title == "host-amd64 1.1 is in 'dev' already"
+    assert yard.promote("1.1").title == "host-amd64 1.1 is in 'stable' already"
+    assert (yard.records()["1.1"], yard.records("stable")["1.1"]) == before
+    yard.revoke("1.1")
+    with pytest.raises(FindingError, match="is not newer"):
+        yard.publish("1.1")
+
+
+def test_words_that_no_record_can_have_are_refused(yard: Yard) -> None:
+    yard.publish("1.1")
+    with pytest.raises(DefinitionError, match="cannot be the version"):
+        yard.publish("1.2", floor="one two")
+    yard.build("1_3")
+    with pytest.raises(DefinitionError, match="'1_3' cannot be the version"):
+        yard.publish("1_3")
+    with pytest.raises(DefinitionError, match="give a reason"):
+        yard.desk().carry_out(lambda state: revoke(state, "host-amd64", "1.1", "", now=yard.clock))
 
 
 def test_a_floor_that_nobody_can_meet_is_refused(yard: Yard) -> None:

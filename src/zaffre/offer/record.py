@@ -10,17 +10,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from zaffre.offer.turn import Schedule, position
 from zaffre.offer.version import FORM
 
-MILLION = 1_000_000
+MILLION: Final = 1_000_000
+MAX_NOTES: Final = 2000
+MAX_REASON: Final = 500
+"""Characters."""
 
 Version = Annotated[str, StringConstraints(pattern=f"^{FORM}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+IMAGE_FORM: Final = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
+"""A name of an image, as the definition has it, but no longer than 63 characters."""
+Name = Annotated[str, StringConstraints(pattern=f"^{IMAGE_FORM}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,126}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PoolPath = Annotated[str, StringConstraints(pattern=r"^pool/[0-9a-f]{64}/[0-9A-Za-z][0-9A-Za-z._-]{0,126}$")]
@@ -114,7 +119,7 @@ class Revocation(_Model):
     """The release is not to be installed any more, and a node that runs it is to leave it for a newer one."""
 
     at: Time
-    reason: str = Field(min_length=1, max_length=500)
+    reason: str = Field(min_length=1, max_length=MAX_REASON)
 
 
 class Record(_Model):
@@ -136,7 +141,7 @@ class Record(_Model):
     files: Annotated[dict[FileName, PoolPath], Field(min_length=1, max_length=100)]
     evidence: Evidence
     revoked: Revocation | None = None
-    notes: str = Field(default="", max_length=2000)
+    notes: str = Field(default="", max_length=MAX_NOTES)
 
     @model_validator(mode="after")
     def _files_have_their_names(self) -> Self:

@@ -8,6 +8,7 @@ manifest, report and files are verified once more.
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +19,8 @@ from zaffre.digest import sha256_bytes
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
 from zaffre.offer import Evidence, version_key
-from zaffre.offer.record import Digest, FileName, Time, Version
+from zaffre.offer.record import IMAGE_FORM, MAX_NOTES, Digest, FileName, Time, Version
+from zaffre.offer.version import FORM
 from zaffre.progress import Progress
 from zaffre.release.evidence import (
     check_path,
@@ -64,7 +66,7 @@ class Candidate(BaseModel):
     root_hash: Digest | None
     created: Time
     floor: Version | None
-    notes: str = Field(max_length=2000)
+    notes: str = Field(max_length=MAX_NOTES)
     manifest: File
     files: Annotated[dict[FileName, File], Field(min_length=1)]
     evidence: Evidence
@@ -95,6 +97,7 @@ def create(
     """
     manifest, data = _manifest(build, certificates)
     _require_host(build, manifest)
+    _require_words(build, manifest, floor, notes)
     if floor is not None and version_key(floor) >= version_key(manifest.version):
         raise FindingError(
             f"no version can meet the floor: {floor} is not older than {manifest.version} itself",
@@ -201,6 +204,21 @@ def _require_host(build: Path, manifest: Manifest) -> None:
             where=str(build),
             resolution="release the image that it was made from",
         )
+
+
+def _require_words(build: Path, manifest: Manifest, floor: str | None, notes: str) -> None:
+    """Raises DefinitionError for what a record can't have."""
+    for where, version in ((str(build), manifest.version), ("--floor", floor)):
+        if version is not None and not re.fullmatch(FORM, version):
+            raise DefinitionError(
+                f"{version!r} cannot be the version of a release",
+                where=where,
+                resolution="use letters, digits and '.', '~', '^', '-', at most 64",
+            )
+    if not re.fullmatch(IMAGE_FORM, manifest.image):
+        raise DefinitionError(f"{manifest.image!r} cannot be the name of what is released", where=str(build))
+    if len(notes) > MAX_NOTES:
+        raise DefinitionError(f"the notes are longer than {MAX_NOTES} characters", where="--notes")
 
 
 def _file(data: bytes) -> File:

@@ -13,7 +13,7 @@ from zaffre.definition import Waves
 from zaffre.digest import sha256_bytes
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.offer import Halt, Record, Revocation, Rollout, Step, version_key, way
-from zaffre.offer.record import MILLION
+from zaffre.offer.record import MAX_REASON, MILLION
 from zaffre.place.target import Readable
 from zaffre.release.candidate import Candidate
 from zaffre.release.change import Change
@@ -51,6 +51,8 @@ def add(state: State, channel: str, candidate: Candidate, pace: Rollout, *, now:
         evidence=candidate.evidence,
         notes=candidate.notes,
     )
+    if _is_there(state, channel, record, candidate.manifest.sha256):
+        return Change(f"{record.product} {record.version} is in '{channel}' already", {})
     _require_place(state, channel, record)
     changed = _next(state, channel, now)
     pool = {
@@ -75,10 +77,12 @@ def promote(
             resolution="promote a newer one",
         )
     record = record.model_copy(update={"rollout": pace})
-    _require_place(state, channel, record)
     listed = state.role(source).signed.targets
-    changed = _next(state, channel, now)
     origin = listed[release_path(source, product, version)]
+    if _is_there(state, channel, record, origin.hashes["sha256"]):
+        return Change(f"{product} {version} is in '{channel}' already", {})
+    _require_place(state, channel, record)
+    changed = _next(state, channel, now)
     path = release_path(channel, product, version)
     changed.signed.targets.update({one: listed[one] for one in record.files.values()})
     changed.signed.targets[path] = _target(path, origin.length, origin.hashes["sha256"], record)
@@ -87,6 +91,8 @@ def promote(
 
 def revoke(state: State, product: str, version: str, reason: str, *, now: datetime) -> Change:
     """A release is not to be installed any more, in every channel that has it. Raises DefinitionError if none has."""
+    if not 1 <= len(reason) <= MAX_REASON:
+        raise DefinitionError(f"give a reason of 1 to {MAX_REASON} characters", where="--reason")
     revocation = Revocation(at=now.replace(microsecond=0), reason=reason)
 
     def change(record: Record) -> Record:
@@ -159,6 +165,16 @@ def payload_of_promoted(place: Readable, state: State, source: str, channel: str
         raise IntegrityError("a file of the release is missing, or is another one", where=f"{place.shown}/{origin}")
     path = release_path(channel, record.product, record.version)
     return Payload(texts={target_place(path, listed.hashes["sha256"]): data})
+
+
+def _is_there(state: State, channel: str, record: Record, manifest: str) -> bool:
+    """Whether the channel has this very release, by a run whose end nobody saw."""
+    path = release_path(channel, record.product, record.version)
+    before = state.records(channel).get(path)
+    if before is None or before.revoked is not None:
+        return False
+    known = state.role(channel).signed.targets[path].hashes["sha256"]
+    return bool((known, before.files, before.floor) == (manifest, record.files, record.floor))
 
 
 def _require_place(state: State, channel: str, record: Record) -> None:
