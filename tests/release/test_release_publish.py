@@ -21,6 +21,7 @@ from zaffre.image import Build
 from zaffre.machine.report import Verdict
 from zaffre.manifest import Manifest
 from zaffre.offer import Record
+from zaffre.place import lease
 from zaffre.place.folder import Folder
 from zaffre.place.objects import open_objects
 from zaffre.progress import SILENT
@@ -242,7 +243,8 @@ def test_the_second_of_two_publishers_is_told(yard: Yard) -> None:
     yard.publish("1.1")
 
 
-def test_an_object_store_does_as_well(tmp_path: Path, owner: Keys) -> None:
+def test_an_object_store_does_as_well(tmp_path: Path, owner: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "_PAUSE", 0.05)
     yard = Yard(tmp_path, owner)
     yard.place = open_objects("memory://releases")
     yard.found()
