@@ -57,6 +57,9 @@ def test_from_keys_to_a_stable_channel(run: Callable[..., Shell], tmp_path: Path
     run("init", "repo")
     assert (tmp_path / "signers/root.json").read_bytes() == (tmp_path / "repo/metadata/1.root.json").read_bytes()
     assert "no release is published yet" in run("list", "repo").out
+    run("init", "short", "--days", "channel=20", "--root", "short.json")
+    assert "ends soon" in run("list", "short", "--root", "short.json").out
+    assert "'dev' is good until" in run("refresh", "short", "--root", "short.json").err
 
     build = release(tmp_path, keys, "1.1")
     assert "all 1 lines held" in run("create", build, "--notes", "the first one").out

@@ -20,10 +20,12 @@ from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
 from support.mirror import serving
 from support.releases import Yard, open_ring
-from zaffre.errors import IntegrityError
+from zaffre.errors import IntegrityError, WorldError
+from zaffre.place import web
 from zaffre.place.web import Web
 from zaffre.progress import SILENT
 from zaffre.release.metadata import described
+from zaffre.release.state import load_state
 from zaffre.release.verify import verify_releases
 
 TIMESTAMP = "metadata/timestamp.json"
@@ -293,6 +295,13 @@ def test_nobody_publishes_upon_what_does_not_verify(
     with pytest.raises(IntegrityError, match=said):
         yard.publish("1.2")
     assert not yard.verify().ok
+
+
+def test_who_only_looks_waits_no_longer_for_a_slow_mirror(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "READ_SECONDS", 0.3)
+    with serving(yard.repo, "timestamp", "slow") as url, pytest.raises(WorldError, match="does not answer") as caught:
+        load_state(Web(url), yard.first)
+    assert "did not arrive within" in str(caught.value.details)
 
 
 @pytest.mark.parametrize(

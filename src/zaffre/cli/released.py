@@ -136,11 +136,24 @@ def refresh(
 ) -> None:
     """Sign snapshot and timestamp anew, before nodes take them for out of date. For a timer.
 
+    It also says which other roles end within a month.
+
     Examples: zaffre release refresh /srv/releases; zaffre release refresh /srv/releases --role stable
     """
+    from zaffre.release.overview import overview
+    from zaffre.release.state import load_state
+
     work = workspace(context)
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    finish(work, desk.renew(role), target, root=root_path(work, signers, root), as_json=json)
+    outcome = desk.renew(role)
+    finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
+    if outcome.done is not None:
+        for one in overview(load_state(desk.place, outcome.done.root), work.now).roles:
+            if one.soon:
+                until = f"{one.expires:%Y-%m-%d}"
+                work.progress.note(
+                    f"'{one.role}' is good until {until} only: zaffre release refresh {target} --role {one.role}"
+                )
 
 
 def gc(
@@ -203,7 +216,7 @@ def _overview(found: Overview) -> Iterator[str]:
             one.role,
             str(one.version),
             f"{one.expires:%Y-%m-%d %H:%M}",
-            "OUT OF DATE" if one.expired else "good",
+            "OUT OF DATE" if one.expired else "ends soon" if one.soon else "good",
             f"{one.threshold} of {', '.join(one.keys)}",
         )
         for one in found.roles

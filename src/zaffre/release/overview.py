@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from zaffre.offer import Record, version_key
 from zaffre.release.keys import key_name
-from zaffre.release.layout import TOP_ROLES
+from zaffre.release.layout import ONLINE, TOP_ROLES
 from zaffre.release.metadata import role_of
 from zaffre.release.state import State
+
+_SOON = timedelta(days=30)
 
 
 class _Model(BaseModel):
@@ -33,12 +35,15 @@ class Listed(_Model):
 
 
 class RoleFact(_Model):
-    """Until when a role is good, and who signs it."""
+    """Until when a role is good, and who signs it. `soon`: it is a role that no publishing renews, and ends within a
+    month.
+    """
 
     role: str
     version: int
     expires: datetime
     expired: bool
+    soon: bool
     threshold: int
     keys: tuple[str, ...]
 
@@ -87,6 +92,7 @@ def _role(state: State, name: str, now: datetime) -> RoleFact:
         version=signed.version,
         expires=signed.expires,
         expired=signed.is_expired(now),
+        soon=name not in ONLINE and now + _SOON > signed.expires,
         threshold=role.threshold,
         keys=tuple(key_name(holder.get_key(keyid)) for keyid in role.keyids),
     )
