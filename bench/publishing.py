@@ -23,10 +23,10 @@ from measure import BenchError
 from noise import Noise, wait_for_calm
 
 from zaffre.definition import load_distribution
+from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
 from zaffre.repository.build import Order, Workshop
 from zaffre.repository.channel import Hand
-from zaffre.repository.folder import Folder
 from zaffre.repository.publish import Published
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store

@@ -67,6 +67,26 @@ def test_stages_of_both_boots_are_measured(report: dict) -> None:
     assert 0 < report["memory_used_bytes"] < report["memory_total_bytes"]
 
 
+def test_what_has_passed_can_be_released(lab: Lab, host: Path, report: dict, tmp_path: Path) -> None:
+    """The check has left its report beside the build; from there on it is a channel that verifies."""
+    secret = tmp_path / "secret"
+    secret.write_text("a passphrase of a test\n")
+    secret.chmod(0o600)
+    env = {"ZAFFRE_RELEASE_KEYS": str(tmp_path / "signers"), "ZAFFRE_RELEASE_PASSPHRASE_FILE": str(secret)}
+
+    def release(*words: str) -> dict:
+        return json.loads(lab.zaffre("release", *words, "--json", env=env, cwd=tmp_path).stdout)
+
+    release("keys", "init")
+    release("init", "repo")
+    made = release("create", str(host))
+    assert made["evidence"]["held"] == sum(line["verdict"] == "passed" for line in report["lines"])
+    assert {"root.erofs", "root.verity", "uki.efi"} <= set(made["files"])
+    assert release("publish", str(host), "repo")["published"]
+    assert release("verify", "repo")["ok"]
+    assert release("show", "repo", "dev")["root_hash"] == made["root_hash"]
+
+
 def start_of(image: Path, wanted: uuid.UUID) -> int:
     """Offset in bytes of the partition with that UUID (UEFI specification, 5.3)."""
     with image.open("rb") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def program() -> Any:
     return typer.main.get_command(make_app())
 
 
+@cache
 def commands() -> dict[str, Any]:
     """Every command by its words ("keys init"), and the program itself as "zaffre"; groups are not commands."""
     return {"zaffre": program(), **dict(_below(program(), ()))}
@@ -87,9 +89,7 @@ def fault_of(words: Sequence[str]) -> str | None:
 
     A file that is not there is no fault of the line.
     """
-    group = program()
-    for command in _all(group):
-        command.callback = _nothing
+    group = _idle_program()
     try:
         group(args=globals_first(words), prog_name="zaffre", obj=Workspace(), standalone_mode=False)
     except typer.BadParameter.__bases__[0] as error:
@@ -100,6 +100,15 @@ def fault_of(words: Sequence[str]) -> str | None:
             raise
         return "a command is missing"
     return None
+
+
+@cache
+def _idle_program() -> Any:
+    """The program, none of whose commands does anything. It is made once: there are hundreds of lines to hold it to."""
+    group = program()
+    for command in _all(group):
+        command.callback = _nothing
+    return group
 
 
 def _all(command: Any) -> Iterator[Any]:

@@ -103,6 +103,7 @@ def test_every_command_has_its_section_with_synopsis_and_example() -> None:
         for argument in arguments(command):
             assert (argument.metavar or argument.name.upper()).strip("[].") in synopsis, name
         told = synopsis + (" --arch --out --profile" if "[BUILD OPTION]" in synopsis else "") + " --json"
+        told += " --signers --root --passphrase-file" if "[KEY OPTION]" in synopsis else ""
         assert [one.opts for one in options(command) if not set(one.opts) & set(re.findall(r"--[a-z-]+", told))] == []
         first = command.help.partition("\n")[0].partition(". ")[0].removesuffix(".")
         assert first.partition(":")[0] in " ".join(section.replace("`", "").split()), name

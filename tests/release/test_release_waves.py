@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from zaffre.definition import Waves
 from zaffre.release import Schedule, position
-from zaffre.release.waves import counted, quantile
+from zaffre.release.simulate import counted, quantile
 
 NODES = 20_000
 STANDARD = Schedule((0.0, 0.01, 0.1, 0.5, 1.0), (0.0, 6 * 3600.0, 86400.0, 3 * 86400.0, 7 * 86400.0))

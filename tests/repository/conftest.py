@@ -11,7 +11,7 @@ from apt_client import AptClient, apt_client
 
 from support.lab import Lab
 from support.shop import Shop
-from zaffre.repository.folder import Folder
+from zaffre.place.folder import Folder
 from zaffre.sandbox import Sandbox
 
 

@@ -15,8 +15,8 @@ from support.shop import NEWER, OLDER, Shop, greeting, hello, served
 from support.upstreams import said
 from zaffre.definition import OWN, load_distribution
 from zaffre.errors import FindingError
+from zaffre.place.folder import Folder
 from zaffre.repository.build import Order
-from zaffre.repository.folder import Folder
 from zaffre.repository.layout import snapshot_name, snapshot_suite
 from zaffre.upstream.pool import pool_path
 

@@ -11,9 +11,9 @@ import pytest
 from support.repository import NOW
 from support.shop import Shop, greeting, hello
 from zaffre.errors import IntegrityError, WorldError
+from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
 from zaffre.repository.collect import Rule, collect
-from zaffre.repository.folder import Folder
 from zaffre.repository.layout import snapshot_name
 from zaffre.repository.publish import promote
 from zaffre.repository.state import snapshot_names

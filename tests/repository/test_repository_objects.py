@@ -18,17 +18,17 @@ from support.s3 import S3, s3_server
 from support.shop import NEWER, OLDER, Shop, greeting, hello
 from support.upstreams import said
 from zaffre.errors import DefinitionError, WorldError, ZaffreError
+from zaffre.place import lease
+from zaffre.place.lease import LEASE
+from zaffre.place.objects import Objects, open_objects
+from zaffre.place.target import open_readable, open_target
 from zaffre.progress import SILENT
-from zaffre.repository import lease
 from zaffre.repository.build import Order
 from zaffre.repository.collect import Rule, collect
 from zaffre.repository.layout import snapshot_name
-from zaffre.repository.lease import LEASE
-from zaffre.repository.objects import Objects, open_objects
 from zaffre.repository.overview import overview
 from zaffre.repository.publish import publish
 from zaffre.repository.state import read_suite
-from zaffre.repository.target import open_readable, open_target
 from zaffre.repository.verify import verify_repository
 
 
@@ -150,7 +150,7 @@ def test_a_driver_that_is_not_installed_is_named() -> None:
 import sys
 sys.modules["s3fs"] = None
 from zaffre.errors import DefinitionError
-from zaffre.repository.target import open_target
+from zaffre.place.target import open_target
 try:
     open_target("s3://bucket/linux")
 except DefinitionError as error:

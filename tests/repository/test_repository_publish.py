@@ -6,29 +6,27 @@ from __future__ import annotations
 import lzma
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from support.mortal import DiesError, Mortal
 from support.repository import NOW, Deb
 from support.shop import NEWER, OLDER, Shop, greeting, hello
 from support.upstreams import said
 from zaffre.definition import load_distribution
 from zaffre.errors import DefinitionError, FindingError, WorldError
+from zaffre.place.folder import Folder
+from zaffre.place.target import Target
 from zaffre.progress import SILENT
 from zaffre.repository.build import Order
-from zaffre.repository.folder import Folder
 from zaffre.repository.layout import snapshot_name
 from zaffre.repository.overview import overview
 from zaffre.repository.publish import promote, publish, refresh
 from zaffre.repository.selection import select
 from zaffre.repository.snapshot import Snapshot
 from zaffre.repository.state import read_suite
-from zaffre.repository.target import Publishing, Target
 from zaffre.repository.verify import VerifyReport, verify_repository
 from zaffre.upstream.deb.control import parse_stanzas
 from zaffre.upstream.pool import pool_path
@@ -237,53 +235,6 @@ def test_a_channel_is_refreshed_where_it_is_and_is_never_dated_back(shop: Shop, 
         refresh(target, shop.hand(NOW - timedelta(hours=1)), ["dev"])
 
 
-class DiesError(Exception):
-    """The end of a process, or of a connection."""
-
-
-@dataclass
-class Mortal:
-    """A folder that fails for good at one of its writes: before it, or when the file is half there."""
-
-    folder: Folder
-    left: int
-
-    @property
-    def shown(self) -> str:
-        return self.folder.shown
-
-    def read(self, path: str, *, limit: int) -> bytes | None:
-        return self.folder.read(path, limit=limit)
-
-    def size(self, path: str) -> int | None:
-        return self.folder.size(path)
-
-    def chunks(self, path: str) -> Iterator[bytes]:
-        return self.folder.chunks(path)
-
-    def sizes(self, folder: str) -> Mapping[str, int]:
-        return self.folder.sizes(folder)
-
-    def put(self, path: str, data: bytes) -> None:
-        self._live()
-        self.folder.put(path, data)
-
-    def put_file(self, path: str, source: Path) -> None:
-        self._live()
-        self.folder.put_file(path, source)
-
-    def remove(self, paths: Iterable[str]) -> None:
-        self.folder.remove(paths)
-
-    def publishing(self) -> AbstractContextManager[Publishing]:
-        return self.folder.publishing()
-
-    def _live(self) -> None:
-        if self.left <= 0:
-            raise DiesError
-        self.left -= 1
-
-
 def test_whenever_it_stops_the_old_channel_is_whole_and_the_next_run_completes_it(shop: Shop, tmp_path: Path) -> None:
     old: Snapshot = shop.workshop(shop.lock(hello("1.0"), greeting(), at=OLDER)).snapshot(Order())
     new: Snapshot = shop.workshop(shop.lock(hello("2.0"), greeting("1.1"), at=NEWER)).snapshot(Order())
@@ -320,7 +271,7 @@ def test_a_publisher_that_was_killed_leaves_no_lock_and_no_parts(shop: Shop, tar
     program = """
 import os, sys
 from pathlib import Path
-from zaffre.repository.folder import Folder
+from zaffre.place.folder import Folder
 folder = Folder(Path(sys.argv[1]))
 with folder.publishing():
     class Source:

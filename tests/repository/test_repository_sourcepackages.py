@@ -13,10 +13,10 @@ from support.repository import NOW, Deb, DebSource, native_source
 from support.shop import NEWER, OLDER, Shop, greeting, served
 from zaffre.definition import load_distribution
 from zaffre.errors import FindingError, IntegrityError
+from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
 from zaffre.repository.build import Order
 from zaffre.repository.collect import Rule, collect
-from zaffre.repository.folder import Folder
 from zaffre.repository.overview import overview
 from zaffre.repository.reproduce import Recipe, reproduce_repository
 from zaffre.repository.verify import verify_repository

@@ -17,10 +17,10 @@ from zaffre.definition import load_distribution
 from zaffre.definition.repository import OWN
 from zaffre.definition.starter import _renamed
 from zaffre.errors import DefinitionError, IntegrityError, WorldError
+from zaffre.place.folder import Folder
+from zaffre.place.web import Web
 from zaffre.progress import SILENT
-from zaffre.repository.folder import Folder
 from zaffre.repository.verify import verify_repository
-from zaffre.repository.web import Web
 from zaffre.store import Store
 from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.fetch import DroppedError, fetch, fetch_own

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real S3 server on the loopback: Versity's gateway, over a folder, built from its Go module by the host's Go.
-
-It is built once, in the user's cache, under the version that is named here; Go's own checksums vouch for the sources.
-"""
+"""A real S3 server on the loopback: Versity's gateway, over a folder."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
+from support.go_programs import go_program
 
 _MODULE = "github.com/versity/versitygw"
 _VERSION = "v1.8.0"
@@ -26,29 +22,7 @@ BUCKET = "packages"
 
 
 def built_gateway() -> Path:
-    """The program. Fails or skips, as the need is met, where there is no Go, or no sources for it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zaffre-tests"
-    program = cache / f"versitygw-{_VERSION}"
-    if program.exists():
-        return program
-    if shutil.which("go") is None:
-        _unmet("no go here to build an S3 server with")
-    cache.mkdir(parents=True, exist_ok=True)
-    scratch = cache / f".build-{os.getpid()}"
-    environment = {**os.environ, "GOBIN": str(scratch), "CGO_ENABLED": "0", "GOFLAGS": "-trimpath"}
-    command = ["go", "install", "-ldflags=-s -w", f"{_MODULE}/cmd/versitygw@{_VERSION}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        _unmet(f"the S3 server cannot be built: {done.stderr[-800:]}")
-    (scratch / "versitygw").rename(program)
-    scratch.rmdir()
-    return program
-
-
-def _unmet(reason: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    return go_program(f"{_MODULE}/cmd/versitygw", _VERSION)
 
 
 @dataclass

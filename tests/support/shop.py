@@ -21,11 +21,11 @@ from typing import Any
 
 from support.repository import NOW, Deb, keyring, signing_key
 from zaffre.definition import Distribution, load_distribution
+from zaffre.place.target import Target
 from zaffre.progress import SILENT
 from zaffre.repository.build import Order, Workshop
 from zaffre.repository.channel import Hand
 from zaffre.repository.publish import Published
-from zaffre.repository.target import Target
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.trust import ArchiveKey, load_archive_key

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from zaffre.errors import DefinitionError, ExitCode
 
 if TYPE_CHECKING:
     from zaffre.definition import Distribution
+    from zaffre.image import Build
     from zaffre.machine.report import BootTimes, CheckReport
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "noted": "-"}
@@ -49,7 +52,8 @@ def check(
     Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
     keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
     memory. A container image: its user, what runs in it, certificates, apt. An image for WSL, and a .wsl file: the
-    rules of WSL's documentation, without a boot. Exit code 1 if anything fails.
+    rules of WSL's documentation, without a boot. Exit code 1 if anything fails. The report is left beside the build,
+    <build>.check.json, signed by the release key: 'zaffre release create' asks for it.
 
     Examples: zaffre check container-host --profile release; zaffre check other.wsl
     """
@@ -68,7 +72,10 @@ def check(
         from zaffre.cli.container import check_container
 
         built = making.build(image, architecture=arch, profile=profile, out=out)
-        _emit_report(work, check_container(making, work.distribution.image(image), built, seconds=timeout), json)
+        with _evidence(work, built) as leave:
+            report = check_container(making, work.distribution.image(image), built, seconds=timeout)
+            leave(report)
+        _emit_report(work, report, json)
         return
     if kind == "wsl":
         folder = making.build(image, architecture=arch, profile=profile, out=out).folder
@@ -86,31 +93,49 @@ def check(
         medium = (configuration, made.folder / "extension.raw")
     accelerator = accelerator_for(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
-    report = check_image(
-        Subject(
-            name=image,
-            image=folder / "image.raw",
-            extension=probes / "extension.raw" if probes else None,
-            extension_name=extension,
-            certificates=owner_certificates(making),
-            architecture=architecture_named(manifest.architecture),
-            root_hash=manifest.root_hash,
-            settings={key: str(value) for key, value in chosen.sysctl.items()},
-            modules=chosen.kernel.load,
-            debug=chosen.debug,
-            containers="containerd" in chosen.packages,
-            configuration=medium,
-            memory_mib=memory,
-            cpus=cpus,
-        ),
-        accelerator.accelerator,
-        store=work.store,
-        sandbox=making.sandbox_for(manifest.architecture),
-        progress=work.progress,
-        seconds=timeout,
-        console=_show if console else None,
+    subject = Subject(
+        name=image,
+        image=folder / "image.raw",
+        extension=probes / "extension.raw" if probes else None,
+        extension_name=extension,
+        certificates=owner_certificates(making),
+        architecture=architecture_named(manifest.architecture),
+        root_hash=manifest.root_hash,
+        settings={key: str(value) for key, value in chosen.sysctl.items()},
+        modules=chosen.kernel.load,
+        debug=chosen.debug,
+        containers="containerd" in chosen.packages,
+        configuration=medium,
+        memory_mib=memory,
+        cpus=cpus,
     )
+    with _evidence(work, built) as leave:
+        report = check_image(
+            subject,
+            accelerator.accelerator,
+            store=work.store,
+            sandbox=making.sandbox_for(manifest.architecture),
+            progress=work.progress,
+            seconds=timeout,
+            console=_show if console else None,
+        )
+        leave(report)
     _emit_report(work, report, json)
+
+
+@contextmanager
+def _evidence(work: Workspace, built: Build) -> Iterator[Callable[[CheckReport], None]]:
+    """While a build is checked, nothing beside it says that it was; the yielded function writes down what was found."""
+    from zaffre.release.evidence import forget_evidence, leave_evidence
+
+    forget_evidence(built.folder)
+
+    def leave(report: CheckReport) -> None:
+        signer = work.keys.release_signer()
+        path = leave_evidence(built.folder, built.manifest, report, signer, now=work.now)
+        work.progress.note(f"report: {path}")
+
+    yield leave
 
 
 def _emit_report(work: Workspace, report: CheckReport, as_json: bool) -> None:

@@ -82,8 +82,8 @@ def _source(making: Making, image: Image) -> Iterator[Source | None]:
         return
     from zaffre.cli.repository import hand
     from zaffre.machine.container import Source
+    from zaffre.place.target import open_target
     from zaffre.repository.build import Order
-    from zaffre.repository.target import open_target
 
     work = making.work
     with work.store.scratch("repository") as folder:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zaffre.cli import released, releasekeys, releasesigning, releasestop, releasing
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import count, table
 from zaffre.errors import DefinitionError
@@ -18,14 +19,24 @@ if TYPE_CHECKING:
     from zaffre.definition import Waves
     from zaffre.release import Fleet, Outcome, Rollout
 
-app = typer.Typer(help="How releases reach a fleet.", no_args_is_help=True)
+app = typer.Typer(help="Releases: published, signed and rolled out to a fleet.", no_args_is_help=True)
+app.command()(releasing.init)
+app.command()(releasing.create)
+app.command()(releasing.publish)
+app.command()(releasing.promote)
+app.command("list")(released.list_releases)
+app.command()(released.show)
+app.command()(releasestop.revoke)
+app.command()(releasestop.pause)
+app.command()(releasestop.resume)
+app.command()(released.refresh)
+app.command()(released.verify)
+app.command()(released.gc)
+app.command()(releasesigning.sign)
+app.command()(releasesigning.submit)
+app.add_typer(releasekeys.app, name="keys")
 
 _MOST_NODES = 10_000_000
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `simulate` a command of the group, though it is the only one."""
 
 
 @app.command()
@@ -126,7 +137,8 @@ def simulate(
 def _rollout(waves: Waves) -> Rollout:
     from zaffre.release import Rollout, Schedule
 
-    return Rollout(Schedule.of(waves), waves.halt.unhealthy / 100, waves.halt.reports)
+    steps = ((step.share / 100, float(step.until)) for step in waves.steps)
+    return Rollout(Schedule.of(steps), waves.halt.unhealthy / 100, waves.halt.reports)
 
 
 def _window(text: str) -> tuple[int, int] | None:

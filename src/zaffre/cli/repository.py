@@ -57,8 +57,8 @@ def build(
     Examples: zaffre repo build --to /srv/repo; zaffre repo build --to s3://bucket/repo --image server --dry-run
     """
     from zaffre.cli.making import Making
+    from zaffre.place.target import open_target
     from zaffre.repository.build import Order
-    from zaffre.repository.target import open_target
 
     work = workspace(context)
     making = Making(work)
@@ -106,8 +106,8 @@ def list_published(context: typer.Context, target: TargetArgument, json: JsonOpt
 
     Example: zaffre repo list /srv/repo
     """
+    from zaffre.place.target import open_target
     from zaffre.repository.overview import overview
-    from zaffre.repository.target import open_target
 
     work = workspace(context)
     found = overview(open_target(target), _keyring(work), now=work.now)
@@ -130,7 +130,7 @@ def verify(
 
     Examples: zaffre repo verify /srv/repo; zaffre repo verify https://packages.example/linux --quick
     """
-    from zaffre.repository.target import open_readable
+    from zaffre.place.target import open_readable
     from zaffre.repository.verify import verify_repository
 
     work = workspace(context)
@@ -165,8 +165,8 @@ def promote(
 
     Examples: zaffre repo promote /srv/repo stable; zaffre repo promote /srv/repo stable --snapshot 20260504T120000Z
     """
+    from zaffre.place.target import open_target
     from zaffre.repository.publish import promote as point
-    from zaffre.repository.target import open_target
 
     if snapshot is not None and source is not None:
         raise typer.BadParameter("name a snapshot or a channel to take it from, not both", param_hint="--from")
@@ -191,8 +191,8 @@ def refresh(
 
     Example: zaffre repo refresh /srv/repo
     """
+    from zaffre.place.target import open_target
     from zaffre.repository.publish import refresh as sign_anew
-    from zaffre.repository.target import open_target
 
     work = workspace(context)
     names = [work.distribution.channel(name) for name in channel or work.distribution.own_repository.channels]
@@ -226,8 +226,8 @@ def gc(
 
     Examples: zaffre repo gc /srv/repo --keep 20 --max-age 365 --dry-run; zaffre repo gc /srv/repo
     """
+    from zaffre.place.target import open_target
     from zaffre.repository.collect import Rule, collect
-    from zaffre.repository.target import open_target
 
     work = workspace(context)
     rule = Rule(keep, None if max_age is None else timedelta(days=max_age))

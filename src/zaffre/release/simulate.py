@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import math
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from zaffre.release.waves import Schedule, counted, position, quantile
+from zaffre.offer import Schedule, position
 
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -238,6 +239,17 @@ def _curve(
         )
         for time in _moments(horizon)
     )
+
+
+def quantile(ordered: Sequence[float], share: float, total: int) -> float | None:
+    """The time by which `share` of `total` had come, of the ascending times of those that came; None if too few did."""
+    needed = max(1, math.ceil(share * total))
+    return ordered[needed - 1] if needed <= len(ordered) else None
+
+
+def counted(ordered: Sequence[float], time: float) -> int:
+    """How many of the ascending times are before `time`."""
+    return bisect_left(ordered, time)
 
 
 def _moments(horizon: float) -> Iterator[float]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from zaffre.component.debfile import built_deb
 from zaffre.component.sourcepackage import own_source, source_inputs
 from zaffre.definition import Distribution
+from zaffre.place.target import Target
 from zaffre.progress import Progress
 from zaffre.repository.channel import Hand
 from zaffre.repository.control import control_of
@@ -19,7 +20,6 @@ from zaffre.repository.publish import Published, publish
 from zaffre.repository.selection import Selection, select
 from zaffre.repository.snapshot import Snapshot, make_snapshot
 from zaffre.repository.sources import Sources, gather_sources, locked_sources
-from zaffre.repository.target import Target
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
 from zaffre.upstream.lock import ArchivedSource, Lock, LockedFile, LockedPackage

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from zaffre.definition import Distribution
 from zaffre.errors import DefinitionError, WorldError
+from zaffre.place.target import Publishing, Readable, Target
 from zaffre.repository.layout import INRELEASE, below, by_hash, snapshot_key
 from zaffre.repository.snapshot import heading_of
 from zaffre.repository.state import Suite, packed_index, read_suite
-from zaffre.repository.target import Publishing, Readable, Target
 from zaffre.trust import ArchiveKey
 from zaffre.upstream.deb.release import Release
 from zaffre.upstream.keyring import Keyring

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from zaffre.errors import IntegrityError
+from zaffre.place.target import Target
 from zaffre.repository.layout import (
     DISTS,
     INRELEASE,
@@ -20,7 +21,6 @@ from zaffre.repository.layout import (
     snapshot_suite,
 )
 from zaffre.repository.state import Suite, channel_names, pool_files, read_suite, require_repository, snapshot_names
-from zaffre.repository.target import Target
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.pool import POOL
 

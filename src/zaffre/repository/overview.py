@@ -6,10 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from zaffre.place.target import Listed
 from zaffre.repository.channel import is_out_of_date
 from zaffre.repository.layout import snapshot_key, snapshot_suite
 from zaffre.repository.state import channel_names, pool_files, read_suite, snapshot_names
-from zaffre.repository.target import Listed
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.pool import POOL
 

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from zaffre.errors import FindingError
+from zaffre.place.target import Publishing, Target
 from zaffre.progress import Progress
 from zaffre.repository.channel import Hand, Moved, move_channel
 from zaffre.repository.layout import INRELEASE, below, snapshot_key
 from zaffre.repository.snapshot import Snapshot
 from zaffre.repository.state import Suite, read_suite, require_repository, require_snapshot, snapshot_names
-from zaffre.repository.target import Publishing, Target
 from zaffre.store import Store
 from zaffre.upstream.deb.release import FileFact
 from zaffre.upstream.pool import POOL

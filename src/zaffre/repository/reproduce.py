@@ -11,10 +11,10 @@ from pathlib import Path
 from zaffre.definition import load_distribution
 from zaffre.digest import Sha256, sha256_file
 from zaffre.elsewhere import FIRST, SECOND, Circumstances, elsewhere
+from zaffre.place.folder import Folder
 from zaffre.progress import SILENT, Progress
 from zaffre.repository.build import Order, Workshop
 from zaffre.repository.channel import Hand
-from zaffre.repository.folder import Folder
 from zaffre.repository.layout import DISTS
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store

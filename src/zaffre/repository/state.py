@@ -10,6 +10,7 @@ from datetime import datetime
 
 from zaffre.digest import Sha256, sha256_bytes
 from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.place.target import Listed, Readable
 from zaffre.repository.index import SNAPSHOT_FIELD
 from zaffre.repository.layout import (
     DISTS,
@@ -22,7 +23,6 @@ from zaffre.repository.layout import (
     snapshot_key,
     snapshot_suite,
 )
-from zaffre.repository.target import Listed, Readable
 from zaffre.upstream.deb.control import parse_stanza, parse_stanzas
 from zaffre.upstream.deb.release import MAX_RELEASE_BYTES, FileFact, Release, parse_release
 from zaffre.upstream.keyring import Keyring

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from zaffre.errors import IntegrityError
+from zaffre.place.target import Listed, Readable
 from zaffre.progress import Progress
 from zaffre.repository.channel import is_out_of_date
 from zaffre.repository.layout import snapshot_suite
@@ -22,7 +23,6 @@ from zaffre.repository.state import (
     read_suite,
     snapshot_names,
 )
-from zaffre.repository.target import Listed, Readable
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.pool import POOL
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A repository in an object store, by fsspec: S3 and what speaks like it; others by fsspec's drivers for them.
+"""An object store, by fsspec: S3 and what speaks like it; others by fsspec's drivers for them.
 
 An object appears whole when its upload ends: what fsspec reaches besides, such as SFTP, does not promise that. Keys and
 endpoint come from where the driver looks for them: for S3, the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID …) and
@@ -16,8 +16,8 @@ import fsspec
 from fsspec.spec import AbstractFileSystem
 
 from zaffre.errors import DefinitionError, IntegrityError, WorldError, ZaffreError
-from zaffre.repository.lease import Lease
-from zaffre.repository.target import Publishing
+from zaffre.place.lease import Lease
+from zaffre.place.target import Publishing
 from zaffre.upstream.mirrors import shown_url
 
 _CHUNK = 4 << 20
@@ -30,7 +30,7 @@ def open_objects(url: str) -> Objects:
     scheme = url.partition("://")[0]
     if scheme not in _STORES:
         raise DefinitionError(
-            f"'{scheme}://' is no object store that a repository can be in",
+            f"'{scheme}://' is no object store that can be published to",
             where=shown_url(url),
             resolution="give a folder, or s3://bucket/folder",
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a repository is published: what a place must be able to do, and which kind of place a word means."""
+"""What a place must be able to do to be published to, and which kind of place a word means."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from zaffre.errors import DefinitionError
 
 
 class Readable(Protocol):
-    """A place that a repository is read from. All paths are relative to its root."""
+    """A place that is read from. All paths are relative to its root."""
 
     @property
     def shown(self) -> str:
@@ -42,7 +42,7 @@ class Listed(Readable, Protocol):
 
 
 class Target(Listed, Protocol):
-    """A place that a repository is written to. A file appears whole, under its name, or not at all."""
+    """A place that is written to. A file appears whole, under its name, or not at all."""
 
     def put(self, path: str, data: bytes) -> None:
         """Write a small file, in the place of an older one if there is one."""
@@ -82,10 +82,10 @@ def open_target(word: str) -> Target:
             resolution="give the folder or the object store (s3://bucket/folder) that is served there",
         )
     if scheme in {"", "file"}:
-        from zaffre.repository.folder import Folder  # noqa: PLC0415 - only the kind that is used
+        from zaffre.place.folder import Folder  # noqa: PLC0415 - only the kind that is used
 
         return Folder(Path(word.removeprefix("file://")))
-    from zaffre.repository.objects import open_objects  # noqa: PLC0415 - likewise
+    from zaffre.place.objects import open_objects  # noqa: PLC0415 - likewise
 
     return open_objects(word)
 
@@ -93,7 +93,7 @@ def open_target(word: str) -> Target:
 def open_readable(word: str) -> Readable:
     """The same, and what is served by HTTP."""
     if _scheme(word) in {"http", "https"}:
-        from zaffre.repository.web import Web  # noqa: PLC0415 - likewise
+        from zaffre.place.web import Web  # noqa: PLC0415 - likewise
 
         return Web(word)
     return open_target(word)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A repository in a folder, which a web server serves as it is."""
+"""A folder, which a web server serves as it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from zaffre.errors import IntegrityError, WorldError
-from zaffre.repository.target import Publishing
+from zaffre.place.target import Publishing
 from zaffre.store import disk_full_guard
 
 _LOCK = ".zaffre-publishing"

@@ -11,13 +11,10 @@ That the position depends on the release spreads the risk of being early: no nod
 from __future__ import annotations
 
 import hashlib
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
-
-from zaffre.definition import Waves
 
 _BITS = 53
 """What a double holds exactly (IEEE 754, binary64)."""
@@ -43,10 +40,10 @@ class Schedule:
     times: tuple[float, ...]
 
     @classmethod
-    def of(cls, waves: Waves) -> Self:
-        return cls(
-            (0.0, *(step.share / 100 for step in waves.steps)), (0.0, *(float(step.until) for step in waves.steps))
-        )
+    def of(cls, steps: Iterable[tuple[float, float]]) -> Self:
+        """A schedule by the share (0 to 1) and the end (seconds) of each step."""
+        shares, times = zip(*steps, strict=True)
+        return cls((0.0, *shares), (0.0, *times))
 
     def turn(self, where: float) -> float:
         """Seconds after the release at which the turn comes of the node at position `where`, in [0, 1)."""
@@ -58,17 +55,6 @@ class Schedule:
         if seconds >= self.times[-1]:
             return 1.0
         return _between(seconds, self.times, self.shares, bisect_right(self.times, seconds)) if seconds > 0 else 0.0
-
-
-def quantile(ordered: Sequence[float], share: float, total: int) -> float | None:
-    """The time by which `share` of `total` had come, of the ascending times of those that came; None if too few did."""
-    needed = max(1, math.ceil(share * total))
-    return ordered[needed - 1] if needed <= len(ordered) else None
-
-
-def counted(ordered: Sequence[float], time: float) -> int:
-    """How many of the ascending times are before `time`."""
-    return bisect_left(ordered, time)
 
 
 def _between(value: float, axis: Sequence[float], other: Sequence[float], index: int) -> float:

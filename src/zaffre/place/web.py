@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A published repository as machines see it: over HTTP, to be read only."""
+"""What is published as machines see it: over HTTP, to be read only."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -13,6 +14,8 @@ from zaffre.upstream.download import tls_context
 from zaffre.upstream.mirrors import shown_url
 
 _ABSENT = {403, 404, 410}  # object stores say 403 of what is not there to those who may not list
+READ_SECONDS = 120.0
+"""For one small file, however few bytes come at a time."""
 _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 
 
@@ -35,10 +38,13 @@ class Web:
 
     def read(self, path: str, *, limit: int) -> bytes | None:
         data = bytearray()
+        end = time.monotonic() + READ_SECONDS
         for chunk in self._chunks(path):
             if chunk is None:
                 return None
             data += chunk
+            if time.monotonic() > end:
+                raise self._failed(path, f"it did not arrive within {READ_SECONDS:.0f} seconds")
             if len(data) > limit:
                 raise IntegrityError(f"the file is larger than it may be ({limit} bytes)", where=f"{self.shown}/{path}")
         return bytes(data)
@@ -79,7 +85,7 @@ class Web:
 
     def _failed(self, path: str, reason: str) -> WorldError:
         return WorldError(
-            "the repository does not answer as it should",
+            "the server does not answer as it should",
             where=f"{self.shown}/{path}",
             details=reason,
             resolution="check the URL and the network, and try again",

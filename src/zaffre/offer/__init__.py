@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a channel offers to a node, and what a node may make of it. Pure: no clock, no network, no files.
+
+Written by `release` into signed metadata, read by the agent on a node; both must mean the same by it, so it belongs to
+neither, and imports nothing of ours.
+"""
+
+from zaffre.offer.path import newer, stranded, way
+from zaffre.offer.record import Evidence, Halt, Record, Revocation, Rollout, Step
+from zaffre.offer.turn import Schedule, position
+from zaffre.offer.version import version_key
+
+__all__ = [
+    "Evidence",
+    "Halt",
+    "Record",
+    "Revocation",
+    "Rollout",
+    "Schedule",
+    "Step",
+    "newer",
+    "position",
+    "stranded",
+    "version_key",
+    "way",
+]

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Releases without a build's minutes: small folders of the real form, signed and checked as the real ones are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from zaffre.definition import Waves
+from zaffre.machine.report import CheckLine, CheckReport, Verdict
+from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
+from zaffre.offer import Record
+from zaffre.place.folder import Folder
+from zaffre.place.target import Target
+from zaffre.progress import SILENT
+from zaffre.release.candidate import create, read_candidate, write_candidate
+from zaffre.release.client import Follower
+from zaffre.release.desk import Desk, Outcome
+from zaffre.release.evidence import leave_evidence
+from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.metadata import DEFAULT_DAYS
+from zaffre.release.operate import add, payload_of, payload_of_promoted, promote, revoke, rollout
+from zaffre.release.rotate import Turn, found, rotate, trustees_by_name
+from zaffre.release.selection import choose
+from zaffre.release.state import State, load_state
+from zaffre.release.verify import VerifyReport, verify_releases
+from zaffre.trust import Keys
+
+SECRET = "a passphrase of a test"
+CHANNELS = ("dev", "stable")
+KEY_NAMES = ("root-1", "root-2", "root-3", "targets", "snapshot", "timestamp", *CHANNELS)
+WAVES = Waves.model_validate({"steps": [{"share": 10, "until": "1h"}, {"share": 100, "until": "1d"}]})
+
+
+def now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def make_build(out: Path, keys: Keys, version: str, **changes: object) -> Path:
+    """A folder as `zaffre build` leaves it, of a host whose files are small."""
+    folder = out / f"{changes.get('image', 'host')}-{version}-amd64"
+    folder.mkdir(parents=True)
+    for name, size in {"root.erofs": 3000, "root.verity": 300, "uki.efi": 2000, "inventory.json": 200}.items():
+        (folder / name).write_bytes((f"{name} of {version}\n".encode() * size)[:size])
+    (folder / "image.raw").write_bytes(b"the whole disk " * 500)
+    sign_build(folder, keys, version=version, **changes)
+    return folder
+
+
+def sign_build(folder: Path, keys: Keys, **changes: object) -> Manifest:
+    """Write the manifest for the files that are there, and its signature."""
+    fields: dict[str, object] = {
+        "image": "host",
+        "kind": "host",
+        "architecture": "amd64",
+        "profile": "release",
+        "debug": False,
+        "definition": "0" * 64,
+        "lock": "0" * 64,
+        "tools": "0" * 64,
+        "epoch": 1_777_000_000,
+        "root_hash": "1" * 64,
+        "packages": [],
+        "build": {"key": "0" * 64, "steps": [], "wall_seconds": 1.0, "cpu_seconds": 1.0, "peak_memory_bytes": 1},
+        "artifacts": {
+            path.name: Artifact(sha256=hashlib.sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
+            for path in sorted(folder.iterdir())
+            if path.name not in {MANIFEST_NAME, SIGNATURE_NAME}
+        },
+    }
+    manifest = Manifest.model_validate({**fields, **changes})
+    text = manifest.model_dump_json(indent=1).encode()
+    (folder / MANIFEST_NAME).write_bytes(text)
+    (folder / SIGNATURE_NAME).write_bytes(keys.release_signer().sign_bytes(text))
+    return manifest
+
+
+def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
+    lines = tuple(
+        CheckLine(name=f"line-{number}", title=f"line {number}", verdict=verdict, found="as found")
+        for number, verdict in enumerate(verdicts)
+    )
+    return CheckReport(
+        image="host", accelerator="tcg", lines=lines, boots=(), memory_used_bytes=1, memory_total_bytes=2, seconds=1.0
+    )
+
+
+def leave_check(folder: Path, keys: Keys, verdicts: Iterable[Verdict] = (Verdict.PASSED, Verdict.NOTED)) -> Path:
+    """What `zaffre check` would leave beside it."""
+    manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
+    return leave_evidence(folder, manifest, check_report(verdicts), keys.release_signer(), now=now())
+
+
+def make_keys(folder: Path, names: Iterable[str] = KEY_NAMES) -> Path:
+    make_folder(folder)
+    for name in names:
+        make_key(folder, name, SECRET)
+    return folder
+
+
+def open_ring(*folders: Path) -> Ring:
+    return Ring(folders, lambda _: SECRET)
+
+
+@dataclass
+class Yard:
+    """A repository of releases, its publisher, and nodes that look at it."""
+
+    root: Path
+    owner: Keys
+    signers: list[Path] = field(default_factory=list)
+    trusted: bytes = b""
+    first: bytes = b""
+    """The root that nodes have in their image."""
+    place: Target = field(init=False)
+    clock: datetime = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        self.place = Folder(self.root / "repo")
+        if not self.signers:
+            self.signers = [make_keys(self.root / "signers")]
+
+    @property
+    def repo(self) -> Path:
+        return self.root / "repo"
+
+    @property
+    def pending(self) -> Path:
+        return self.root / "pending"
+
+    def desk(self, place: Target | None = None) -> Desk:
+        return Desk(place or self.place, self.trusted, open_ring(*self.signers), self.pending, self.clock)
+
+    def found(self, *, threshold: int = 2) -> Outcome:
+        desk = self.desk()
+        change = found(trustees_by_name(desk.ring, CHANNELS, threshold), CHANNELS, DEFAULT_DAYS, now=self.clock)
+        return self._keep(desk.found(change))
+
+    def build(self, version: str, **changes: object) -> Path:
+        folder = make_build(self.root / "out", self.owner, version, **changes)
+        leave_check(folder, self.owner)
+        return folder
+
+    def create(self, build: Path, *, floor: str | None = None, whole: bool = False) -> Path:
+        made = create(
+            build,
+            self.owner.certificates,
+            floor=floor,
+            notes="",
+            whole=whole,
+            now=self.clock,
+            progress=SILENT,
+        )
+        return write_candidate(build, made)
+
+    def publish(
+        self, version: str, channel: str = "dev", *, floor: str | None = None, place: Target | None = None
+    ) -> Outcome:
+        build = self.root / "out" / f"host-{version}-amd64"
+        if not build.exists():
+            self.build(version)
+        self.create(build, floor=floor)
+        folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
+        pace = rollout("standard", WAVES, self.clock)
+        return self._keep(
+            self.desk(place).carry_out(
+                lambda state: add(state, channel, candidate, pace, now=self.clock),
+                lambda _: payload_of(folder, candidate, channel),
+            )
+        )
+
+    def promote(self, version: str, channel: str = "stable") -> Outcome:
+        pace = rollout("standard", WAVES, self.clock)
+        return self._keep(
+            self.desk().carry_out(
+                lambda state: promote(state, channel, "host-amd64", version, source="dev", pace=pace, now=self.clock),
+                lambda state: payload_of_promoted(
+                    self.place, state, "dev", channel, choose(state, "dev", None, None, version)
+                ),
+            )
+        )
+
+    def revoke(self, version: str) -> Outcome:
+        return self._keep(
+            self.desk().carry_out(lambda state: revoke(state, "host-amd64", version, "it is bad", now=self.clock))
+        )
+
+    def rotate(
+        self,
+        role: str,
+        remove: Iterable[str],
+        add: Iterable[str],
+        *,
+        place: Target | None = None,
+        threshold: int | None = None,
+    ) -> Outcome:
+        """Rotate to keys that are made if they aren't there."""
+        ring = open_ring(*self.signers)
+        names = {one.name for one in ring.files.values()}
+        for name in add:
+            if name not in names:
+                make_key(self.signers[0], name, SECRET)
+        desk = self.desk(place)
+        fresh = [desk.ring.named(name).key for name in add]
+        return self._keep(
+            desk.carry_out(lambda state: rotate(state, {role: Turn(list(remove), fresh, threshold)}, now=self.clock))
+        )
+
+    def state(self) -> State:
+        return load_state(self.place, self.trusted)
+
+    def records(self, channel: str = "dev") -> dict[str, Record]:
+        return {one.version: one for one in self.state().records(channel).values()}
+
+    def verify(self, *, trusted: bytes | None = None, memory: Path | None = None, quick: bool = False) -> VerifyReport:
+        return verify_releases(
+            self.place, trusted or self.first, memory=memory, now=self.clock, quick=quick, progress=SILENT
+        )
+
+    def node(self, name: str = "node", *, seconds: float = 60.0) -> Follower:
+        """A look of a node that keeps what it has seen."""
+        return Follower(self.place, self.root / name, self.first, seconds=seconds)
+
+    def sees(self, name: str = "node", channel: str = "dev") -> list[str]:
+        """The versions that a node is offered at this moment."""
+        node = self.node(name)
+        signed = node.channel(channel)
+        return sorted(Record.model_validate(one.custom).version for one in signed.targets.values() if one.custom)
+
+    def later(self, **delta: float) -> None:
+        self.clock += timedelta(**delta)
+
+    def _keep(self, outcome: Outcome) -> Outcome:
+        if outcome.done is not None:
+            self.trusted = outcome.done.root
+            self.first = self.first or outcome.done.root
+        return outcome
