@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.shell import Shell
-from zaffre.cli.output import amount, count, table
-from zaffre.cli.output import parse_size
+from zaffre.cli.output import amount, count, parse_size, table
 from zaffre.definition import reference_root
 from zaffre.errors import DefinitionError, ExitCode
 from zaffre.store import Store

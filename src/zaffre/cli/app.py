@@ -28,6 +28,7 @@ from zaffre.cli import (
     push,
     release,
     repository,
+    scan,
     store,
     upgrade,
     verify,
@@ -143,6 +144,7 @@ def make_app() -> typer.Typer:
     app.command("reproduce", rich_help_panel=PROVE)(build.reproduce)
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
+    app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
