@@ -34,6 +34,7 @@ from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
 from publishing import measure_publishing, publishing_figures
 from rebuild import measure_rebuilds, rebuild_figures, rebuild_requests
+from scanning import measure_scans, scan_figures
 from servers import SERVER, measure_servers, server_figures
 from stock import make_stock_disk, stock_requests
 from stockcloud import cloud_requests, make_cloud_disk
@@ -48,6 +49,7 @@ from zaffre.upstream.solving import SetRequest
 GROUPS = (
     "metadata",
     "drift",
+    "scan",
     "publishing",
     "rebuild",
     "containers",
@@ -136,7 +138,10 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "drift" in groups:
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
-    if set(groups) - {"drift"}:
+    if "scan" in groups:
+        scans = measure_scans(folder, say=say)
+        found.add("scan", scan_figures(scans), [cost.others for cost in (scans.cold, *scans.warm)])
+    if set(groups) - {"drift", "scan"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -157,7 +162,18 @@ class _Found:
     @property
     def figures(self) -> list[Figure]:
         """In the order of the table, whatever was measured first."""
-        order = ("builds", "customise", "boots", "server", "containers", "metadata", "drift", "rebuild", "publishing")
+        order = (
+            "builds",
+            "customise",
+            "boots",
+            "server",
+            "containers",
+            "metadata",
+            "drift",
+            "scan",
+            "rebuild",
+            "publishing",
+        )
         return [figure for group in order for figure in self.groups.get(group, ())]
 
 
