@@ -15,7 +15,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +54,10 @@ def measure(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
+    done: Collection[int] = (0,),
 ) -> Cost:
-    """Run a program to the end of all that it started; its output goes to `log`. `timeout` in seconds.
+    """Run a program to the end of all that it started; its output goes to `log`. `timeout` in seconds; `done` are the
+    exit codes with which it has done its work.
 
     What earlier runs left to be written to the disk is written before the clock starts. Raises BenchError, with the
     end of the log, when the program fails or takes longer. Must be called by the only thread, and with no children.
@@ -82,7 +84,7 @@ def measure(
     name = Path(argv[0]).name
     if reaped is None:
         raise BenchError(f"{name} took longer than {timeout:.0f} s\n{tail(log)}")
-    if process.returncode != 0:
+    if process.returncode not in done:
         raise BenchError(f"{name} failed (exit {process.returncode})\n{tail(log)}")
     return Cost(wall, reaped.cpu, reaped.largest, memory.most, others)
 

@@ -35,6 +35,7 @@ from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
 from publishing import measure_publishing, publishing_figures
 from rebuild import measure_rebuilds, rebuild_figures, rebuild_requests
+from scanning import measure_scans, scan_figures
 from servers import SERVER, measure_servers, server_figures
 from stock import make_stock_disk, stock_requests
 from stockcloud import cloud_requests, make_cloud_disk
@@ -50,6 +51,7 @@ GROUPS = (
     "metadata",
     "drift",
     "bills",
+    "scan",
     "publishing",
     "rebuild",
     "containers",
@@ -141,7 +143,10 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "bills" in groups:
         written = measure_bills(say=say)
         found.add("bills", bill_figures(written), written.others)
-    if set(groups) - {"drift", "bills"}:
+    if "scan" in groups:
+        scans = measure_scans(folder, say=say)
+        found.add("scan", scan_figures(scans), [cost.others for cost in (scans.cold, *scans.warm)])
+    if set(groups) - {"drift", "bills", "scan"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -171,6 +176,7 @@ class _Found:
             "metadata",
             "drift",
             "bills",
+            "scan",
             "rebuild",
             "publishing",
         )

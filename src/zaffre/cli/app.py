@@ -29,6 +29,7 @@ from zaffre.cli import (
     release,
     repository,
     sbom,
+    scan,
     store,
     upgrade,
     verify,
@@ -145,6 +146,7 @@ def make_app() -> typer.Typer:
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
+    app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)

@@ -6,6 +6,7 @@ Pure data: nothing here runs a program or reaches the network.
 
 from __future__ import annotations
 
+from zaffre.definition.advisories import Advisories, FeedKind, FeedSource
 from zaffre.definition.component import (
     BuildSettings,
     Component,
@@ -83,6 +84,7 @@ from zaffre.definition.values import (
     format_size,
     parse_duration,
 )
+from zaffre.definition.vex import Justification, Statement, Status
 
 __all__ = [
     "DISTRIBUTION_FILE",
@@ -91,6 +93,7 @@ __all__ = [
     "MACHINES",
     "OWN",
     "TOOLS",
+    "Advisories",
     "Architecture",
     "Archive",
     "BuildSettings",
@@ -106,6 +109,8 @@ __all__ = [
     "Etc",
     "Explained",
     "Extract",
+    "FeedKind",
+    "FeedSource",
     "Files",
     "FilesSource",
     "Form",
@@ -115,6 +120,7 @@ __all__ = [
     "Identity",
     "Image",
     "Initrd",
+    "Justification",
     "Kernel",
     "KeyPath",
     "Kind",
@@ -132,6 +138,8 @@ __all__ = [
     "RpmUpstream",
     "Setuid",
     "Size",
+    "Statement",
+    "Status",
     "Suite",
     "Tmpfiles",
     "Tools",

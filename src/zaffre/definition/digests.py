@@ -2,7 +2,7 @@
 """What identifies a definition: digests over its normalised content, the files that it names included.
 
 Everything counts except, with reasons: `extends` and `profiles` (how a value got into an image does not change
-the image), and where things are on this machine.
+the image), where things are on this machine, and what feeds of vulnerabilities call an upstream.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def digest(distribution: Distribution, image: Image) -> Sha256:
             "identity": distribution.identity.model_dump(mode="json"),
             "image": image.model_dump(mode="json", exclude={"extends", "profiles"}),
             "trees": {tree: tree_digest(distribution.path(tree)) for tree in trees},
-            "upstream": upstream.model_dump(mode="json", exclude={"keyring_file"}),
+            "upstream": upstream.model_dump(mode="json", exclude={"keyring_file", "ecosystem"}),
             "keyring": sha256_file(upstream.keyring_file),
         }
     )

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from zaffre.definition.advisories import Advisories
 from zaffre.definition.component import COMPONENTS, Component
 from zaffre.definition.image import Image, Items
 from zaffre.definition.merge import Origin
@@ -27,6 +28,7 @@ from zaffre.definition.values import (
     PackageName,
     Url,
 )
+from zaffre.definition.vex import Statement
 from zaffre.errors import DefinitionError
 
 DISTRIBUTION_FILE = "zaffre.toml"
@@ -102,6 +104,8 @@ class DistributionFile(Model):
     """The repository of one's own: `zaffre repo`."""
     release: Release = Release()
     """How releases reach a fleet: `zaffre release`."""
+    advisories: Advisories = Advisories()
+    """What says which vulnerabilities are known: `zaffre scan`."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class Distribution:
     provenance: Mapping[str, Mapping[KeyPath, Origin]] = field(repr=False)
     repository: OwnRepository | None = None
     release: Release = field(default_factory=Release)
+    advisories: Advisories = field(default_factory=Advisories)
+    statements: tuple[Statement, ...] = ()
 
     @property
     def lock_file(self) -> Path:

@@ -33,6 +33,7 @@ from zaffre.definition.upstream import (
     Upstream,
 )
 from zaffre.definition.values import KeyPath, Verification
+from zaffre.definition.vex import StatementLoader
 from zaffre.errors import DefinitionError
 
 _MAX_KEYRING_BYTES = 1 << 20
@@ -94,6 +95,9 @@ class _Loader(Reader):
         for image in images.values():
             origins = provenance[image.name]
             self.problems += check_architectures(image, origins, images, upstreams.get(image.upstream))
+        statements = StatementLoader(self.root, self.problems).load(set(self._files("images", quiet=True)))
+        if main:
+            self._check_feeds(main, known_upstreams)
         if main is None or self.problems:
             return None
         return Distribution(
@@ -109,7 +113,19 @@ class _Loader(Reader):
             provenance=provenance,
             repository=main.repository,
             release=main.release,
+            advisories=main.advisories,
+            statements=statements,
         )
+
+    def _check_feeds(self, main: DistributionFile, known_upstreams: set[str]) -> None:
+        for number, feed in enumerate(main.advisories.feeds):
+            key: KeyPath = ("advisories", "feeds", number)
+            if feed.upstream is not None and feed.upstream not in known_upstreams:
+                said = f"there is no upstream {feed.upstream!r} in upstreams/"
+                self._add(DISTRIBUTION_FILE, (*key, "upstream"), said, near(feed.upstream, known_upstreams))
+            for name, file in (("file", feed.file), ("keyring", feed.keyring)):
+                if file is not None and not (self.root / file).is_file():
+                    self._add(DISTRIBUTION_FILE, (*key, name), f"there is no file {file}")
 
     def _check_debian(
         self,

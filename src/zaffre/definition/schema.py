@@ -16,6 +16,7 @@ from zaffre.definition.merge import OWN_KEYS
 from zaffre.definition.overlay import OVERLAYS, OverlayFile
 from zaffre.definition.upstream import DebUpstreamFile, RpmUpstreamFile
 from zaffre.definition.values import format_size
+from zaffre.definition.vex import VEX, StatementFile
 
 # A file is of one of several forms where a key of it (`family`) says of which.
 _FILES: dict[str, tuple[type[BaseModel], ...]] = {
@@ -25,6 +26,7 @@ _FILES: dict[str, tuple[type[BaseModel], ...]] = {
     f"{COMPONENTS}/*/{OVERLAYS}/*.toml": (OverlayFile,),
     "profiles/*.toml": (Fragment,),
     "images/*.toml": (ImageFile,),
+    f"{VEX}/*.toml": (StatementFile,),
 }
 _MODE: Literal["validation"] = "validation"
 

@@ -173,6 +173,12 @@ _link = _form(
 Link = Annotated[str, *_link]
 
 
+_vulnerability = _form(
+    r"[A-Za-z][A-Za-z0-9]*-[A-Za-z0-9.+_:~-]+", 'the name of a vulnerability, such as "CVE-2026-1234" or a record\'s id'
+)
+VulnerabilityName = Annotated[str, *_vulnerability]
+
+
 def is_module_path(text: str) -> bool:
     """Whether it can be a `GoModulePath`: one that leads nowhere but down."""
     return re.fullmatch(rf"{_MODULE_PART}(?:/{_MODULE_PART})*", text) is not None

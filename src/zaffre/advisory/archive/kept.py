@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The archive's feed as the store keeps it: read without the network, and without what it takes to make it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from zaffre.advisory.model import Advisory, Feed, Kind, Range, Severity
+from zaffre.definition import Upstream
+from zaffre.digest import Sha256, source_digest
+from zaffre.errors import FindingError
+from zaffre.store import ActionKey, Store
+
+FEED = "feed"
+
+
+def code() -> Sha256:
+    """What makes feeds: one that was made by other code is made anew."""
+    return source_digest("advisory/archive")
+
+
+def label_of(upstream: Upstream) -> str:
+    """Under which the store remembers which feed of an upstream was made last."""
+    return f"advisories of {upstream.name}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The feed that was made last, and when the archive was asked. `raw` is what `archive_feed` or `updateinfo_feed`
+    wrote.
+    """
+
+    upstream: Upstream
+    asked: dt.datetime
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def find(cls, upstream: Upstream, store: Store) -> Self | None:
+        """None when the store has none, or one of other code."""
+        known = store.recall(label_of(upstream))
+        if not known or known.get("code") != code():
+            return None
+        result = store.lookup(ActionKey(str(known.get("key"))))
+        if result is None:
+            return None
+        raw = json.loads(store.path(result.outputs[FEED]).read_bytes())
+        return cls(upstream, dt.datetime.fromisoformat(str(known.get("asked"))), raw)
+
+    @property
+    def chosen(self) -> frozenset[str]:
+        """Sources that only a stable update has changed, and that were read."""
+        return frozenset(self.raw["chosen"])
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Those that were not, as nobody asked about them."""
+        return frozenset(self.raw["unread"])
+
+    def feed(self, max_age: dt.timedelta) -> Feed | None:
+        """None for repositories that publish no advisories. Raises FindingError for an archive that names nothing."""
+        raw = self.raw
+        kind = Kind(raw["kind"])
+        binary = kind is Kind.UPDATEINFO
+        records = tuple(
+            Advisory(
+                *(identity, package, (Range(fixed=fixed),), tuple(cves)),
+                severity=Severity(severity),
+                summary=summary,
+                binary=binary,
+            )
+            for identity, package, fixed, cves, summary, severity in raw["records"]
+        )
+        if not records and binary:
+            return None
+        if not records:
+            raise FindingError(
+                f"the changelogs of '{self.upstream.name}' name no vulnerability, which no archive in use does",
+                where=raw["provenance"],
+                resolution="name suites that receive security updates in the upstream's definition",
+            )
+        return Feed(
+            name=f"{'advisories' if binary else 'changelogs'} of {self.upstream.name}",
+            kind=kind,
+            upstream=self.upstream.name,
+            ecosystem=raw["ecosystem"],
+            family=self.upstream.family,
+            provenance=raw["provenance"],
+            dated=dt.datetime.fromisoformat(raw["dated"]),
+            max_age=max_age,
+            advisories=records,
+            covers=None if raw["covers"] is None else frozenset(raw["covers"]),
+            aliases={(old[0], old[1]): (new[0], new[1]) for old, new in raw["aliases"]},
+            doubts=tuple(raw["doubts"]),
+        )

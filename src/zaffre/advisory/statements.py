@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owner's statements (vex/*.toml), and those of others (OpenVEX, CSAF), put to what was found. Pure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from zaffre.advisory.report import Affected, Bucket, Finding, Stated
+from zaffre.definition import Statement, Status
+from zaffre.errors import FindingError
+
+_BUCKETS = {Status.NOT_AFFECTED: Bucket.NOT_AFFECTED, Status.ACCEPTED: Bucket.ACCEPTED}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody else says of one product: `package` is the name of a binary or source package, `version` the one
+    that it is about (None: any). `status` is OpenVEX's.
+    """
+
+    vulnerability: str
+    package: str
+    version: str | None
+    status: str
+    justification: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Claims:
+    """A document of claims, and who answers for it."""
+
+    name: str
+    author: str
+    dated: dt.datetime
+    max_age: dt.timedelta
+    claims: tuple[Claim, ...] = field(repr=False)
+
+
+def check_expiry(statements: Iterable[Statement], today: dt.date) -> None:
+    """Raise FindingError for statements that do not hold any more."""
+    expired = [one for one in statements if one.is_expired(today)]
+    if expired:
+        raise FindingError(
+            "a statement has expired" if len(expired) == 1 else f"{len(expired)} statements have expired",
+            where=expired[0].file,
+            details="\n".join(f"{one.file}: {one.vulnerability}, {one.status}, until {one.expires}" for one in expired),
+            resolution="look whether it still holds: move `expires` on, with what was seen, or remove the statement",
+        )
+
+
+def put(
+    findings: Sequence[Finding], statements: Sequence[Statement], claims: Sequence[Claims]
+) -> tuple[tuple[Finding, ...], tuple[Statement, ...]]:
+    """Findings with what is stated of them, and the statements that no finding needed.
+
+    The owner's own word comes before anybody else's. A statement for some images holds for a finding whose packages
+    are in those alone.
+    """
+    used: set[str] = set()
+    told = []
+    for finding in findings:
+        statement = next((one for one in statements if _holds(one, finding)), None)
+        if statement is not None:
+            used.add(statement.file)
+            told.append(_stated(finding, statement))
+        else:
+            told.append(_claimed(finding, claims))
+    return tuple(told), tuple(one for one in statements if one.file not in used)
+
+
+def unmatched(statements: Sequence[Statement]) -> FindingError:
+    """The error for statements that no finding of the whole lock matches."""
+    return FindingError(
+        "a statement matches nothing" if len(statements) == 1 else f"{len(statements)} statements match nothing",
+        where=statements[0].file,
+        details="\n".join(f"{one.file}: {one.vulnerability} in {', '.join(one.packages)}" for one in statements),
+        resolution="if the vulnerability is mended or the package is gone, remove the statement; else mend the name of "
+        "the vulnerability, of the source package or of the image in it",
+    )
+
+
+def _holds(statement: Statement, finding: Finding) -> bool:
+    if not statement.speaks_of(finding.vulnerability, finding.source):
+        return False
+    return not statement.images or all(set(one.images) <= set(statement.images) for one in finding.packages)
+
+
+def _stated(finding: Finding, statement: Statement) -> Finding:
+    said = Stated(
+        file=statement.file,
+        status=statement.status,
+        justification=statement.justification,
+        reason=statement.reason,
+        author=statement.author,
+        expires=statement.expires,
+    )
+    return finding.model_copy(update={"bucket": _BUCKETS.get(statement.status, finding.bucket), "statement": said})
+
+
+def _claimed(finding: Finding, claims: Sequence[Claims]) -> Finding:
+    """With the word of others, if it is about every package of the finding."""
+    for document in claims:
+        mine = [one for one in document.claims if one.vulnerability == finding.vulnerability]
+        heard = [next((one for one in mine if _about(one, finding, package)), None) for package in finding.packages]
+        said = [one for one in heard if one is not None]
+        if len(said) != len(heard) or not said or {one.status for one in said} - {"not_affected", "fixed"}:
+            continue
+        first = said[0]
+        stated = Stated(
+            file=document.name,
+            status=first.status,
+            justification=first.justification,
+            reason=first.reason or f"{document.author} says so",
+            author=document.author,
+        )
+        return finding.model_copy(update={"bucket": Bucket.NOT_AFFECTED, "statement": stated})
+    return finding
+
+
+def _about(claim: Claim, finding: Finding, package: Affected) -> bool:
+    if claim.package == package.name:
+        return claim.version in {None, package.version}
+    return claim.package == finding.source and claim.version in {None, finding.source_version}

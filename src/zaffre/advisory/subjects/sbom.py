@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages of a CycloneDX document (https://cyclonedx.org/docs/1.6/json/).
+
+A document that lacks source names, or the version of its operating system, looks the same as one with nothing in it to
+scanners, which then say nothing. Here it is an error. A source is named by Trivy's properties, or by the qualifier
+`upstream` of the package's purl (https://github.com/package-url/purl-spec: deb, rpm), of which the first says more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import parse_qs, unquote
+
+from zaffre.advisory.subject import Installed, Platform, Subject, SubjectKind, require_packages
+from zaffre.advisory.subjects.platforms import platform_of_root
+from zaffre.advisory.versions import source_version, with_epoch
+from zaffre.definition import Distribution
+from zaffre.errors import DefinitionError, FindingError, IntegrityError
+
+_MOST_BYTES = 512 << 20
+_PREFIX = "aquasecurity:trivy:"
+_TYPES = {"deb": "deb", "rpm": "rpm"}
+_MOST_NAMED = 10
+
+
+def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
+    """Raises DefinitionError for a document that is none, FindingError for one that can't be scanned truthfully."""
+    document = read_document(path)
+    if document.get("bomFormat") != "CycloneDX":
+        raise DefinitionError(
+            "it is not a CycloneDX document in JSON",
+            where=str(path),
+            details="it is an SPDX one, which names no sources" if "spdxVersion" in document else None,
+            resolution="give the CycloneDX document of the same artifact",
+        )
+    components = _components(document)
+    platform = _platform(components, distribution, str(path))
+    packages = tuple(_packages(components, platform, str(path)))
+    machines = [one.architecture for one in packages if one.architecture not in {"all", "noarch", ""}]
+    return Subject(
+        kind=SubjectKind.SBOM,
+        title=f"SBOM {path}",
+        platform=platform,
+        architecture=max(set(machines), key=machines.count, default="all"),
+        packages=require_packages(packages, str(path)),
+    )
+
+
+def read_document(path: Path) -> Mapping[str, object]:
+    """A JSON object. Raises DefinitionError, IntegrityError for a file that is too large."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise IntegrityError(f"the document is larger than {_MOST_BYTES} bytes", where=str(path))
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DefinitionError("it is not JSON", where=str(path), details=str(error)) from error
+    if not isinstance(document, dict):
+        raise DefinitionError("it is not a JSON object", where=str(path))
+    return document
+
+
+def _components(document: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """All components, nested ones too, and what the document is about."""
+    metadata = document.get("metadata")
+    found: list[Mapping[str, object]] = []
+    todo: list[object] = [document.get("components"), [metadata.get("component")] if isinstance(metadata, dict) else []]
+    while todo:
+        here = todo.pop()
+        for one in here if isinstance(here, list) else []:
+            if isinstance(one, dict):
+                found.append(one)
+                todo.append(one.get("components"))
+    return found
+
+
+def _platform(components: Sequence[Mapping[str, object]], distribution: Distribution | None, where: str) -> Platform:
+    systems = [one for one in components if one.get("type") == "operating-system"]
+    if len(systems) != 1:
+        raise FindingError(
+            f"the document has {len(systems) or 'no'} operating systems, so it can't be said which feed is its own",
+            where=where,
+            resolution='a document of one system has one component of the type "operating-system", with its version',
+        )
+    name, version = _text(systems[0], "name"), _text(systems[0], "version")
+    if not version:
+        raise FindingError(
+            f"the document says '{name}', and not which version of it",
+            where=where,
+            resolution="its operating system needs a version; public scanners would find nothing at all without",
+        )
+    fields = {"ID": name, "VERSION_ID": version, "PRETTY_NAME": f"{name} {version}"}
+    properties = _properties(systems[0])
+    fields |= {key.rpartition(":")[2]: value for key, value in properties.items() if key.endswith("_CODENAME")}
+    return platform_of_root(fields, distribution, where)
+
+
+def _packages(components: Sequence[Mapping[str, object]], platform: Platform, where: str) -> Iterator[Installed]:
+    sourceless = []
+    for one in components:
+        purl = _text(one, "purl")
+        kind = purl.removeprefix("pkg:").partition("/")[0]
+        if not purl.startswith("pkg:") or kind not in _TYPES:
+            continue
+        if kind != platform.family:
+            raise FindingError(
+                f"the document has {kind} packages in a system of {platform.family} packages", where=f"{where}: {purl}"
+            )
+        made = _installed(one, purl, platform.family)
+        if made is None:
+            sourceless.append(_text(one, "name"))
+        else:
+            yield made
+    if sourceless:
+        raise FindingError(
+            f"the document does not name the sources of {len(sourceless)} packages, by which vulnerabilities are known",
+            where=where,
+            details=", ".join(sourceless[:_MOST_NAMED]),
+            resolution="give a document whose purls have `upstream=`, or which has Trivy's properties SrcName and "
+            "SrcVersion: most findings would be missed without",
+        )
+
+
+def _installed(one: Mapping[str, object], purl: str, family: str) -> Installed | None:
+    """None for a package whose source is not named. (A purl without `upstream` names none, though the document of
+    one that was made from a source of its own name says so by Trivy's properties.)
+    """
+    path, _, query = purl.partition("#")[0].partition("?")
+    stem, _, purl_version = path.partition("@")
+    qualifiers = {key: values[0] for key, values in parse_qs(query).items()}
+    properties = _properties(one)
+    name = _text(one, "name") or unquote(stem.rpartition("/")[2])
+    version = _text(one, "version") or unquote(purl_version)
+    epoch = qualifiers.get("epoch")
+    if epoch and epoch != "0" and ":" not in version:
+        version = f"{epoch}:{version}"
+    architecture = qualifiers.get("arch", "")
+    source = properties.get("SrcName")
+    if source:
+        return Installed(name, version, architecture, source, _trivys(properties, version, family))
+    upstream = qualifiers.get("upstream")
+    if not upstream:
+        return None
+    source, made = _upstreams(upstream, version, family)
+    return Installed(name, version, architecture, source, made)
+
+
+def _trivys(properties: Mapping[str, str], version: str, family: str) -> str:
+    """Trivy keeps the parts of a version apart: SrcEpoch, SrcVersion (without revision), SrcRelease."""
+    made = properties.get("SrcVersion", "")
+    if not made:
+        return source_version(family, version)
+    if (release := properties.get("SrcRelease")) and not made.endswith(f"-{release}"):
+        made = f"{made}-{release}"
+    epoch = properties.get("SrcEpoch")
+    return f"{epoch}:{made}" if epoch and epoch != "0" and ":" not in made else made
+
+
+def _upstreams(upstream: str, version: str, family: str) -> tuple[str, str]:
+    """`upstream=` is a source package's name with its version behind "@" if that is another; an RPM's is a file."""
+    if family == "rpm" and upstream.endswith(".src.rpm"):
+        stem, _, release = upstream.removesuffix(".src.rpm").rpartition("-")
+        name, _, number = stem.rpartition("-")
+        return name, with_epoch(f"{number}-{release}", version)
+    name, _, made = upstream.partition("@")
+    return name, made or source_version(family, version)
+
+
+def _properties(one: Mapping[str, object]) -> dict[str, str]:
+    """A component's properties; Trivy's without their prefix."""
+    rows = one.get("properties")
+    found = {}
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("value"), str):
+            found[row["name"].removeprefix(_PREFIX)] = row["value"]
+    return found
+
+
+def _text(one: Mapping[str, object], key: str) -> str:
+    value = one.get(key)
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,403 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is scanned: roots, SBOMs and locks; and what gives nothing to other scanners, an error here."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import struct
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.upstreams import said
+from zaffre.advisory.subject import telling
+from zaffre.advisory.subjects import Reader
+from zaffre.definition import Distribution, load_distribution, reference_root
+from zaffre.digest import sha256_bytes
+from zaffre.errors import DefinitionError, FindingError, IntegrityError, ZaffreError
+from zaffre.upstream import Lock, LockedPackage, LockedSet, save_lock
+from zaffre.upstream.rpm.header import Tag
+
+OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
+
+
+def stanza(name: str, version: str, status: str = "install ok installed", **fields: str) -> str:
+    more = "".join(f"{key}: {value}\n" for key, value in fields.items())
+    return f"Package: {name}\nStatus: {status}\nArchitecture: amd64\nVersion: {version}\n{more}\n"
+
+
+STATUS = (
+    stanza("libssl3t64", "3.5.0-1+b2", Source="openssl (3.5.0-1)")
+    + stanza("zlib1g", "1:1.3-1+b1", Source="zlib")
+    + stanza("gone", "1-1", "deinstall ok config-files")
+    + stanza("never", "1-1", "purge ok not-installed")
+    + stanza("half", "1-1", "install reinstreq half-configured")
+)
+
+
+@pytest.fixture(scope="module")
+def distribution() -> Distribution:
+    return load_distribution(reference_root())
+
+
+def root(folder: Path, status: str | None = STATUS, release: str | None = OS_RELEASE) -> Path:
+    (folder / "etc").mkdir(parents=True)
+    (folder / "var/lib/dpkg/info").mkdir(parents=True)
+    if release is not None:
+        (folder / "etc/os-release").write_text(release)
+    if status is not None:
+        (folder / "var/lib/dpkg/status").write_text(status)
+    return folder
+
+
+def refused(given: object, distribution: Distribution | None, error: type[ZaffreError] = FindingError) -> str:
+    with pytest.raises(error) as caught:
+        Reader(distribution).read(str(given))
+    return said(caught.value)
+
+
+def test_a_root_says_what_is_installed_and_of_which_source(tmp_path: Path, distribution: Distribution) -> None:
+    """What was removed and left its configuration is not installed; a rebuild is of its source's version."""
+    (one,) = Reader(distribution).read(str(root(tmp_path / "root")))
+    assert [(each.name, each.source, each.source_version) for each in one.packages] == [
+        ("half", "half", "1-1"),
+        ("libssl3t64", "openssl", "3.5.0-1"),
+        ("zlib1g", "zlib", "1:1.3-1"),
+    ]
+    assert (one.platform.upstream, one.platform.ecosystem, one.architecture) == ("debian", "Debian:13", "amd64")
+
+
+def test_the_files_behind_a_package_are_those_that_are_there(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root")
+    (folder / "var/lib/dpkg/info/half.list").write_text(
+        "/.\n/usr\n/usr/bin\n/usr/bin/half\n/usr/bin/gone\n/usr/share/x\n"
+    )
+    for path in ("usr/bin/half", "usr/share/x"):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text("")
+    (one,) = Reader(distribution).read(str(folder))
+    assert one.files(one.packages[0]) == ("/usr/bin/half", "/usr/share/x")
+    assert one.files(one.packages[1]) == ()
+
+
+def test_programs_and_libraries_tell_more_than_documentation() -> None:
+    paths = ["/usr/share/doc/a/copyright", "/etc/a.conf", "/usr/lib/liba.so.1", "/usr/sbin/ad", "/usr/bin/a"]
+    assert telling(paths) == ("/usr/bin/a", "/usr/sbin/ad", "/usr/lib/liba.so.1")
+
+
+def test_a_root_of_ours_is_known_though_it_does_not_call_itself_debian(
+    tmp_path: Path, distribution: Distribution
+) -> None:
+    """With os-release changed and debian_version gone, public scanners find nothing at all."""
+    ours = "ID=zaffre\nID_LIKE=debian\nVERSION_ID=1\nVARIANT_ID=container-host\nDEBIAN_CODENAME=trixie\n"
+    (one,) = Reader(distribution).read(str(root(tmp_path / "a", release=ours)))
+    assert one.platform.upstream == "debian"
+    elsewhere = ours.replace("ID=zaffre", "ID=acme").replace("VARIANT_ID=container-host\n", "")
+    (one,) = Reader(distribution).read(str(root(tmp_path / "b", release=elsewhere)))
+    assert one.platform.upstream == "debian"
+
+
+def test_a_root_that_does_not_say_what_it_is_or_is_unknown_is_an_error(
+    tmp_path: Path, distribution: Distribution
+) -> None:
+    assert "no os-release" in refused(root(tmp_path / "a", release=None), distribution)
+    assert "does not say which distribution" in refused(root(tmp_path / "b", release="NAME=x\n"), distribution)
+    assert "the distribution 'plan9' is unknown" in refused(root(tmp_path / "c", release="ID=plan9\n"), distribution)
+    (older,) = Reader(distribution).read(str(root(tmp_path / "d", release="ID=debian\nVERSION_ID=12\n")))
+    assert (older.platform.upstream, older.platform.ecosystem) == (None, "Debian:12")
+
+
+def test_a_root_without_packages_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    assert "no package to be scanned" in refused(root(tmp_path / "a", status=None), distribution)
+    assert "no package to be scanned" in refused(root(tmp_path / "b", status=""), distribution)
+    assert "no package to be scanned" in refused(
+        root(tmp_path / "c", status=stanza("gone", "1-1", "deinstall ok config-files")), distribution
+    )
+
+
+def test_a_database_that_is_none_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    assert "malformed" in refused(root(tmp_path / "a", status="rubbish"), distribution, IntegrityError)
+    assert "malformed" in refused(root(tmp_path / "b", status="Package: x\n\n"), distribution, IntegrityError)
+    folder = root(tmp_path / "c", status=None)
+    (folder / "var/lib/dpkg/status").mkdir()
+    assert refused(folder, distribution, IntegrityError)
+
+
+def test_links_of_a_root_do_not_lead_out_of_it(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root", status=None)
+    outside = tmp_path / "outside"
+    outside.write_text(STATUS)
+    (folder / "var/lib/dpkg/status").symlink_to(outside)
+    assert "no package to be scanned" in refused(folder, distribution)
+
+
+def test_a_container_without_dpkg_has_fragments(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root", status=None)
+    place = folder / "var/lib/dpkg/status.d"
+    place.mkdir()
+    (place / "libc6").write_text("Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\nSource: glibc\n")
+    (place / "libc6.md5sums").write_text("0 a\n")
+    (one,) = Reader(distribution).read(str(folder))
+    assert [(each.name, each.source) for each in one.packages] == [("libc6", "glibc")]
+
+
+def component(name: str, version: str, purl: str, **properties: str) -> dict[str, Any]:
+    return {
+        "type": "library",
+        "name": name,
+        "version": version,
+        "purl": purl,
+        "properties": [{"name": f"aquasecurity:trivy:{key}", "value": value} for key, value in properties.items()],
+    }
+
+
+SYSTEM = {"type": "operating-system", "name": "debian", "version": "13"}
+SSL = component(
+    "libssl3t64",
+    "3.5.0-1+b2",
+    "pkg:deb/debian/libssl3t64@3.5.0-1%2Bb2?arch=amd64&distro=debian-13",
+    SrcName="openssl",
+    SrcVersion="3.5.0",
+    SrcRelease="1",
+)
+ZLIB = component("zlib1g", "1:1.3-1", "pkg:deb/debian/zlib1g@1.3-1?arch=amd64&epoch=1&upstream=zlib%401%3A1.3-2")
+
+
+def sbom(folder: Path, *components: dict[str, Any], **more: Any) -> Path:
+    path = folder / "sbom.cdx.json"
+    path.write_text(json.dumps({"bomFormat": "CycloneDX", "specVersion": "1.6", "components": components, **more}))
+    return path
+
+
+def test_an_sbom_names_sources_by_trivys_properties_or_by_upstream(tmp_path: Path, distribution: Distribution) -> None:
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, SSL, ZLIB)))
+    assert [(each.name, each.version, each.source, each.source_version) for each in one.packages] == [
+        ("libssl3t64", "3.5.0-1+b2", "openssl", "3.5.0-1"),
+        ("zlib1g", "1:1.3-1", "zlib", "1:1.3-2"),
+    ]
+    assert one.platform.upstream == "debian"
+
+
+def test_components_may_be_nested_and_other_kinds_are_passed_over(tmp_path: Path, distribution: Distribution) -> None:
+    python = component("x", "1", "pkg:pypi/x@1")
+    held = sbom(tmp_path, {**SYSTEM, "components": [SSL]}, python, {"type": "file", "name": "y"})
+    (one,) = Reader(distribution).read(str(held))
+    assert [each.name for each in one.packages] == ["libssl3t64"]
+
+
+def test_an_rpm_in_an_sbom(tmp_path: Path, distribution: Distribution) -> None:
+    system = {"type": "operating-system", "name": "azurelinux", "version": "3.0"}
+    purl = "pkg:rpm/azurelinux/bind-libs@9.20.0-1.azl3?arch=x86_64&epoch=32&upstream=bind-9.20.0-1.azl3.src.rpm"
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, system, component("bind-libs", "9.20.0-1.azl3", purl))))
+    (package,) = one.packages
+    assert (package.source, package.version, package.source_version) == (
+        *("bind", "32:9.20.0-1.azl3"),
+        "32:9.20.0-1.azl3",
+    )
+    assert one.platform.upstream == "azurelinux"
+
+
+@pytest.mark.parametrize(
+    ("components", "wrong"),
+    [
+        (
+            (SYSTEM, SSL, component("a", "1-1", "pkg:deb/debian/a@1-1?arch=amd64")),
+            "does not name the sources of 1 packages",
+        ),
+        ((SSL,), "has no operating systems"),
+        (({**SYSTEM, "version": ""}, SSL), "and not which version of it"),
+        ((SYSTEM, {**SYSTEM, "version": "12"}, SSL), "has 2 operating systems"),
+        ((SYSTEM,), "no package to be scanned"),
+        (({**SYSTEM, "name": "plan9"}, SSL), "'plan9' is unknown"),
+        (
+            (SYSTEM, component("a", "1", "pkg:rpm/fedora/a@1?upstream=a-1-1.src.rpm")),
+            "has rpm packages in a system of deb",
+        ),
+    ],
+)
+def test_an_sbom_that_would_be_scanned_falsely_is_an_error(
+    tmp_path: Path, distribution: Distribution, components: tuple[dict[str, Any], ...], wrong: str
+) -> None:
+    assert wrong in refused(sbom(tmp_path, *components), distribution)
+
+
+def test_what_is_no_sbom_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    spdx = tmp_path / "spdx.json"
+    spdx.write_text('{"spdxVersion": "SPDX-2.3"}')
+    assert "an SPDX one, which names no sources" in refused(spdx, distribution, DefinitionError)
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    assert "is not JSON" in refused(broken, distribution, DefinitionError)
+    broken.write_text("[]")
+    assert "is not a JSON object" in refused(broken, distribution, DefinitionError)
+
+
+def package(name: str, version: str, source: str, made: str, **more: Any) -> LockedPackage:
+    facts = {"architecture": "amd64", "size": 1, "suite": "trixie", "archive": "debian", **more}
+    path = f"pool/{name}_{version}_{facts['architecture']}.deb"
+    return LockedPackage(
+        name=name,
+        version=version,
+        sha256=sha256_bytes(path.encode()),
+        path=path,
+        source=source,
+        source_version=made,
+        **facts,
+    )
+
+
+def locked(*sets: tuple[str, str, tuple[LockedPackage, ...]]) -> Lock:
+    return Lock.model_validate(
+        {
+            "distribution": "zaffre",
+            "created": "2026-11-22T00:00:00Z",
+            "serial": 1,
+            "suites": [],
+            "sets": [
+                LockedSet(name=name, architecture="amd64", upstream=upstream, request="0" * 64, packages=packages)
+                for name, upstream, packages in sets
+            ],
+        }
+    )
+
+
+def test_a_lock_is_scanned_with_the_images_that_have_each_package(tmp_path: Path, distribution: Distribution) -> None:
+    """Not the tools, nor what components are built with: they are in no image."""
+    ssl, zlib = package("libssl3t64", "3-1+b1", "openssl", "3-1"), package("zlib1g", "1-1", "zlib", "1-1")
+    tool = package("gcc", "1-1", "gcc", "1-1")
+    path = tmp_path / "zaffre.lock"
+    sets = [("server", (ssl, zlib)), ("container-host", (ssl,)), ("tools", (tool,)), ("component:x", (tool,))]
+    save_lock(locked(*((name, "debian", packages) for name, packages in sets)), path)
+    (one,) = Reader(distribution).read(str(tmp_path))
+    assert [(each.name, each.within) for each in one.packages] == [
+        ("libssl3t64", ("container-host", "server")),
+        ("zlib1g", ("server",)),
+    ]
+    assert (one.whole, one.images) == (True, ("container-host", "server"))
+    (part,) = Reader(distribution, image="container-host").read(str(path))
+    assert (part.whole, [each.name for each in part.packages]) == (False, ["libssl3t64"])
+
+
+def test_each_upstream_of_a_lock_is_a_subject_of_its_own(tmp_path: Path, distribution: Distribution) -> None:
+    """An RPM's source has no epoch in the lock, and gets its binary's."""
+    path = tmp_path / "zaffre.lock"
+    rpm = package("bind-libs", "32:9.20-1.azl3", "bind", "9.20-1.azl3", archive="azurelinux")
+    save_lock(locked(("a", "debian", (package("x", "1-1", "x", "1-1"),)), ("b", "azurelinux", (rpm,))), path)
+    azure, debian = Reader(distribution).read(str(path))
+    assert (azure.platform.family, debian.platform.family) == ("rpm", "deb")
+    assert azure.packages[0].source_version == "32:9.20-1.azl3"
+
+
+def test_a_lock_that_can_not_be_scanned_truthfully_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    path = tmp_path / "zaffre.lock"
+    save_lock(locked(("a", "gentoo", (package("x", "1-1", "x", "1-1"),))), path)
+    assert "no upstream 'gentoo'" in refused(path, distribution, DefinitionError)
+    assert "there is no distribution here" in refused(path, None, DefinitionError)
+    save_lock(locked(("a", "debian", ())), path)
+    assert "no package to be scanned" in refused(path, distribution)
+    save_lock(locked(("tools", "debian", (package("x", "1-1", "x", "1-1"),))), path)
+    assert "has no packages of 'any image'" in refused(path, distribution, DefinitionError)
+
+
+def test_what_is_nothing_at_all_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    assert "did you mean 'server'?" in refused("sever", distribution, DefinitionError)
+    assert "is no build, no distribution and no root" in refused(tmp_path, distribution, DefinitionError)
+
+
+def build(folder: Path, image: str, *packages: LockedPackage, paths: dict[str, str] | None = None) -> Path:
+    """What a build leaves that a scan reads: a manifest, and the inventory that it names."""
+    folder.mkdir()
+    content = [
+        {"path": path, "mode": "0755", "sha256": "0" * 64, "package": name} for path, name in (paths or {}).items()
+    ]
+    empty = {"path": "", "files": 0, "bytes": 0}
+    inventory = {
+        **{key: [] for key in ("packages", "folders", "privileged", "listening", "command_line", "kernels")},
+        **dict.fromkeys(("files", "directories", "links", "bytes"), 0),
+        "units": {},
+        "sysctl": {},
+        "accounts": {},
+        "unpackaged": empty,
+        "content": content,
+    }
+    text = json.dumps(inventory)
+    (folder / "inventory.json").write_text(text)
+    facts = [one.model_dump(mode="json", exclude={"size", "path", "archive", "suite"}) for one in packages]
+    report = {"key": "k", "steps": [], "wall_seconds": 0, "cpu_seconds": 0, "peak_memory_bytes": 0}
+    manifest = {
+        "image": image,
+        "kind": "host",
+        "version": "1.1",
+        "architecture": "amd64",
+        "profile": "dev",
+        "debug": False,
+        "definition": "d",
+        "lock": "l",
+        "tools": "t",
+        "epoch": 0,
+        "packages": facts,
+        "build": report,
+        "artifacts": {"inventory.json": {"sha256": sha256_bytes(text.encode()), "size": len(text)}},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "root.erofs").write_text("")
+    return folder
+
+
+def test_a_build_is_scanned_with_the_files_that_are_left_of_a_package(
+    tmp_path: Path, distribution: Distribution
+) -> None:
+    paths = {"/usr/bin/openssl": "openssl", "/usr/lib/libssl.so.3": "libssl3t64"}
+    ssl = (package("openssl", "3-1", "openssl", "3-1"), package("libssl3t64", "3-1+b1", "openssl", "3-1"))
+    folder = build(tmp_path / "out", "container-host", *ssl, paths=paths)
+    for given in (folder, folder / "root.erofs"):
+        (one,) = Reader(distribution).read(str(given))
+        assert (one.kind, one.platform.upstream, one.images) == ("build", "debian", ("container-host",))
+        assert [one.files(each) for each in one.packages] == [("/usr/lib/libssl.so.3",), ("/usr/bin/openssl",)]
+
+
+def test_a_build_that_can_not_be_scanned_truthfully_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    ssl = package("openssl", "3-1", "openssl", "3-1")
+    assert "no package to be scanned" in refused(build(tmp_path / "a", "container-host"), distribution)
+    assert "has no image 'other'" in refused(build(tmp_path / "b", "other", ssl), distribution, DefinitionError)
+    folder = build(tmp_path / "c", "container-host", ssl)
+    (folder / "inventory.json").write_text("{}")
+    (one,) = Reader(distribution).read(str(folder))
+    with pytest.raises(IntegrityError, match="not the one that the manifest names"):
+        one.files(one.packages[0])
+    (folder / "manifest.json").write_text("{}")
+    assert "is not one that this program reads" in refused(folder, distribution, DefinitionError)
+
+
+def rpm_header(entries: dict[Tag, str | int]) -> bytes:
+    """As rpm's database has it (rpm's format_header.md)."""
+    index, store = b"", b""
+    for tag, value in sorted(entries.items()):
+        number, data = (6, value.encode() + b"\0") if isinstance(value, str) else (4, struct.pack(">I", value))
+        store += b"\0" * (-len(store) % 4 if number == 4 else 0)
+        index += struct.pack(">IIiI", tag, number, len(store), 1)
+        store += data
+    return struct.pack(">II", len(entries), len(store)) + index + store
+
+
+def test_a_root_with_rpms_database(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root", None, "ID=azurelinux\nVERSION_ID=3.0\n")
+    place = folder / "var/lib/rpm"
+    place.mkdir(parents=True)
+    bind = {Tag.NAME: "bind-libs", Tag.VERSION: "9.20.0", Tag.RELEASE: "1.azl3", Tag.EPOCH: 32}
+    bind |= {Tag.ARCHITECTURE: "x86_64", Tag.SOURCE_RPM: "bind-9.20.0-1.azl3.src.rpm"}
+    lone = {Tag.NAME: "lone", Tag.VERSION: "1", Tag.RELEASE: "2", Tag.ARCHITECTURE: "noarch"}
+    with closing(sqlite3.connect(place / "rpmdb.sqlite")) as connection:
+        connection.execute("CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB NOT NULL)")
+        rows = [(rpm_header(one),) for one in (bind, lone)]
+        connection.executemany("INSERT INTO Packages (blob) VALUES (?)", rows)
+        connection.commit()
+    (one,) = Reader(distribution).read(str(folder))
+    assert [(each.name, each.version, each.source, each.source_version) for each in one.packages] == [
+        ("bind-libs", "32:9.20.0-1.azl3", "bind", "32:9.20.0-1.azl3"),
+        ("lone", "1-2", "lone", "1-2"),
+    ]
+    assert (one.platform.upstream, one.architecture) == ("azurelinux", "amd64")
