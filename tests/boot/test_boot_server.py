@@ -36,6 +36,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         (story.distro / "upstreams/release.toml").write_text(_RELEASE)
         story.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "release"')
         story.change("images/server.toml", r'"panic=10"', '"panic=1"')
+        story.change("images/server.toml", r"^profiles = \[\]$", 'profiles = ["unattended-upgrades"]')
         story.zaffre("lock")
         story.publish(*_FURTHER)
         with story.booted(story.build()):
@@ -71,7 +72,9 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
         story.change("images/server.toml", 'package = "linux-image-cloud-{arch}"', 'package = "linux-image-{arch}"')
         story.zaffre("lock")
     story.publish(*_FURTHER)
-    story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes dist-upgrade", seconds=900.0)
+    assert story.ssh("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer").split() == ["enabled"] * 2
+    story.ssh("sudo apt-get --quiet update && sudo unattended-upgrade", seconds=900.0)
+    assert "MODE=reboot" in story.ssh("cat /run/systemd/shutdown/scheduled"), "it restarts at night"
     assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
     assert "Debian" not in story.ssh("/usr/sbin/agetty --show-issue; ls /etc/issue /etc/motd 2>&1 || true")
     newer = [name for name in story.entries() if name != original]

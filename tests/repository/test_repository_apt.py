@@ -52,10 +52,11 @@ def test_it_installs_and_upgrades_from_one_snapshot_to_the_next(
     assert follower.file(VERSION) == "1.0"
     published = shop.publish(shop.lock(hello("2.0"), greeting(), at=NEWER), target)
     assert (published.pool_files, published.kept_files) == (1, 1)
-    assert follower.update().code == 0
+    updated = follower.update()
+    assert updated.code == 0, updated.text
     done = follower.upgrade()
     assert done.code == 0, done.text
-    assert follower.file(VERSION) == "2.0"
+    assert follower.file(VERSION) == "2.0", updated.text + done.text
 
 
 def test_a_snapshot_stays_what_it_was(follower: AptClient, shop: Shop, target: Folder, url: str) -> None:

@@ -81,6 +81,14 @@ def test_what_is_written_grows_with_what_has_changed(shop: Shop, target: Folder)
     assert second.pool_bytes < first.pool_bytes / 10
 
 
+def test_what_is_replaced_is_newer_by_the_seconds_that_http_counts(target: Folder, repo: Path) -> None:
+    times = []
+    for number in range(3):
+        target.put("dists/dev/InRelease", str(number).encode())
+        times.append(int((repo / "dists/dev/InRelease").stat().st_mtime))
+    assert times == sorted(set(times))
+
+
 def test_a_dry_run_says_the_same_and_writes_nothing(shop: Shop, target: Folder, repo: Path) -> None:
     lock = shop.lock(hello("1.0"), greeting())
     dry = shop.publish(lock, target, dry_run=True)

@@ -20,6 +20,7 @@ from zaffre.progress import Progress
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Store
 from zaffre.tree import ids
+from zaffre.tree.bytecode import settle_bytecode
 from zaffre.tree.cleanup import clean
 from zaffre.tree.contents import PackagedFile, PackageFiles
 from zaffre.tree.deb.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
@@ -146,7 +147,10 @@ def build_root(unpacked: Sequence[Unpacked], root: Path, settings: Settings, *, 
         configure(root, packages, settings, sandbox=sandbox)
     clean(root)
     numbers = ids.renumber(root, settings.users)
-    return Built(apply_setuid(root, scan(root), settings.setuid), Times(_shipped(plan), settings.epoch), numbers)
+    nodes = apply_setuid(root, scan(root), settings.setuid)
+    times = Times(_shipped(plan), settings.epoch)
+    settle_bytecode(root, nodes, times)
+    return Built(nodes, times, numbers)
 
 
 def lay_database(root: Path, packages: Sequence[PackageIndex], plan: Plan, settings: Settings) -> None:
