@@ -127,6 +127,13 @@ def test_root_keys_on_a_stick(run: Callable[..., Shell], tmp_path: Path) -> None
     assert not (tmp_path / "release-pending").exists()
 
 
+def test_keys_are_not_made_where_they_would_be_published(run: Callable[..., Shell], tmp_path: Path) -> None:
+    (tmp_path / "tree/.git").mkdir(parents=True)
+    shell = run("keys", "new", "one", "--signers", "tree/keys", code=2)
+    assert "git work tree" in shell.err
+    assert not (tmp_path / "tree/keys").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -240,6 +240,10 @@ def test_a_rotation_away_from_a_lost_key_that_stopped_half_way_is_completed(yard
         try:
             yard.rotate("timestamp", ["timestamp"], ["timestamp-2"], place=Mortal(Folder(yard.repo), writes))
         except DiesError:
+            if writes == 2:
+                with pytest.raises(IntegrityError, match="not enough of the role's keys") as caught:
+                    yard.publish("1.2")
+                assert "zaffre release submit" in said(caught.value)
             yard._keep(yard.desk().submit())
             assert yard.sees(f"node-{writes}") == ["1.1"]
             assert yard.verify().ok

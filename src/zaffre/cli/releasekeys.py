@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.context import JsonOption, Workspace, workspace
 from zaffre.cli.output import table
 from zaffre.cli.releasedesk import (
     CHANNELS,
@@ -91,11 +91,11 @@ def token(
 
     Example: zaffre release keys token stable 'pkcs11:token=Acme;object=stable?module-path=/usr/lib/libpkcs11.so'
     """
-    from zaffre.release.keys import make_folder, name_token_key
+    from zaffre.release.keys import name_token_key
 
     work = workspace(context)
     folder = folders(work, signers)[0]
-    make_folder(folder)
+    _place_for_keys(work, folder)
     made = name_token_key(folder, name, uri, secrets_from(passphrase))
     work.emit(
         {"name": made.name, "keyid": made.key.keyid, "scheme": made.key.scheme},
@@ -222,11 +222,11 @@ def rehearse(
 def _make(
     context: typer.Context, names: list[str], signers: list[Path] | None, passphrase: Path | None, *, as_json: bool
 ) -> None:
-    from zaffre.release.keys import make_folder, make_key
+    from zaffre.release.keys import make_key
 
     work = workspace(context)
     folder = folders(work, signers)[0]
-    make_folder(folder)
+    _place_for_keys(work, folder)
     secret = secrets_from(passphrase)
     made = [make_key(folder, name, secret(f"new passphrase of {name}")) for name in names]
     work.emit(
@@ -234,3 +234,13 @@ def _make(
         lambda: "\n".join([table([(one.name, one.key.keyid[:16]) for one in made]), str(folder)]),
         as_json=as_json,
     )
+
+
+def _place_for_keys(work: Workspace, folder: Path) -> None:
+    """A folder where keys are not published by accident."""
+    from zaffre.release.keys import make_folder
+    from zaffre.trust.generate import refuse_published
+
+    distribution = work.find_distribution()
+    refuse_published(folder.absolute(), [distribution] if distribution is not None else [])
+    make_folder(folder)

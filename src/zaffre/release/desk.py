@@ -17,7 +17,7 @@ from zaffre.release.change import Change, Missing
 from zaffre.release.keys import Ring
 from zaffre.release.layout import ROOT_ROLE, SNAPSHOT_ROLE, TARGETS_ROLE, TIMESTAMP_ROLE, metadata_place
 from zaffre.release.operate import renew
-from zaffre.release.pending import read_pending, set_aside
+from zaffre.release.pending import PENDING_NAME, read_pending, set_aside
 from zaffre.release.publish import Done, Payload, commit, upload
 from zaffre.release.state import State, load_state
 
@@ -121,8 +121,18 @@ class Desk:
 
         return self.carry_out(make)
 
+    def _state(self) -> State:
+        """What is published. Raises IntegrityError as `load_state` does; it may be a change of ours that stopped."""
+        try:
+            return load_state(self.place, self.trusted)
+        except IntegrityError as error:
+            if (self.pending / PENDING_NAME).is_file():
+                error.resolution = f"a change that stopped half-way waits in {self.pending}: go on with it, by "
+                error.resolution += f"'zaffre release submit {self.place.shown}'"
+            raise
+
     def _made(self, make: Callable[[State], Change]) -> tuple[Change, State]:
-        state = load_state(self.place, self.trusted)
+        state = self._state()
         if state.timestamp.signed.version < self.seen:
             raise IntegrityError(
                 f"the place shows state {state.timestamp.signed.version}, and {self.seen} was published from here",

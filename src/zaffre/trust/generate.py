@@ -41,7 +41,7 @@ def init_keys(directory: Path, *, owner: str, now: datetime, outside: Sequence[P
     work tree that does not ignore it.
     """
     target = directory.absolute().parent.resolve() / directory.name
-    _refuse_published(target, outside)
+    refuse_published(target, outside)
     if target.is_symlink() or (target.exists() and (not target.is_dir() or any(target.iterdir()))):
         raise DefinitionError(
             "there is something here already, and keys are never overwritten",
@@ -69,7 +69,8 @@ def add_keys(directory: Path, *, owner: str, now: datetime) -> None:
     make_archive_key(directory, owner=owner, now=now, lifetime=LIFETIME)
 
 
-def _refuse_published(target: Path, outside: Sequence[Path]) -> None:
+def refuse_published(target: Path, outside: Sequence[Path]) -> None:
+    """Raises DefinitionError for a place inside a path of `outside`, or in a git work tree that would take it up."""
     for place in outside:
         if target.is_relative_to(place.resolve()):
             raise DefinitionError(
