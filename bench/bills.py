@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from figures import Figure, Limit, Unit
 from noise import Noise, wait_for_calm
 
-from zaffre.bill import Bill, BillFile, BillLicence, BillPackage, BillSuite, BillSystem, PackageFamily
+from zaffre.bill import DEB_PURLS, Bill, BillFile, BillLicence, BillPackage, BillSuite, BillSystem
 from zaffre.trust.sbom import cyclonedx_text, spdx_text
 
 PACKAGES = 10_000
@@ -40,7 +40,7 @@ def large_bill(packages: int) -> Bill:
         architecture="amd64",
         profile="dev",
         epoch=1_777_000_000,
-        family=PackageFamily.DEB,
+        purls=DEB_PURLS,
         distribution=BillSystem("zaffre", "1", "Zaffre Linux"),
         system=BillSystem("debian", "13", "Debian GNU/Linux"),
         upstream="debian",

@@ -15,9 +15,28 @@ SPDX_NAME = "sbom.spdx.json"
 PROVENANCE_NAME = "provenance.intoto.json"
 
 
-class PackageFamily(StrEnum):
-    DEB = "deb"
-    RPM = "rpm"
+@dataclass(frozen=True, slots=True)
+class PurlForm:
+    """How package URLs of one kind of packages are written (the types of the purl specification).
+
+    `source` is the architecture of a source package; `architectures` are pairs of our word and theirs, where those
+    differ. `epoch_apart`: the epoch is a qualifier, and no part of the version.
+    """
+
+    type: str
+    source: str
+    architectures: tuple[tuple[str, str], ...] = ()
+    lower_case: bool = False
+    epoch_apart: bool = False
+
+
+DEB_PURLS = PurlForm(type="deb", source="source", lower_case=True)
+RPM_PURLS = PurlForm(
+    type="rpm",
+    source="src",
+    architectures=(("amd64", "x86_64"), ("arm64", "aarch64"), ("all", "noarch")),
+    epoch_apart=True,
+)
 
 
 class Origin(StrEnum):
@@ -116,7 +135,7 @@ class Bill:
     architecture: str
     profile: str
     epoch: int
-    family: PackageFamily
+    purls: PurlForm
     distribution: BillSystem
     system: BillSystem
     upstream: str

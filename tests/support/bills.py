@@ -18,6 +18,7 @@ import jsonschema_rs
 
 from support.registry import unmet
 from zaffre.bill import (
+    DEB_PURLS,
     Bill,
     BillArtifact,
     BillFile,
@@ -26,7 +27,6 @@ from zaffre.bill import (
     BillSuite,
     BillSystem,
     Origin,
-    PackageFamily,
 )
 
 _SCHEMAS = {
@@ -76,7 +76,7 @@ def bill(*packages: BillPackage, **changes: Any) -> Bill:
         architecture="amd64",
         profile="dev",
         epoch=1_777_000_000,
-        family=PackageFamily.DEB,
+        purls=DEB_PURLS,
         distribution=BillSystem("zaffre", "1", "Zaffre Linux"),
         system=BillSystem("debian", "13", "Debian GNU/Linux"),
         upstream="debian",

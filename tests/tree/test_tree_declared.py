@@ -15,7 +15,8 @@ from zaffre.definition import load_distribution, reference_root
 from zaffre.errors import IntegrityError
 from zaffre.progress import SILENT
 from zaffre.store import Store
-from zaffre.tree.declared import Declared, declared
+from zaffre.tree.configure import declared_by
+from zaffre.tree.declared import Declared
 from zaffre.tree.rpm.declared import declared as rpm_declared
 from zaffre.upstream import LockedPackage
 from zaffre.upstream.rpm.header import Tag
@@ -39,7 +40,7 @@ def folders(*paths: str) -> list[tuple[tarfile.TarInfo, bytes]]:
 
 def said(store: Store, *packages: LockedPackage) -> Declared:
     upstream = load_distribution(reference_root()).upstreams["debian"]
-    return declared(packages, upstream=upstream, store=store, progress=SILENT, label="test")
+    return declared_by(packages, upstream=upstream, store=store, progress=SILENT, label="test")
 
 
 DOC = ("usr", "usr/share", "usr/share/doc")
@@ -111,8 +112,8 @@ def rpm(path: Path, entries: list[tuple[Tag, str, object]]) -> Path:
 
 def test_an_rpm_says_it_in_its_header(tmp_path: Path) -> None:
     plain = [(Tag.NAME, "s", "app"), (Tag.VERSION, "s", "1"), (Tag.LICENSE, "s", "MIT AND Zlib")]
-    licence, system = rpm_declared(rpm(tmp_path / "a.rpm", plain))
-    assert (licence.expression, system) == ("MIT AND Zlib", None)
+    found = rpm_declared(rpm(tmp_path / "a.rpm", plain))
+    assert (found.licence.expression, found.system) == ("MIT AND Zlib", None)
     release = [
         (Tag.NAME, "s", "fedora-release-common"),
         (Tag.VERSION, "s", "43"),
@@ -120,9 +121,9 @@ def test_an_rpm_says_it_in_its_header(tmp_path: Path) -> None:
         (Tag.DIRNAMES, "t", ["/usr/lib/", "/etc/"]),
         (Tag.DIRINDEXES, "i", [0, 1]),
     ]
-    assert rpm_declared(rpm(tmp_path / "b.rpm", release))[1] == BillSystem("fedora", "43", "fedora")
+    assert rpm_declared(rpm(tmp_path / "b.rpm", release)).system == BillSystem("fedora", "43", "fedora")
     other = [(Tag.NAME, "s", "base-files"), *release[1:]]
-    assert rpm_declared(rpm(tmp_path / "e.rpm", other))[1] is None
+    assert rpm_declared(rpm(tmp_path / "e.rpm", other)).system is None
     astray = [*release[:-1], (Tag.DIRINDEXES, "i", [7, 1])]
     with pytest.raises(IntegrityError, match="malformed"):
         rpm_declared(rpm(tmp_path / "d.rpm", astray))

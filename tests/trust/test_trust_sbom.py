@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from packageurl import PackageURL
 
 from support.bills import bill, digest, faults, file, package, seen_by_trivy
-from zaffre.bill import BillLicence, BillSystem, Origin, PackageFamily
+from zaffre.bill import DEB_PURLS, RPM_PURLS, BillLicence, BillSystem, Origin, PurlForm
 from zaffre.trust.sbom import cyclonedx_text, spdx_text
 from zaffre.trust.sbom.purl import binary_purl, parts, source_purl
 
@@ -37,7 +37,7 @@ WHOLE = bill(
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize(
     "subject",
-    [WHOLE, bill(), replace(WHOLE, family=PackageFamily.RPM, system=BillSystem("fedora", "43", "Fedora Linux"))],
+    [WHOLE, bill(), replace(WHOLE, purls=RPM_PURLS, system=BillSystem("fedora", "43", "Fedora Linux"))],
     ids=["whole", "empty", "rpm"],
 )
 def test_the_schema_finds_nothing_wrong(form: str, subject: object) -> None:
@@ -132,21 +132,21 @@ _NAMES = st.from_regex(r"[a-z0-9][a-z0-9+.\-]{1,20}", fullmatch=True)
 _VERSIONS = st.from_regex(r"([0-9]{1,2}:)?[0-9][0-9A-Za-z.+~]{0,12}(-[0-9A-Za-z.+~]{1,8})?", fullmatch=True)
 
 
-@given(_NAMES, _VERSIONS, _NAMES, _VERSIONS, st.sampled_from(PackageFamily))
+@given(_NAMES, _VERSIONS, _NAMES, _VERSIONS, st.sampled_from([DEB_PURLS, RPM_PURLS]))
 def test_purls_are_as_packageurl_has_them(
-    name: str, version: str, source: str, source_version: str, family: PackageFamily
+    name: str, version: str, source: str, source_version: str, form: PurlForm
 ) -> None:
     one = package(name, version=version, source=source, source_version=source_version)
-    whole = replace(bill(one), family=family)
+    whole = replace(bill(one), purls=form)
     for text in (binary_purl(whole, one), source_purl(whole, one)):
         parsed = PackageURL.from_string(text)
         assert parsed.to_string() == text
-        assert (parsed.type, parsed.namespace) == (family, "debian")
+        assert (parsed.type, parsed.namespace) == (form.type, "debian")
         assert parsed.qualifiers["distro"] == "debian-13"
     parsed = PackageURL.from_string(binary_purl(whole, one))
-    assert parsed.qualifiers["arch"] == {PackageFamily.DEB: "amd64", PackageFamily.RPM: "x86_64"}[family]
+    assert parsed.qualifiers["arch"] == {"deb": "amd64", "rpm": "x86_64"}[form.type]
     epoch, _, rest = version.rpartition(":")
-    if family is PackageFamily.RPM:
+    if form.epoch_apart:
         assert (parsed.version, parsed.qualifiers.get("epoch", "0")) == (rest, str(int(epoch or 0)))
     else:
         assert parsed.version == version

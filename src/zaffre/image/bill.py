@@ -17,7 +17,8 @@ from zaffre.definition import Distribution, Image, Kind
 from zaffre.manifest import Artifact
 from zaffre.progress import Progress
 from zaffre.store import Store
-from zaffre.tree.declared import SYSTEM_PACKAGE, Declared, declared, family_of
+from zaffre.tree.configure import declared_by, purls_of
+from zaffre.tree.declared import SYSTEM_PACKAGE, Declared
 from zaffre.upstream import COMPONENTS, Lock, LockedPackage, LockedSet
 
 _FOLDER = "usr/share/sbom"
@@ -78,7 +79,7 @@ def bill_of(
     upstream = distribution.upstream_of(image)
     identity = distribution.identity
     extension = image.kind in {Kind.SYSEXT, Kind.CONFEXT}
-    said = declared(
+    said = declared_by(
         tuple({one.key: one for one in (*packages, *system)}.values()),
         upstream=upstream,
         store=store,
@@ -92,7 +93,7 @@ def bill_of(
         architecture=locked.architecture,
         profile=subject.profile,
         epoch=subject.lock.epoch,
-        family=family_of(upstream),
+        purls=purls_of(upstream),
         distribution=BillSystem(identity.id, identity.version, identity.name),
         system=_system(said, upstream.name),
         upstream=upstream.name,

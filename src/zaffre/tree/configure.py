@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from zaffre.bill import PurlForm
 from zaffre.definition import DebUpstream, Upstream
 from zaffre.digest import JSON, source_digest
 from zaffre.progress import Progress
@@ -16,6 +17,7 @@ from zaffre.sandbox import Sandbox
 from zaffre.store import Action, ActionResult, Performed, Store
 from zaffre.tree import ids
 from zaffre.tree.contents import PackageFiles
+from zaffre.tree.declared import Declared, declared
 from zaffre.tree.memory import scratch_for
 from zaffre.tree.policy import SetuidPolicy
 from zaffre.tree.root import RootFamily, Settings
@@ -100,6 +102,18 @@ def package_files(
 ) -> Mapping[str, PackageFiles]:
     """The files of single packages, by the packages' names, for those who want no root. No script runs."""
     return _family(upstream).files(packages, store=store, sandbox=sandbox, progress=progress)
+
+
+def declared_by(
+    packages: Sequence[LockedPackage], *, upstream: Upstream, store: Store, progress: Progress, label: str
+) -> Declared:
+    """What packages say of themselves. Raises IntegrityError for one that is malformed or hostile."""
+    return declared(packages, ask=_family(upstream).said, store=store, progress=progress, label=label)
+
+
+def purls_of(upstream: Upstream) -> PurlForm:
+    """How the upstream's packages are named in bills of materials."""
+    return _family(upstream).purls
 
 
 def handles_single_packages(upstream: Upstream) -> bool:

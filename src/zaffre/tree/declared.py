@@ -6,16 +6,16 @@ Of a Debian package, this is in its files; of an RPM, in its header. Each packag
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from zaffre.bill import BillLicence, BillSystem, PackageFamily
-from zaffre.definition import DebUpstream, Upstream
+from zaffre.bill import BillLicence, BillSystem
 from zaffre.digest import JSON, source_digest
 from zaffre.progress import Progress
 from zaffre.store import Action, ActionResult, Store
+from zaffre.tree.said import Said
 from zaffre.upstream.lock import LockedPackage
 
 SYSTEM_PACKAGE = "base-files"
@@ -31,15 +31,15 @@ class Declared:
     system: BillSystem | None
 
 
-def family_of(upstream: Upstream) -> PackageFamily:
-    return PackageFamily.DEB if isinstance(upstream, DebUpstream) else PackageFamily.RPM
-
-
 def declared(
-    packages: Sequence[LockedPackage], *, upstream: Upstream, store: Store, progress: Progress, label: str
+    packages: Sequence[LockedPackage],
+    *,
+    ask: Callable[[LockedPackage, Store], Said],
+    store: Store,
+    progress: Progress,
+    label: str,
 ) -> Declared:
-    """Of packages that are in the store. Raises IntegrityError for one that is malformed or hostile."""
-    family = family_of(upstream)
+    """Of packages that are in the store, by asking each once. Raises what `ask` does."""
     action = Action(
         kind="declared",
         label=label,
@@ -49,7 +49,7 @@ def declared(
 
     def produce(_: Path) -> ActionResult:
         with progress.step(f"licences of {len(packages)} packages"):
-            said = {f"{one.name}:{one.architecture}": _one(one, family, store) for one in packages}
+            said = {f"{one.name}:{one.architecture}": _one(one, ask, store) for one in packages}
         return ActionResult({}, {"said": said})
 
     said = cast("Mapping[str, Mapping[str, Any]]", store.perform(action, produce).result.facts["said"])
@@ -70,30 +70,21 @@ def _licence(one: Mapping[str, Any], names: Mapping[str, Mapping[str, Any]]) -> 
     return BillLicence(one["expression"], tuple((reference, name) for reference, name in one["references"]))
 
 
-def _one(package: LockedPackage, family: PackageFamily, store: Store) -> JSON:
+def _one(package: LockedPackage, ask: Callable[[LockedPackage, Store], Said], store: Store) -> JSON:
     action = Action(
         kind="declared-one",
         label=f"declared {package.name}",
-        inputs={"package": package.sha256, "family": family, "code": _code()},
+        inputs={"package": package.sha256, "code": _code()},
         reason="what a package says of itself",
     )
 
     def produce(_: Path) -> ActionResult:
-        beside = None
-        if family is PackageFamily.DEB:
-            from zaffre.tree.deb.declared import declared as deb_declared  # noqa: PLC0415 - only the family that is used
-
-            found = deb_declared(package, store)
-            licence, beside, system = found.licence, found.beside, found.system
-        else:
-            from zaffre.tree.rpm.declared import declared as rpm_declared  # noqa: PLC0415 - likewise
-
-            licence, system = rpm_declared(store.verified(package.digest))
+        found = ask(package, store)
         said: JSON = {
-            "expression": licence.expression,
-            "references": [list(one) for one in licence.references],
-            "beside": beside,
-            "system": None if system is None else asdict(system),
+            "expression": found.licence.expression,
+            "references": [list(one) for one in found.licence.references],
+            "beside": found.beside,
+            "system": None if found.system is None else asdict(found.system),
         }
         return ActionResult({}, {"said": said})
 

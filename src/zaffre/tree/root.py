@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from zaffre.bill import PurlForm
 from zaffre.digest import JSON
 from zaffre.progress import Progress
 from zaffre.sandbox import Sandbox
@@ -18,6 +19,7 @@ from zaffre.store import Store
 from zaffre.tree.contents import PackageFiles
 from zaffre.tree.ids import Renumbering
 from zaffre.tree.policy import SetuidPolicy, Verdict, is_privileged, undeclared_error
+from zaffre.tree.said import Said
 from zaffre.tree.tarball import Node
 from zaffre.upstream.lock import LockedPackage, Users
 
@@ -84,6 +86,15 @@ class Prepared(Protocol):
 
 class RootFamily(Protocol):
     """What one family of packages does differently when a root is made of them."""
+
+    @property
+    def purls(self) -> PurlForm:
+        """How its packages are named in bills of materials."""
+        ...
+
+    def said(self, package: LockedPackage, store: Store) -> Said:
+        """What a package that is in the store says of itself. Raises IntegrityError for one that is malformed."""
+        ...
 
     def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
         """What a root of this family depends on besides packages, settings and the code of `tree`."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.bill import DEB_PURLS
 from zaffre.digest import JSON
 from zaffre.errors import DefinitionError, ToolError, WorldError
 from zaffre.progress import Progress
@@ -23,6 +24,7 @@ from zaffre.tree import ids
 from zaffre.tree.bytecode import settle_bytecode
 from zaffre.tree.cleanup import clean
 from zaffre.tree.contents import PackagedFile, PackageFiles
+from zaffre.tree.deb.declared import declared
 from zaffre.tree.deb.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
 from zaffre.tree.deb.extract import extract_plan
 from zaffre.tree.deb.merge import Plan, merge
@@ -31,6 +33,7 @@ from zaffre.tree.deb.ordering import dependency_order
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.root import Built, Settings, Times, apply_setuid
 from zaffre.tree.rootfs import inside, make_folder, read_text, remove, walk, write_bytes, write_text
+from zaffre.tree.said import Said
 from zaffre.tree.tarball import scan
 from zaffre.tree.variable import USED_BY_SCANNERS
 from zaffre.upstream.deb.control import parse_stanzas
@@ -96,6 +99,11 @@ class DebPackages:
 
 class DebFamily:
     """See `zaffre.tree.root.RootFamily`. A set is configured by its own dpkg: no tool is an input but an emulator."""
+
+    purls = DEB_PURLS
+
+    def said(self, package: LockedPackage, store: Store) -> Said:
+        return declared(package, store)
 
     def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
         return {"name": "deb", **({"emulator": sandbox.tools.key} if sandbox.emulates else {})}

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 
 from zaffre.bill import BillLicence, BillSystem
 from zaffre.progress import SILENT
@@ -13,6 +12,7 @@ from zaffre.tree.deb.copyright import licence_of
 from zaffre.tree.deb.model import Kind, Member
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.identity import OS_RELEASE, parse_os_release
+from zaffre.tree.said import Said
 from zaffre.upstream.lock import LockedPackage
 
 _DOCUMENTATION = "usr/share/doc"
@@ -20,27 +20,21 @@ _MOST_BYTES = 4 << 20
 _MOST_LINKS = 8
 
 
-@dataclass(frozen=True)
-class DebDeclared:
-    """`beside` is the package that has the copyright file in this one's place (policy 12.5)."""
+def declared(package: LockedPackage, store: Store) -> Said:
+    """From its files as they were unpacked, which is done if this store has not. IntegrityError for a hostile one.
 
-    licence: BillLicence
-    beside: str | None
-    system: BillSystem | None
-
-
-def declared(package: LockedPackage, store: Store) -> DebDeclared:
-    """From its files as they were unpacked, which is done if this store has not. IntegrityError for a hostile one."""
+    Documentation may be a link into another package's (policy 12.5).
+    """
     (unpacked,) = unpack_all((package,), store=store, progress=SILENT, jobs=1)
     members = {one.path: one for one in unpacked.index.members}
     found = _followed(f"{_DOCUMENTATION}/{package.name}/copyright", members)
     release = members.get(OS_RELEASE)
     system = None if release is None or release.kind is not Kind.FILE else _system(_text(unpacked, release))
     if isinstance(found, Member):
-        return DebDeclared(licence_of(_text(unpacked, found)), None, system)
+        return Said(licence_of(_text(unpacked, found)), None, system)
     folder, _, rest = found.removeprefix(f"{_DOCUMENTATION}/").partition("/")
     elsewhere = found.startswith(f"{_DOCUMENTATION}/") and rest == "copyright" and folder != package.name
-    return DebDeclared(BillLicence(), folder if elsewhere else None, system)
+    return Said(BillLicence(), folder if elsewhere else None, system)
 
 
 def _followed(path: str, members: dict[str, Member]) -> Member | str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.bill import RPM_PURLS, PurlForm
 from zaffre.definition import RpmUpstream
 from zaffre.digest import JSON, sha256_file, source_digest
 from zaffre.errors import IntegrityError, WorldError
@@ -21,8 +22,10 @@ from zaffre.tree.contents import PackagedFile, PackageFiles
 from zaffre.tree.root import Built, Settings, Times, apply_setuid
 from zaffre.tree.rootfs import inside
 from zaffre.tree.rpm.database import settle, stored_headers
+from zaffre.tree.rpm.declared import declared
 from zaffre.tree.rpm.plan import PackagedPath, check_privileges, checked_paths, shipped
 from zaffre.tree.rpm.transaction import TARGET, Transaction, install
+from zaffre.tree.said import Said
 from zaffre.tree.tarball import scan
 from zaffre.upstream.keyring import Keyring
 from zaffre.upstream.lock import COMPONENTS, LockedPackage
@@ -95,6 +98,13 @@ class RpmFamily:
     """See `zaffre.tree.root.RootFamily`. rpm and the keyring are inputs: they decide what is installed, and how."""
 
     upstream: RpmUpstream
+
+    @property
+    def purls(self) -> PurlForm:
+        return RPM_PURLS
+
+    def said(self, package: LockedPackage, store: Store) -> Said:
+        return declared(store.verified(package.digest))
 
     def inputs(self, sandbox: Sandbox) -> Mapping[str, JSON]:
         return {

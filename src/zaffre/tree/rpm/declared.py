@@ -9,6 +9,7 @@ from pathlib import Path
 from zaffre.bill import BillLicence, BillSystem
 from zaffre.errors import IntegrityError
 from zaffre.tree.licencenames import spdx_names
+from zaffre.tree.said import Said
 from zaffre.upstream.rpm.header import Header, Tag, read_head
 
 _OS_RELEASE = ("/usr/lib/", "os-release")
@@ -17,12 +18,12 @@ _OPERATORS = frozenset({"AND", "OR", "(", ")"})
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9.-]+")
 
 
-def declared(path: Path) -> tuple[BillLicence, BillSystem | None]:
+def declared(path: Path) -> Said:
     """Of a package file. Raises IntegrityError for what is none."""
     try:
         with path.open("rb") as file:
             header = read_head(file).header
-        return licence_of(header.text(Tag.LICENSE) or ""), _system(header)
+        return Said(licence_of(header.text(Tag.LICENSE) or ""), system=_system(header))
     except (ValueError, IndexError) as error:
         raise IntegrityError("the package is malformed", where=str(path), details=str(error)) from error
 

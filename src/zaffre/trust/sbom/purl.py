@@ -13,9 +13,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import quote
 
-from zaffre.bill import Bill, BillPackage, PackageFamily
+from zaffre.bill import Bill, BillPackage
 
-_RPM_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64", "all": "noarch"}
 _SAFE = ":"
 _ESCAPES = {number: quote(chr(number), safe=_SAFE) for number in range(128)}
 
@@ -45,27 +44,24 @@ def binary_purl(bill: Bill, package: BillPackage) -> str:
     source = package.source
     if package.source_version != package.version:
         source = f"{source}@{package.source_version}"
-    architecture = package.architecture
-    if bill.family is PackageFamily.RPM:
-        architecture = _RPM_ARCHITECTURES.get(architecture, architecture)
+    architecture = dict(bill.purls.architectures).get(package.architecture, package.architecture)
     return _purl(bill, package.name, package.version, {"arch": architecture, "upstream": source})
 
 
 def source_purl(bill: Bill, package: BillPackage) -> str:
-    architecture = {PackageFamily.DEB: "source", PackageFamily.RPM: "src"}[bill.family]
-    return _purl(bill, package.source, package.source_version, {"arch": architecture})
+    return _purl(bill, package.source, package.source_version, {"arch": bill.purls.source})
 
 
 def _purl(bill: Bill, name: str, version: str, said: dict[str, str]) -> str:
-    """The epoch is a qualifier of an rpm, and a part of the version of a deb."""
-    if bill.family is PackageFamily.DEB:
+    form = bill.purls
+    if form.lower_case:
         name = name.lower()
-    elif ":" in version:
+    if form.epoch_apart and ":" in version:
         epoch, version = parts(version).epoch, version.partition(":")[2]
         said = {**said, "epoch": str(epoch)} if epoch else said
     said = {**said, "distro": distro(bill)}
     qualifiers = "&".join([f"{key}={_quoted(said[key])}" for key in sorted(said)])
-    return f"pkg:{bill.family.value}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
+    return f"pkg:{form.type}/{_quoted(bill.system.id.lower())}/{_quoted(name)}@{_quoted(version)}?{qualifiers}"
 
 
 def _quoted(text: str) -> str:
