@@ -17,7 +17,8 @@ AZURE = Platform("rpm", "Azure Linux 3.0", None, "Azure Linux:3")
 
 
 def installed(name: str, version: str, source: str | None = None, made: str | None = None, **more: Any) -> Installed:
-    return Installed(name, version, more.pop("architecture", "amd64"), source or name, made or version, **more)
+    machine = more.pop("architecture", "amd64")
+    return Installed(name, version, machine, source or name, made or version, more.pop("within", ("node",)), **more)
 
 
 def subject(*packages: Installed, platform: Platform = DEBIAN, **more: Any) -> Subject:

@@ -16,7 +16,7 @@ from support.repository import NOW, Archive, Deb, Fault, Mirror, keyring, signin
 from support.upstreams import QUICK, make_upstream, mirrors, said
 from zaffre.advisory.archive.kept import Kept
 from zaffre.advisory.archive.renew import Renewal
-from zaffre.advisory.model import Feed
+from zaffre.advisory.model import Feed, Kind
 from zaffre.definition import DebUpstream, Distribution, load_distribution
 from zaffre.definition.starter import init_distribution
 from zaffre.errors import FindingError, IntegrityError
@@ -69,19 +69,21 @@ class Shop:
         for suite in ("stable", SECURITY):
             self.archive.publish([self.key], suite=suite, date=date)
 
-    def feed(self, *wanted: str, now: dt.datetime | None = None, requests: list[str] | None = None) -> Feed:
+    def feed(self, *wanted: str, requests: list[str] | None = None, candidates: bool = False) -> Feed:
         with Mirror({"debian": self.archive}) as mirror:
-            return self.feed_from(mirror, *wanted, now=now, requests=requests)
+            return self.feed_from(mirror, *wanted, requests=requests, candidates=candidates)
 
     def feed_from(
-        self, mirror: Mirror, *wanted: str, now: dt.datetime | None = None, requests: list[str] | None = None
+        self, mirror: Mirror, *wanted: str, requests: list[str] | None = None, candidates: bool = False
     ) -> Feed:
         renewal = Renewal(_with(self.distribution, self.upstream), mirrors(mirror.url), self.store, {}, limits=QUICK)
         try:
-            return renewal.feed(self.upstream, "amd64", wanted=wanted, now=now or NOW, max_age=WEEK)
+            made = renewal.feed(self.upstream, "amd64", wanted=wanted, now=NOW, max_age=WEEK, candidates=candidates)
         finally:
             if requests is not None:
                 requests += [one.path.rpartition("/")[2] for one in mirror.requests if one.path.endswith(".deb")]
+        assert made is not None
+        return made
 
     def said(self, *wanted: str) -> Mapping[tuple[str, str], str | None]:
         return {(one.package, one.names[0]): one.ranges[0].fixed for one in self.feed(*wanted).advisories}
@@ -220,6 +222,17 @@ def test_stable_updates_are_read_when_somebody_asks_and_then_for_good(shop: Shop
     assert kept.unread == {"bash"}
     assert shop.said("bash", "zlib")["bash", "CVE-2026-0007"] == "5.2-3+deb13u1"
     assert ("bash", "CVE-2026-0007") in shop.said()
+
+
+def test_candidates_are_what_a_newer_release_mends_in_the_sources_that_are_asked_about(shop: Shop) -> None:
+    text = changelog("bash", ("5.3-2", "CVE-2026-0011"), ("5.3-1", "8 security fixes"))
+    shop.add(deb("bash", "5.3-2", text), suite="stable")
+    shop.publish()
+    feed = shop.feed("bash", candidates=True)
+    assert feed is not None
+    assert feed.kind is Kind.CANDIDATES
+    assert [(one.package, one.cves) for one in feed.advisories] == [("bash", ("CVE-2026-0011",))]
+    assert feed.covers is None
 
 
 def test_an_upload_without_a_cve_has_an_id_of_our_own(shop: Shop) -> None:

@@ -148,6 +148,28 @@ def osv_record(modified: str) -> dict[str, object]:
     }
 
 
+def test_candidates_come_of_an_upstream_that_is_named(house: House) -> None:
+    main = house.distro / "zaffre.toml"
+    text = main.read_text()
+    main.write_text(f'{text}\n[advisories]\ncandidates = "sid"\n')
+    assert house(house.distro) == 2
+    assert "there is no upstream 'sid'" in house.shell.err
+    lock(house, "2.7-1")
+    upstreams = house.distro / "upstreams"
+    newer = UPSTREAM.replace('suite = "trixie"', 'suite = "trixie-security"', 1).replace(
+        'ecosystem = "Debian:13"\n', ""
+    )
+    first, _, _ = newer.rpartition("[[suites]]")
+    (upstreams / "sid.toml").write_text(f'{first}[archives.debian]\npath = "debian"\n')
+    older = UPSTREAM.replace('[[suites]]\narchive = "debian"\nsuite = "trixie-security"\ncomponents = ["main"]\n', "")
+    (upstreams / "debian.toml").write_text(older)
+    path = house.folder / "extra.json"
+    path.write_text(json.dumps(osv_record(dt.datetime.now(dt.UTC).isoformat())))
+    main.write_text(f'{text}\n[advisories]\ncandidates = "sid"\n')
+    assert house(house.distro, "--feed", path) == 0
+    assert "CVE-2026-1000 in expat: newer changelogs of sid: mended in 2.7-1+deb13u2" in house.shell.out
+
+
 def test_without_a_feed_there_is_no_result(house: House) -> None:
     assert house(house.distro, "--offline") == 1
     assert "run it once without --offline" in house.shell.err

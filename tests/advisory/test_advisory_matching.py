@@ -10,7 +10,7 @@ from records import AZURE, NOW, Severity, exploited, feed, fixed, installed, sub
 
 from zaffre.advisory.archive.carriers import unsigned
 from zaffre.advisory.matching import feeds_for, match
-from zaffre.advisory.model import Advisory, Feed, Range
+from zaffre.advisory.model import Advisory, Feed, Kind, Range
 from zaffre.advisory.report import Bucket, Finding
 from zaffre.advisory.scan import Known, scan
 from zaffre.advisory.subject import Platform
@@ -121,6 +121,20 @@ def test_where_feeds_disagree_the_worse_answer_holds_and_is_told() -> None:
     (one,) = found(feeds, installed("openssl", "3.4"))
     assert one.fixed_version == "3.5.0-2"
     assert one.doubts == ("changelogs: mended in 3.5.0-1", "other: mended in 3.5.0-2")
+
+
+def test_what_a_newer_release_mends_is_looked_at_where_nobody_speaks_of_this_one() -> None:
+    newer = feed(
+        fixed("CVE-2026-1", "openssl", "3.6-1"),
+        fixed("CVE-2026-2", "openssl", "3.6-1"),
+        name="sid",
+        kind=Kind.CANDIDATES,
+    )
+    stable = feed(fixed("CVE-2026-2", "openssl", "3.5-1+deb13u1"))
+    (one,) = found([stable, newer], installed("openssl", "3.5-1+deb13u1"))
+    assert (one.vulnerability, one.bucket, one.fixed_version) == ("CVE-2026-1", Bucket.WAITING, None)
+    assert one.doubts == ("sid: mended in 3.6-1; whether 3.5-1+deb13u1 has it is not known",)
+    assert not found([newer], installed("openssl", "3.6-1"))
 
 
 def test_what_a_feed_names_binaries_by_is_found_by_either_name() -> None:

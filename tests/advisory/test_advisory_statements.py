@@ -27,8 +27,8 @@ def scanned(*statements: Statement, claims: tuple[Claims, ...] = (), whole: bool
     return {one.vulnerability: str(one.bucket) for one in report.findings}
 
 
-def claim(package: str, status: str = "not_affected", version: str | None = None) -> Claims:
-    return Claims("theirs", "Them", NOW, WEEK, (Claim("CVE-2026-2", package, version, status),))
+def claim(package: str, status: str = "not_affected", version: str | None = None, vendor: str = "debian") -> Claims:
+    return Claims("theirs", "Them", NOW, WEEK, (Claim("CVE-2026-2", package, version, vendor, status),))
 
 
 def test_what_the_owner_says_is_where_it_goes() -> None:
@@ -73,9 +73,18 @@ def test_a_statement_for_an_image_holds_for_no_other() -> None:
     assert report.findings[0].bucket == Bucket.NOT_AFFECTED
 
 
+def test_what_is_in_no_image_of_the_owner_is_none_of_his_business() -> None:
+    elsewhere = subject(installed("openssl", "1", within=()))
+    for one in (statement(), statement(images=("node",))):
+        report = scan([elsewhere], Known((OPEN,), statements=(one,)), now=NOW)
+        assert report.findings[0].bucket == Bucket.FIX_AVAILABLE
+
+
 def test_others_words_hold_for_the_binary_or_the_source_at_that_version() -> None:
     assert scanned(claims=(claim("zlib1g"),))["CVE-2026-2"] == "not-affected"
     assert scanned(claims=(claim("zlib", version="1"),))["CVE-2026-2"] == "not-affected"
+    assert scanned(claims=(claim("zlib1g", vendor=""),))["CVE-2026-2"] == "not-affected"
+    assert scanned(claims=(claim("zlib1g", vendor="redhat"),))["CVE-2026-2"] == "waiting"
     assert scanned(claims=(claim("zlib1g", version="2"),))["CVE-2026-2"] == "waiting"
     assert scanned(claims=(claim("zlib1g", "affected"),))["CVE-2026-2"] == "waiting"
     assert scanned(claims=(claim("zlib1g", "under_investigation"),))["CVE-2026-2"] == "waiting"

@@ -94,10 +94,10 @@ def test_a_root_of_ours_is_known_though_it_does_not_call_itself_debian(
     """With os-release changed and debian_version gone, public scanners find nothing at all."""
     ours = "ID=zaffre\nID_LIKE=debian\nVERSION_ID=1\nVARIANT_ID=container-host\nDEBIAN_CODENAME=trixie\n"
     (one,) = Reader(distribution).read(str(root(tmp_path / "a", release=ours)))
-    assert one.platform.upstream == "debian"
+    assert (one.platform.upstream, one.packages[0].within) == ("debian", ("container-host",))
     elsewhere = ours.replace("ID=zaffre", "ID=acme").replace("VARIANT_ID=container-host\n", "")
     (one,) = Reader(distribution).read(str(root(tmp_path / "b", release=elsewhere)))
-    assert one.platform.upstream == "debian"
+    assert (one.platform.upstream, one.packages[0].within) == ("debian", ())
 
 
 def test_a_root_that_does_not_say_what_it_is_or_is_unknown_is_an_error(
@@ -179,6 +179,20 @@ def test_an_sbom_names_sources_by_trivys_properties_or_by_upstream(tmp_path: Pat
         ("zlib1g", "1:1.3-1", "zlib", "1:1.3-2"),
     ]
     assert one.platform.upstream == "debian"
+
+
+def test_an_sbom_of_ours_says_of_which_image_and_where_files_are(tmp_path: Path, distribution: Distribution) -> None:
+    ssl = {**SSL, "evidence": {"occurrences": [{"location": "/usr/lib/libssl.so.3"}, {"location": "/etc/x"}]}}
+    about = {
+        "component": {"type": "platform", "name": "container-host", "version": "1.1"},
+        "properties": [{"name": "zaffre:distribution", "value": "zaffre 1"}],
+    }
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, ssl, metadata=about)))
+    assert one.packages[0].within == ("container-host",)
+    assert one.files(one.packages[0]) == ("/usr/lib/libssl.so.3", "/etc/x")
+    about["properties"] = [{"name": "zaffre:distribution", "value": "other 1"}]
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, ssl, metadata=about)))
+    assert one.packages[0].within == ()
 
 
 def test_components_may_be_nested_and_other_kinds_are_passed_over(tmp_path: Path, distribution: Distribution) -> None:

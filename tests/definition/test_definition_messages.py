@@ -251,8 +251,8 @@ def test_a_fault_of_an_image(broken: Broken, workshop: Workshop, text: str, mess
             "upstreams/r.toml",
             RPMS + '[[suites]]\narchive = "a"\nsuite = "b"\ncomponents = ["c"]\n',
             (
-                "upstreams/r.toml: suites: unknown key (keys here: keyring, architectures, family, repositories,"
-                " source_repositories, build_packages, archives)"
+                "upstreams/r.toml: suites: unknown key (keys here: keyring, architectures, ecosystem, family,"
+                " repositories, source_repositories, build_packages, archives)"
             ),
         ),
         (

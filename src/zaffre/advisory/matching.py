@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zaffre.advisory.archive.carriers import unsigned
-from zaffre.advisory.model import Advisory, Exploited, Feed, Range, Severity
+from zaffre.advisory.model import Advisory, Exploited, Feed, Kind, Range, Severity
 from zaffre.advisory.report import Affected, Bucket, Finding
 from zaffre.advisory.subject import Installed, Platform, Subject
 from zaffre.advisory.versions import Order, order_of
@@ -33,6 +33,7 @@ class _Opinion:
     """What one feed says of a vulnerability in one version of a source."""
 
     feed: str
+    candidate: bool = False
     records: list[Advisory] = field(default_factory=list)
     affected: bool = False
     fixes: list[str] = field(default_factory=list)
@@ -70,7 +71,8 @@ def match(subject: Subject, feeds: Sequence[Feed], exploited: Sequence[Exploited
     fixed: set[tuple[str, str]] = set()
     for (source, version), packages in _by_source(subject, aliases).items():
         opinions = _opinions(source, version, packages, tables, order)
-        for name, held in opinions.items():
+        for name, heard in opinions.items():
+            held = _known_first(heard)
             if not any(one.affected for one in held):
                 fixed.add((source, name))
                 continue
@@ -116,9 +118,16 @@ def _opinions(
         records += [(one, package.version) for package in packages for one in table.get((package.name, True), ())]
         for record, installed in records:
             for name in record.names:
-                opinion = found.setdefault(name, {}).setdefault(feed.name, _Opinion(feed.name))
+                opinion = found.setdefault(name, {}).setdefault(
+                    feed.name, _Opinion(feed.name, feed.kind is Kind.CANDIDATES)
+                )
                 _judge(opinion, record, installed, order)
     return {name: list(by_feed.values()) for name, by_feed in found.items()}
+
+
+def _known_first(opinions: Sequence[_Opinion]) -> Sequence[_Opinion]:
+    """What a newer release mends says something where nobody speaks of this one."""
+    return [one for one in opinions if not one.candidate] or opinions
 
 
 def _judge(opinion: _Opinion, record: Advisory, installed: str, order: Order) -> None:
@@ -160,12 +169,13 @@ def _finding(
     name, source, version = key
     against = [one for one in opinions if one.affected]
     # Mended is what every feed that has a fix calls mended.
-    fixes = [fix for one in against for fix in one.fixes]
+    fixes = [fix for one in against for fix in one.fixes if not one.candidate]
     fix = max(fixes, key=order) if fixes else None
     due = next((one.due[name] for one in exploited if name in one.due), None)
     records = [record for one in against for record in one.records]
     return Finding(
         vulnerability=name,
+        ecosystem=subject.platform.ecosystem or "",
         records=tuple(dict.fromkeys(record.id for record in records)),
         bucket=Bucket.FIX_AVAILABLE if fix is not None else Bucket.WAITING,
         source=source,
@@ -195,9 +205,11 @@ def _affected(one: Installed, subject: Subject) -> Affected:
 def _doubts(opinions: Sequence[_Opinion], version: str) -> Iterator[str]:
     against = [one for one in opinions if one.affected]
     for one in opinions:
-        if not one.affected:
+        if one.candidate:
+            yield f"{one.feed}: mended in {', '.join(sorted(set(one.fixes)))}; whether {version} has it is not known"
+        elif not one.affected:
             yield f"{one.feed} has it mended in {version}"
-    fixes = {one.feed: sorted(set(one.fixes)) for one in against}
+    fixes = {one.feed: sorted(set(one.fixes)) for one in against if not one.candidate}
     if len({tuple(found) for found in fixes.values()}) > 1:
         for feed, found in fixes.items():
             yield f"{feed}: mended in {', '.join(found)}" if found else f"{feed}: no fix yet"

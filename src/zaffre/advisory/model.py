@@ -41,6 +41,7 @@ class Kind(StrEnum):
 
     ARCHIVE = "archive"
     UPDATEINFO = "updateinfo"
+    CANDIDATES = "candidates"
     OSV = "osv"
     OVAL = "oval"
 

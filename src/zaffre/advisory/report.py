@@ -52,10 +52,12 @@ class Stated(_Model):
 
 class Finding(_Model):
     """A vulnerability in a source package. `fixed_version` is the lowest version in which all feeds have it mended;
-    `due` is the day by which CISA wants it mended, as it is being exploited; `doubts` are what feeds disagree about.
+    `ecosystem` is OSV's word for the distribution; `due` is the day by which CISA wants it mended, as it is being
+    exploited; `doubts` are what feeds disagree about.
     """
 
     vulnerability: str
+    ecosystem: str = ""
     records: tuple[str, ...] = Field(description="ids of the records, feed by feed")
     bucket: Bucket
     source: str
@@ -69,6 +71,11 @@ class Finding(_Model):
     feeds: tuple[str, ...]
     statement: Stated | None = None
     doubts: tuple[str, ...] = ()
+
+    @property
+    def vendor(self) -> str:
+        """The distribution as purls name it: "Azure Linux:3" is "azurelinux"."""
+        return self.ecosystem.partition(":")[0].replace(" ", "").lower()
 
 
 class FeedFact(_Model):

@@ -82,9 +82,9 @@ def _by_source(fixed: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
 
 def _merged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """One finding for each vulnerability in a version of a source, whatever architectures it is on."""
-    found: dict[tuple[str, str, str], Finding] = {}
+    found: dict[tuple[str, str, str, str], Finding] = {}
     for one in findings:
-        key = (one.vulnerability, one.source, one.source_version)
+        key = (one.ecosystem, one.vulnerability, one.source, one.source_version)
         before = found.get(key)
         if before is not None:
             found[key] = before.model_copy(update={"packages": (*before.packages, *one.packages)})

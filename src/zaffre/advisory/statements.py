@@ -17,12 +17,14 @@ _BUCKETS = {Status.NOT_AFFECTED: Bucket.NOT_AFFECTED, Status.ACCEPTED: Bucket.AC
 @dataclass(frozen=True)
 class Claim:
     """What somebody else says of one product: `package` is the name of a binary or source package, `version` the one
-    that it is about (None: any). `status` is OpenVEX's.
+    that it is about (None: any), `vendor` whose it is, as purls name it ("debian"; "": anybody's). `status` is
+    OpenVEX's.
     """
 
     vulnerability: str
     package: str
     version: str | None
+    vendor: str
     status: str
     justification: str | None = None
     reason: str = ""
@@ -56,8 +58,8 @@ def put(
 ) -> tuple[tuple[Finding, ...], tuple[Statement, ...]]:
     """Findings with what is stated of them, and the statements that no finding needed.
 
-    The owner's own word comes before anybody else's. A statement for some images holds for a finding whose packages
-    are in those alone.
+    The owner's own word comes before anybody else's. It is about his own images: what is in none of them is none of
+    his business, and a statement for some images holds for a finding whose packages are in those alone.
     """
     used: set[str] = set()
     told = []
@@ -85,7 +87,9 @@ def unmatched(statements: Sequence[Statement]) -> FindingError:
 def _holds(statement: Statement, finding: Finding) -> bool:
     if not statement.speaks_of(finding.vulnerability, finding.source):
         return False
-    return not statement.images or all(set(one.images) <= set(statement.images) for one in finding.packages)
+    return all(
+        one.images and (not statement.images or set(one.images) <= set(statement.images)) for one in finding.packages
+    )
 
 
 def _stated(finding: Finding, statement: Statement) -> Finding:
@@ -121,6 +125,8 @@ def _claimed(finding: Finding, claims: Sequence[Claims]) -> Finding:
 
 
 def _about(claim: Claim, finding: Finding, package: Affected) -> bool:
+    if claim.vendor not in {"", finding.vendor}:
+        return False
     if claim.package == package.name:
         return claim.version in {None, package.version}
     return claim.package == finding.source and claim.version in {None, finding.source_version}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from zaffre.cli.context import Workspace
@@ -59,7 +59,8 @@ def known(
                 raise
             notes.append(f"the archive's own feed of '{asking.upstream.name}' is missing: {error.brief}")
             continue
-        feeds += [own] if own is not None else []
+        # What a newer release mends is told of this one.
+        feeds += [replace(own, upstream=asking.platform.upstream)] if own is not None else []
     return Known(
         feeds=tuple(feeds),
         exploited=gathered.exploited,
@@ -80,7 +81,11 @@ def _askings(work: Workspace, subjects: Iterable[Subject], max_age_days: int | N
         upstream = work.distribution.upstreams.get(platform.upstream or "")
         if upstream is not None:
             days = max_age_days or work.distribution.advisories.max_age_days
-            yield _Asking(work, upstream, platform, frozenset(sources), dt.timedelta(days=days))
+            asking = _Asking(work, upstream, platform, frozenset(sources), dt.timedelta(days=days))
+            yield asking
+            newer = work.distribution.advisories.candidates
+            if newer is not None and newer != upstream.name and platform.family == "deb":
+                yield replace(asking, upstream=work.distribution.upstreams[newer], candidates=True)
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class _Asking:
     platform: Platform
     sources: frozenset[str]
     max_age: dt.timedelta
+    candidates: bool = False
 
     def feed(self, *, offline: bool, update: bool) -> Feed | None:
         """From the store if the archive was asked lately and for these sources, else made anew. A mirror that does not
@@ -137,4 +143,5 @@ class _Asking:
             wanted=self.sources,
             now=work.now,
             max_age=self.max_age,
+            candidates=self.candidates,
         )

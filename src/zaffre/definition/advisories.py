@@ -57,5 +57,8 @@ class Advisories(Model):
 
     max_age_days: Annotated[int, Field(ge=1)] = 7
     """The age at which the archive's own changelogs are refused: days since its newest Release."""
+    candidates: Identifier | None = None
+    """An upstream with newer packages of the same distribution, such as Debian's unstable. What its changelogs mend,
+    and nothing else speaks of, is being looked at: whether the older packages have it is not known."""
     feeds: Items[FeedSource] = ()
     """What else is read, besides the archive."""

@@ -97,7 +97,7 @@ class _Loader(Reader):
             self.problems += check_architectures(image, origins, images, upstreams.get(image.upstream))
         statements = StatementLoader(self.root, self.problems).load(set(self._files("images", quiet=True)))
         if main:
-            self._check_feeds(main, known_upstreams)
+            self._check_feeds(main, upstreams, known_upstreams)
         if main is None or self.problems:
             return None
         return Distribution(
@@ -117,7 +117,12 @@ class _Loader(Reader):
             statements=statements,
         )
 
-    def _check_feeds(self, main: DistributionFile, known_upstreams: set[str]) -> None:
+    def _check_feeds(
+        self, main: DistributionFile, upstreams: Mapping[str, Upstream], known_upstreams: set[str]
+    ) -> None:
+        if main.advisories.candidates is not None:
+            given = main.advisories.candidates
+            self._check_debian("advisories", given, main, upstreams, known_upstreams, key="candidates")
         for number, feed in enumerate(main.advisories.feeds):
             key: KeyPath = ("advisories", "feeds", number)
             if feed.upstream is not None and feed.upstream not in known_upstreams:
@@ -134,21 +139,23 @@ class _Loader(Reader):
         main: DistributionFile,
         upstreams: Mapping[str, Upstream],
         known_upstreams: set[str],
+        *,
+        key: str = "upstream",
     ) -> None:
         """The packages of that table are those of a Debian archive, whatever the images derive from."""
         name = given or main.defaults.upstream
-        key: KeyPath = (table, "upstream")
+        place: KeyPath = (table, key)
         if given and name not in known_upstreams:
             self._add(
-                DISTRIBUTION_FILE, key, f"there is no upstream {name!r} in upstreams/", near(name, known_upstreams)
+                DISTRIBUTION_FILE, place, f"there is no upstream {name!r} in upstreams/", near(name, known_upstreams)
             )
         elif (found := upstreams.get(name)) and not isinstance(found, DebUpstream):
             others = sorted(one.name for one in upstreams.values() if isinstance(one, DebUpstream))
             self._add(
                 DISTRIBUTION_FILE,
-                key,
+                place,
                 f'upstream {name!r} has packages of the family "{found.family}", those of [{table}] are of "deb" ones',
-                f"write upstream = {others[0]!r} in [{table}]" if others else f"add a Debian upstream for [{table}]",
+                f"write {key} = {others[0]!r} in [{table}]" if others else f"add a Debian upstream for [{table}]",
             )
 
     def _images(

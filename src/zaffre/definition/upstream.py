@@ -76,11 +76,11 @@ class PublishedArchive(Archive):
 
 
 class _UpstreamFile(Model):
-    ecosystem: Line | None = None
-    """What OSV calls the distribution, by which feeds of vulnerabilities name it: "Debian:13", "Azure Linux:3"."""
     keyring: RelativePath
     """ASCII-armoured OpenPGP certificates, relative to upstreams/: the only ones whose signatures count."""
     architectures: Annotated[Items[LaxArchitecture], Field(min_length=1)]
+    ecosystem: Line | None = None
+    """What OSV calls the distribution, by which feeds of vulnerabilities name it: "Debian:13", "Azure Linux:3"."""
 
 
 class DebUpstreamFile(_UpstreamFile):

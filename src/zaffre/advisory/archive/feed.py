@@ -39,26 +39,31 @@ def archive_feed(
     store: Store,
     now: dt.datetime,
     max_age: dt.timedelta,
+    candidates: bool = False,
     progress: Progress = SILENT,
-) -> Feed:
+) -> Feed | None:
     """The feed of indexes that were verified at `now`. `publisher` begins the ids of its records.
 
     It is made of the packages of one architecture, and speaks of sources, which are those of every architecture. It is
     as old as the oldest of the pockets' Releases.
 
     Of sources that only a stable update of the release has changed, those in `wanted` are read, and those that were
-    read before. Raises FindingError for an archive whose changelogs name nothing, and what reading packages raises.
+    read before. As a feed of `candidates`, it has those of all sources and nothing else, and may be empty; uploads that
+    name no CVE say nothing of another release. Raises
+    FindingError for an archive whose changelogs name nothing, and what reading packages raises.
     """
     mine = [one for one in indexes.indexes if one.architecture in {architecture, "all"}]
     release = upstream.suites[0].suite
     sources = sources_of(mine, release)
     before = Kept.find(upstream, store)
-    chosen = sources.updated & {*wanted, *(before.chosen if before else ())}
+    choice = sources.known if candidates else sources.updated
+    chosen = choice & {*wanted, *(before.chosen if before else ())}
     inputs: dict[str, JSON] = {
         "releases": {f"{one.archive} {one.suite}": one.release_sha256 for one in indexes.suites},
         "indexes": [one.sha256 for one in mine],
         "chosen": sorted(chosen),
         "publisher": publisher,
+        "candidates": candidates,
         "code": code(),
     }
     label = label_of(upstream)
@@ -66,22 +71,24 @@ def archive_feed(
         kind="archive-feed", label=label, inputs=inputs, reason="what the archive mends is in its changelogs"
     )
     if store.lookup(action.key) is None:
-        chosen_packages = carriers(mine, sources.pockets | chosen, release)
+        chosen_packages = carriers(mine, chosen if candidates else sources.pockets | chosen, release)
         said = read_carriers(chosen_packages, fetch=fetch, store=store, progress=progress)
+        if candidates:
+            said = {one: read and tuple(fix for fix in read if fix.cve) for one, read in said.items()}
         made = {
             **_made(upstream, indexes, said, publisher, store),
-            "covers": sorted(sources.known),
+            "kind": Kind.CANDIDATES if candidates else Kind.ARCHIVE,
+            "covers": None if candidates else sorted(sources.known),
             "aliases": [[list(old), list(new)] for old, new in sorted(signed_forms(mine).items())],
             "chosen": sorted(chosen),
-            "unread": sorted(sources.updated - chosen),
+            "unread": sorted(choice - chosen),
         }
         store.record(action.key, action, ActionResult({FEED: store.add_bytes(canonical_json(made))}, {}))
     store.remember(label, {"key": action.key, "asked": now.isoformat(), "code": code()})
     kept = Kept.find(upstream, store)
-    feed = kept.feed(max_age) if kept is not None else None
-    if feed is None:
+    if kept is None:
         raise AssertionError
-    return feed
+    return kept.feed(max_age)
 
 
 def _made(
@@ -101,7 +108,6 @@ def _made(
         for identity, package, fixed, cves, summary in _records(said, publisher)
     ]
     return {
-        "kind": Kind.ARCHIVE,
         "ecosystem": _ecosystem(upstream, indexes, store),
         "provenance": "signed Releases: "
         + ", ".join(f"{one.suite} of {one.date:%Y-%m-%d %H:%M} UTC" for one in indexes.suites),

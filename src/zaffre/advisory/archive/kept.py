@@ -16,6 +16,11 @@ from zaffre.errors import FindingError
 from zaffre.store import ActionKey, Store
 
 FEED = "feed"
+_NAMES = {
+    Kind.ARCHIVE: "changelogs",
+    Kind.UPDATEINFO: "advisories",
+    Kind.CANDIDATES: "newer changelogs",
+}
 
 
 def code() -> Sha256:
@@ -61,7 +66,7 @@ class Kept:
         return frozenset(self.raw["unread"])
 
     def feed(self, max_age: dt.timedelta) -> Feed | None:
-        """None for repositories that publish no advisories. Raises FindingError for an archive that names nothing."""
+        """None for one that may be empty, and is. Raises FindingError for an archive that names nothing."""
         raw = self.raw
         kind = Kind(raw["kind"])
         binary = kind is Kind.UPDATEINFO
@@ -74,7 +79,7 @@ class Kept:
             )
             for identity, package, fixed, cves, summary, severity in raw["records"]
         )
-        if not records and binary:
+        if not records and kind is not Kind.ARCHIVE:
             return None
         if not records:
             raise FindingError(
@@ -83,7 +88,7 @@ class Kept:
                 resolution="name suites that receive security updates in the upstream's definition",
             )
         return Feed(
-            name=f"{'advisories' if binary else 'changelogs'} of {self.upstream.name}",
+            name=f"{_NAMES[kind]} of {self.upstream.name}",
             kind=kind,
             upstream=self.upstream.name,
             ecosystem=raw["ecosystem"],

@@ -41,6 +41,7 @@ class Renewal:
         wanted: Collection[str],
         now: dt.datetime,
         max_age: dt.timedelta,
+        candidates: bool = False,
     ) -> Feed | None:
         """The feed of what the mirrors have now (see `archive_feed` and `updateinfo_feed`).
 
@@ -82,5 +83,6 @@ class Renewal:
             store=self.store,
             now=now,
             max_age=max_age,
+            candidates=candidates,
             progress=self.progress,
         )

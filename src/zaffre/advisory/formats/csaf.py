@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from zaffre.advisory.formats.document import Document, is_table, rows, text, texts
-from zaffre.advisory.formats.purl import named
+from zaffre.advisory.formats.purl import Named, named
 from zaffre.advisory.statements import Claim, Claims
 from zaffre.definition import Justification
 
@@ -18,8 +18,6 @@ _STATUSES = {
     "under_investigation": "under_investigation",
 }
 _DEEPEST = 50
-
-_Package = tuple[str, str | None]
 
 
 def read_csaf(document: Document) -> Claims:
@@ -39,11 +37,11 @@ def read_csaf(document: Document) -> Claims:
     return Claims(f"CSAF {document.name}", text(publisher, "name"), dated, document.max_age, tuple(claims))
 
 
-def _products(document: Document, tree: object) -> dict[str, _Package]:
+def _products(document: Document, tree: object) -> dict[str, Named]:
     """Packages by product id. What is a package within a product has a product id of its own (`relationships`)."""
     if not is_table(tree):
         return {}
-    found: dict[str, _Package] = {}
+    found: dict[str, Named] = {}
     for product in _listed(document, tree, 0):
         helper = product.get("product_identification_helper")
         package = named(text(helper, "purl")) if is_table(helper) else None
@@ -68,9 +66,7 @@ def _listed(document: Document, tree: Mapping[str, object], depth: int) -> Itera
         yield from _listed(document, branch, depth + 1)
 
 
-def _claims(
-    document: Document, vulnerability: Mapping[str, object], products: Mapping[str, _Package]
-) -> Iterator[Claim]:
+def _claims(document: Document, vulnerability: Mapping[str, object], products: Mapping[str, Named]) -> Iterator[Claim]:
     name = text(vulnerability, "cve") or next((text(one, "text") for one in rows(vulnerability.get("ids"))), "")
     if not name:
         raise document.malformed("a vulnerability has neither a cve nor ids")
@@ -82,8 +78,9 @@ def _claims(
                 raise document.contradictory(f"{product} is {said[product]} and {status} at once", record=name)
     for product, status in said.items():
         if product in products:
-            package, version = products[product]
-            yield Claim(name, package, version, status, _flag(vulnerability, product), _threat(vulnerability, product))
+            one = products[product]
+            why, words = _flag(vulnerability, product), _threat(vulnerability, product)
+            yield Claim(name, one.name, one.version, one.vendor, status, why, words)
 
 
 def _flag(vulnerability: Mapping[str, object], product: str) -> str | None:

@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping
 
 from zaffre.advisory.formats.document import Document, is_table, rows, text
-from zaffre.advisory.formats.purl import named
+from zaffre.advisory.formats.purl import Named, named
 from zaffre.advisory.statements import Claim, Claims
 from zaffre.definition import Justification
 
@@ -26,13 +26,13 @@ def read_openvex(document: Document, *, now: dt.datetime) -> Claims:
     if not author:
         raise document.malformed("it has no author, so nobody answers for it")
     dated = document.time(value.get("last_updated") or value.get("timestamp"), "timestamp")
-    found: dict[tuple[str, str, str | None], Claim] = {}
+    found: dict[tuple[str, str, str, str | None], Claim] = {}
     for number, statement in enumerate(rows(value.get("statements"))):
         record = f"statements[{number}]"
         if (stated := statement.get("timestamp")) is not None and document.time(stated, record) > now:
             raise document.malformed("it is dated in the future", record=record)
         for claim in _claims(document, statement, record):
-            key = (claim.vulnerability, claim.package, claim.version)
+            key = (claim.vulnerability, claim.vendor, claim.package, claim.version)
             before = found.get(key)
             # A later statement takes the place of an earlier one (spec, "Chaining"), unless both are of one time.
             if before is not None and before.status != claim.status and stated is None:
@@ -63,10 +63,10 @@ def _claims(document: Document, statement: Mapping[str, object], record: str) ->
         # With subcomponents, those are what is spoken of, and the product is where they are.
         for part in parts[1:] or parts:
             if (package := _package(part)) is not None:
-                yield Claim(name, package[0], package[1], status, justification, reason)
+                yield Claim(name, package.name, package.version, package.vendor, status, justification, reason)
 
 
-def _package(product: Mapping[str, object]) -> tuple[str, str | None] | None:
+def _package(product: Mapping[str, object]) -> Named | None:
     identifiers = product.get("identifiers")
     purls = [text(product, "@id"), text(identifiers, "purl") if is_table(identifiers) else ""]
     return next((found for purl in purls if (found := named(purl)) is not None), None)

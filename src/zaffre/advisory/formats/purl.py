@@ -3,13 +3,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from urllib.parse import parse_qs, unquote
 
 _KINDS = {"deb", "rpm"}
 
 
-def named(purl: str) -> tuple[str, str | None] | None:
-    """Name and version (None: any) of a Debian or RPM package; None for a purl of another kind, or none at all."""
+class Named(NamedTuple):
+    """A package by its vendor ("debian", "azurelinux"; "": anybody), its name and its version (None: any)."""
+
+    vendor: str
+    name: str
+    version: str | None
+
+
+def named(purl: str) -> Named | None:
+    """What a purl of a Debian or RPM package names; None for one of another kind, or what is no purl at all."""
     if not purl.startswith("pkg:"):
         return None
     path, _, query = purl.removeprefix("pkg:").partition("#")[0].partition("?")
@@ -17,9 +26,9 @@ def named(purl: str) -> tuple[str, str | None] | None:
     if kind not in _KINDS:
         return None
     stem, _, version = rest.partition("@")
-    name = unquote(stem.rpartition("/")[2])
+    vendor, _, name = unquote(stem).rpartition("/")
     epoch = parse_qs(query).get("epoch", ["0"])[0]
     plain = unquote(version)
     if plain and epoch != "0" and ":" not in plain:
         plain = f"{epoch}:{plain}"
-    return (name, plain or None) if name else None
+    return Named(vendor, name, plain or None) if name else None

@@ -34,7 +34,7 @@ def build_subject(folder: Path, distribution: Distribution) -> Subject:
             resolution="scan it with the definition that it was made from (--distro DIR)",
         )
     platform = platform_of(distribution.upstream_of(image))
-    packages = tuple(_installed(one, platform.family) for one in manifest.packages)
+    packages = tuple(_installed(one, platform.family, manifest.image) for one in manifest.packages)
     return Subject(
         kind=SubjectKind.BUILD,
         title=f"build {manifest.image} {manifest.version} ({manifest.profile})",
@@ -59,7 +59,7 @@ def _manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def _installed(one: PackageFact, family: str) -> Installed:
+def _installed(one: PackageFact, family: str, image: str) -> Installed:
     made = one.source_version
     return Installed(
         name=one.name,
@@ -67,6 +67,7 @@ def _installed(one: PackageFact, family: str) -> Installed:
         architecture=one.architecture,
         source=one.source,
         source_version=source_version(family, made) if family == "deb" else with_epoch(made, one.version),
+        within=(image,),
     )
 
 

@@ -55,10 +55,17 @@ def platform_of_root(fields: Mapping[str, str], distribution: Distribution | Non
     )
 
 
+def image_of_root(fields: Mapping[str, str], distribution: Distribution | None) -> str | None:
+    """The name of the definition's image that a root is of; None for another's."""
+    name = fields.get("VARIANT_ID", "")
+    ours = distribution is not None and fields.get("ID") == distribution.identity.id and name in distribution.images
+    return name if ours else None
+
+
 def _upstream(fields: Mapping[str, str], distribution: Distribution) -> Upstream | None:
-    image = distribution.images.get(fields.get("VARIANT_ID", ""))
-    if fields["ID"] == distribution.identity.id and image is not None:
-        return distribution.upstream_of(image)
+    image = image_of_root(fields, distribution)
+    if image is not None:
+        return distribution.upstream_of(distribution.image(image))
     # Ours keep the upstream's code name under the upstream's name: DEBIAN_CODENAME.
     names = {value for key, value in fields.items() if key.endswith("_CODENAME")}
     for upstream in distribution.upstreams.values():

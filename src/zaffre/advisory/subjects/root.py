@@ -8,10 +8,11 @@ left its configuration is not installed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from zaffre.advisory.subject import Installed, Subject, SubjectKind, os_release, require_packages, telling
-from zaffre.advisory.subjects.platforms import platform_of_root
+from zaffre.advisory.subjects.platforms import image_of_root, platform_of_root
 from zaffre.advisory.versions import source_version, with_epoch
 from zaffre.definition import Distribution
 from zaffre.errors import FindingError, IntegrityError
@@ -43,15 +44,19 @@ def root_subject(root: Path, distribution: Distribution | None) -> Subject:
             details=f"looked for {' and '.join(_OS_RELEASE)}",
             resolution="name the top folder of a root file tree",
         )
-    platform = platform_of_root(os_release(text), distribution, str(root))
+    fields = os_release(text)
+    platform = platform_of_root(fields, distribution, str(root))
+    image = image_of_root(fields, distribution)
+    images = (image,) if image is not None else ()
     read = _dpkg if platform.family == "deb" else _rpm
-    packages = require_packages(tuple(read(root)), str(root))
+    packages = require_packages([replace(one, within=images) for one in read(root)], str(root))
     return Subject(
         kind=SubjectKind.ROOT,
         title=f"root {root}",
         platform=platform,
         architecture=_machine(packages),
         packages=packages,
+        images=images,
         files=_files(root) if platform.family == "deb" else _rpm_files(root),
     )
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
-from zaffre.advisory.subject import Installed, Platform, Subject, SubjectKind, require_packages
+from zaffre.advisory.subject import Installed, Platform, Subject, SubjectKind, require_packages, telling
 from zaffre.advisory.subjects.platforms import platform_of_root
 from zaffre.advisory.versions import source_version, with_epoch
 from zaffre.definition import Distribution
@@ -37,7 +38,9 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
         )
     components = _components(document)
     platform = _platform(components, distribution, str(path))
-    packages = tuple(_packages(components, platform, str(path)))
+    image = _image(document, distribution)
+    packages = tuple(_packages(components, platform, image, str(path)))
+    found = {_text(one, "name"): _places(one) for one in components}
     machines = [one.architecture for one in packages if one.architecture not in {"all", "noarch", ""}]
     return Subject(
         kind=SubjectKind.SBOM,
@@ -45,6 +48,8 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
         platform=platform,
         architecture=max(set(machines), key=machines.count, default="all"),
         packages=require_packages(packages, str(path)),
+        images=image,
+        files=lambda one: telling(found.get(one.name, ())),
     )
 
 
@@ -98,7 +103,27 @@ def _platform(components: Sequence[Mapping[str, object]], distribution: Distribu
     return platform_of_root(fields, distribution, where)
 
 
-def _packages(components: Sequence[Mapping[str, object]], platform: Platform, where: str) -> Iterator[Installed]:
+def _image(document: Mapping[str, object], distribution: Distribution | None) -> tuple[str, ...]:
+    """The image that the document is of, if it is one of the definition's."""
+    metadata = document.get("metadata")
+    component = metadata.get("component") if isinstance(metadata, dict) else None
+    if distribution is None or not isinstance(metadata, dict) or not isinstance(component, dict):
+        return ()
+    name = _text(component, "name")
+    of = _properties(metadata).get("zaffre:distribution", "").partition(" ")[0]
+    return (name,) if of == distribution.identity.id and name in distribution.images else ()
+
+
+def _places(one: Mapping[str, object]) -> list[str]:
+    """Paths of a package's files, as its evidence has them."""
+    evidence = one.get("evidence")
+    rows = evidence.get("occurrences") if isinstance(evidence, dict) else None
+    return [_text(row, "location") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _packages(
+    components: Sequence[Mapping[str, object]], platform: Platform, images: tuple[str, ...], where: str
+) -> Iterator[Installed]:
     sourceless = []
     for one in components:
         purl = _text(one, "purl")
@@ -113,7 +138,7 @@ def _packages(components: Sequence[Mapping[str, object]], platform: Platform, wh
         if made is None:
             sourceless.append(_text(one, "name"))
         else:
-            yield made
+            yield replace(made, within=images)
     if sourceless:
         raise FindingError(
             f"the document does not name the sources of {len(sourceless)} packages, by which vulnerabilities are known",
@@ -156,7 +181,9 @@ def _trivys(properties: Mapping[str, str], version: str, family: str) -> str:
     if (release := properties.get("SrcRelease")) and not made.endswith(f"-{release}"):
         made = f"{made}-{release}"
     epoch = properties.get("SrcEpoch")
-    return f"{epoch}:{made}" if epoch and epoch != "0" and ":" not in made else made
+    if epoch and epoch != "0" and ":" not in made:
+        return f"{epoch}:{made}"
+    return with_epoch(made, version) if family == "rpm" else made
 
 
 def _upstreams(upstream: str, version: str, family: str) -> tuple[str, str]:
