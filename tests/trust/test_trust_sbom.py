@@ -82,6 +82,8 @@ def test_cyclonedx_has_what_scanners_go_by() -> None:
 def test_files_of_no_package_say_where_they_are_from() -> None:
     files = {one["name"]: one for one in json.loads(cyclonedx_text(WHOLE))["components"] if one["type"] == "file"}
     assert files.keys() == {"/etc/motd", "/etc/passwd"}
+    assert json.loads(cyclonedx_text(WHOLE))["compositions"][0]["aggregate"] == "complete"
+    assert json.loads(cyclonedx_text(replace(WHOLE, files=())))["compositions"][0]["aggregate"] == "incomplete"
     assert files["/etc/motd"]["properties"] == [
         {"name": "zaffre:origin", "value": "definition"},
         {"name": "zaffre:tree", "value": "files/base"},

@@ -57,7 +57,7 @@ def cyclonedx_text(bill: Bill) -> str:
                 {"ref": _IMAGE, "dependsOn": [_SYSTEM, *(f"{_FILE}{one.path}" for one in loose)]},
                 {"ref": _SYSTEM, "dependsOn": sorted(set(purls))},
             ],
-            "compositions": [{"aggregate": "complete", "assemblies": [_IMAGE]}],
+            "compositions": [{"aggregate": "complete" if bill.files else "incomplete", "assemblies": [_IMAGE]}],
         }
     )
 
