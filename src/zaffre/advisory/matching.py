@@ -131,8 +131,7 @@ def _known_first(opinions: Sequence[_Opinion]) -> Sequence[_Opinion]:
 
 
 def _judge(opinion: _Opinion, record: Advisory, installed: str, order: Order) -> None:
-    if record not in opinion.records:
-        opinion.records.append(record)
+    opinion.records.append(record)
     hit = [one for one in record.ranges if _within(one, installed, order, record.id)]
     if not hit and installed not in record.versions:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -70,15 +70,7 @@ class Kept:
         raw = self.raw
         kind = Kind(raw["kind"])
         binary = kind is Kind.UPDATEINFO
-        records = tuple(
-            Advisory(
-                *(identity, package, (Range(fixed=fixed),), tuple(cves)),
-                severity=Severity(severity),
-                summary=summary,
-                binary=binary,
-            )
-            for identity, package, fixed, cves, summary, severity in raw["records"]
-        )
+        records = tuple(_records(raw["records"], binary=binary))
         if not records and kind is not Kind.ARCHIVE:
             return None
         if not records:
@@ -101,3 +93,15 @@ class Kept:
             aliases={(old[0], old[1]): (new[0], new[1]) for old, new in raw["aliases"]},
             doubts=tuple(raw["doubts"]),
         )
+
+
+def _records(rows: Sequence[Sequence[Any]], *, binary: bool) -> Iterator[Advisory]:
+    """Thousands of them, of a kernel alone: what is equal is one object, and nothing is looked up twice."""
+    ranges: dict[str, tuple[Range, ...]] = {}
+    severities = {str(one): one for one in Severity}
+    none: frozenset[str] = frozenset()
+    for identity, package, fixed, cves, summary, severity in rows:
+        ranged = ranges.get(fixed)
+        if ranged is None:
+            ranged = ranges[fixed] = (Range(fixed=fixed),)
+        yield Advisory(identity, package, ranged, tuple(cves), none, severities[severity], summary, binary)
