@@ -43,6 +43,11 @@ class Platform:
     upstream: str | None = None
     ecosystem: str | None = None
 
+    @property
+    def has_changelogs(self) -> bool:
+        """Whether its packages tell in their changelogs which vulnerabilities a version mends."""
+        return self.family == "deb"
+
 
 def _no_files(_: Installed) -> tuple[str, ...]:
     return ()

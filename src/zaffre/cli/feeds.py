@@ -84,7 +84,7 @@ def _askings(work: Workspace, subjects: Iterable[Subject], max_age_days: int | N
             asking = _Asking(work, upstream, platform, frozenset(sources), dt.timedelta(days=days))
             yield asking
             newer = work.distribution.advisories.candidates
-            if newer is not None and newer != upstream.name and platform.family == "deb":
+            if newer is not None and newer != upstream.name and platform.has_changelogs:
                 yield replace(asking, upstream=work.distribution.upstreams[newer], candidates=True)
 
 
