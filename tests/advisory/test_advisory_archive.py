@@ -264,6 +264,7 @@ def test_signed_forms_are_known_by_what_they_were_built_from(shop: Shop) -> None
         (gzip.compress(b"\0" * (65 << 20), mtime=0), "unpacks to more than"),
         (b"\x1f\x8b\x08\x00 no gzip at all", "is damaged"),
         (b"plain text in a .gz", "is damaged"),
+        (gzip.compress(changelog("bomb", ("1-1", "CVE-2026-0001")), mtime=0)[:-9], "is damaged"),
     ],
 )
 def test_a_hostile_changelog_ends_the_feed(shop: Shop, content: bytes, wrong: str) -> None:

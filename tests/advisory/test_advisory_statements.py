@@ -69,6 +69,9 @@ def test_a_statement_for_an_image_holds_for_no_other() -> None:
     both = subject(installed("openssl", "1", within=("node", "edge")))
     report = scan([both], Known((OPEN,), statements=(statement(images=("node",)),)), now=NOW)
     assert report.findings[0].bucket == Bucket.FIX_AVAILABLE
+    assert report.findings[0].doubts == ("vex/one.toml holds for node alone",)
+    everything = subject(*both.packages, whole=True)
+    assert scan([everything], Known((OPEN,), statements=(statement(images=("node",)),)), now=NOW).findings
     report = scan([both], Known((OPEN,), statements=(statement(images=("edge", "node")),)), now=NOW)
     assert report.findings[0].bucket == Bucket.NOT_AFFECTED
 

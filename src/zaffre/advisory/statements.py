@@ -64,12 +64,14 @@ def put(
     used: set[str] = set()
     told = []
     for finding in findings:
-        statement = next((one for one in statements if _holds(one, finding)), None)
+        mine = [one for one in statements if _touches(one, finding)]
+        used |= {one.file for one in mine}
+        statement = next((one for one in mine if _holds(one, finding)), None)
         if statement is not None:
-            used.add(statement.file)
             told.append(_stated(finding, statement))
         else:
-            told.append(_claimed(finding, claims))
+            partly = tuple(f"{one.file} holds for {', '.join(one.images)} alone" for one in mine)
+            told.append(_claimed(finding.model_copy(update={"doubts": (*finding.doubts, *partly)}), claims))
     return tuple(told), tuple(one for one in statements if one.file not in used)
 
 
@@ -84,9 +86,15 @@ def unmatched(statements: Sequence[Statement]) -> FindingError:
     )
 
 
+def _touches(statement: Statement, finding: Finding) -> bool:
+    """Whether it is about the finding in one of the images at least."""
+    images = {image for one in finding.packages for image in one.images}
+    there = images & set(statement.images) if statement.images else images
+    return bool(there) and statement.speaks_of(finding.vulnerability, finding.source)
+
+
 def _holds(statement: Statement, finding: Finding) -> bool:
-    if not statement.speaks_of(finding.vulnerability, finding.source):
-        return False
+    """Whether it is about all of the finding."""
     return all(
         one.images and (not statement.images or set(one.images) <= set(statement.images)) for one in finding.packages
     )

@@ -182,9 +182,12 @@ def _content(data: Path, member: Member, *, packed: bool, where: str) -> bytes:
         return _bounded(raw, where)
     unpacker = zlib.decompressobj(_GZIP)
     try:
-        return _bounded(unpacker.decompress(raw, _MOST_BYTES + 1), where)
+        text = _bounded(unpacker.decompress(raw, _MOST_BYTES + 1), where)
     except zlib.error as error:
         raise IntegrityError("the changelog of a package is damaged", where=where, details=str(error)) from error
+    if not unpacker.eof:
+        raise IntegrityError("the changelog of a package is damaged", where=where, details="it ends too early")
+    return text
 
 
 def _bounded(text: bytes, where: str) -> bytes:
