@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -78,8 +79,23 @@ def test_from_keys_to_a_stable_channel(run: Callable[..., Shell], tmp_path: Path
     second = release(tmp_path, keys, "1.2")
     run("create", second, "--floor", "1.1")
     run("publish", second, "repo", "--waves", "urgent")
+    waits = run("decide", "repo", "dev", "1.1", "--node", "8f3a", "--image", "container-host")
+    assert "does         wait" in waits.out
+    assert "by the schedule 'urgent'" in waits.out
+    ready = run("decide", "repo", "dev", "1.1", "--node", "8f3a", "--at", "2099-01-01T00:00Z", "--json")
+    assert [json.loads(ready.out)[key] for key in ("act", "version")] == ["stage", "1.2"]
+    sooner = run("decide", "repo", "dev", "1.0", "--node", "8f3a", "--at", "2099-01-01T00:00Z")
+    assert "stage 1.1" in sooner.out
+    for words, code in (
+        (("--window", "2-4"), 2),
+        (("--image", "server"), 2),
+        (("--failed", "../1"), 2),
+        (("--failed", "1.2"), 0),
+    ):
+        run("decide", "repo", "dev", "1.1", "--node", "8f3a", *words, code=code)
     run("pause", "repo", "dev", "1.2")
     assert "paused" in run("list", "repo").out
+    assert "is paused" in run("decide", "repo", "dev", "1.1", "--node", "8f3a").out
     run("resume", "repo", "dev", "1.2")
     run("revoke", "repo", "1.2", "--reason", "does not start with two network cards")
     assert "REVOKED" in run("show", "repo", "dev", "1.2").out

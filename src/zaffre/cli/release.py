@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from zaffre.cli import released, releasekeys, releasesigning, releasestop, releasing
+from zaffre.cli import released, releasedecide, releasekeys, releasesigning, releasestop, releasing
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import count, table
 from zaffre.errors import DefinitionError
@@ -26,6 +26,7 @@ app.command()(releasing.publish)
 app.command()(releasing.promote)
 app.command("list")(released.list_releases)
 app.command()(released.show)
+app.command()(releasedecide.decide)
 app.command()(releasestop.revoke)
 app.command()(releasestop.pause)
 app.command()(releasestop.resume)

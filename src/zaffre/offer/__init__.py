@@ -5,19 +5,27 @@ Written by `release` into signed metadata, read by the agent on a node; both mus
 neither, and imports nothing of ours.
 """
 
+from zaffre.offer.decision import Act, Decision, Node, Policy, decide
 from zaffre.offer.path import newer, stranded, way
 from zaffre.offer.record import Evidence, Halt, Record, Revocation, Rollout, Step
 from zaffre.offer.turn import Schedule, position
 from zaffre.offer.version import version_key
+from zaffre.offer.window import Window
 
 __all__ = [
+    "Act",
+    "Decision",
     "Evidence",
     "Halt",
+    "Node",
+    "Policy",
     "Record",
     "Revocation",
     "Rollout",
     "Schedule",
     "Step",
+    "Window",
+    "decide",
     "newer",
     "position",
     "stranded",

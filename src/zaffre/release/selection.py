@@ -18,6 +18,23 @@ def choose(state: State, channel: str, image: str | None, architecture: str | No
 
     Raises DefinitionError when nothing fits, or several images or architectures do.
     """
+    fits = offers(state, channel, image, architecture)
+    wanted = [one for one in fits if one.version == version or (version is None and one.revoked is None)]
+    if not wanted:
+        what = " ".join(word for word in (image, architecture, version) if word) or "release that is not revoked"
+        raise DefinitionError(
+            f"the channel '{channel}' has no {what}",
+            where=state.where,
+            resolution=f"'zaffre release list {state.where}' shows what is there",
+        )
+    return max(wanted, key=lambda one: version_key(one.version))
+
+
+def offers(state: State, channel: str, image: str | None, architecture: str | None) -> list[Record]:
+    """All that a channel tells the nodes of one image, of the only one if none is named; empty if it has none yet.
+
+    Raises DefinitionError when several images or architectures fit, or those that are named do not.
+    """
     fits = [
         one
         for one in state.records(channel).values()
@@ -30,15 +47,13 @@ def choose(state: State, channel: str, image: str | None, architecture: str | No
             where=state.where,
             resolution="say which, with --image and --arch",
         )
-    wanted = [one for one in fits if one.version == version or (version is None and one.revoked is None)]
-    if not wanted:
-        what = " ".join(word for word in (image, architecture, version) if word) or "release that is not revoked"
+    if not fits and (image or architecture):
         raise DefinitionError(
-            f"the channel '{channel}' has no {what}",
+            f"the channel '{channel}' has no release of {' '.join(word for word in (image, architecture) if word)}",
             where=state.where,
             resolution=f"'zaffre release list {state.where}' shows what is there",
         )
-    return max(wanted, key=lambda one: version_key(one.version))
+    return fits
 
 
 def pick(state: State, image: str | None, architecture: str | None, version: str) -> str:
