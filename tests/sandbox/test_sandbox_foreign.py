@@ -27,8 +27,8 @@ ENTRY = (
 
 @pytest.fixture
 def lets(unmet: Callable[[str], NoReturn]) -> None:
-    if not foreign.kernel_emulates():
-        unmet("this kernel registers no emulator in a user namespace (Linux 6.7 and later do)")
+    if obstacle := foreign.kernel_obstacle():
+        unmet(f"this kernel registers no emulator in a user namespace (Linux 6.7 and later do): {obstacle}")
 
 
 def program(path: Path) -> Path:
@@ -42,6 +42,17 @@ def emulator(tools: Path, program: str) -> ToolsTree:
     path.parent.mkdir(parents=True)
     shutil.copy(program, path)
     return ToolsTree(tools, "foreign", emulates="arm64")
+
+
+@pytest.mark.usefixtures("lets")
+def test_it_works_from_a_folder_that_was_removed(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    program = "import os, sys; os.rmdir(os.getcwd()); os.execv(sys.executable, sys.argv[1:])"
+    words = foreign.emulation(emulator(tmp_path / "tools", "/bin/true"))
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "/bin/true"], cwd=tmp_path / "gone", capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("lets")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.errors import WorldError, ZaffreError
-from zaffre.sandbox.foreign import kernel_emulates, registered_by_host
+from zaffre.sandbox.foreign import kernel_obstacle, registered_by_host
 from zaffre.sandbox.model import ToolsTree
 from zaffre.sandbox.namespace import missing_for_namespace
 from zaffre.sandbox.sandbox import Sandbox
@@ -176,7 +176,7 @@ def _kvm() -> Check:
 
 def _emulation() -> Check:
     """Whether images of another architecture can be built: their scripts are run by an emulator."""
-    by_kernel = kernel_emulates()
+    by_kernel = kernel_obstacle() is None
     ok = by_kernel or registered_by_host("amd64" if platform.machine() == "aarch64" else "arm64")
     how = "the kernel lets a build register its own emulator" if by_kernel else "the host has registered an emulator"
     return Check(

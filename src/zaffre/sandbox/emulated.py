@@ -27,11 +27,12 @@ def main(magic: str, mask: str, interpreter: str, command: list[str]) -> None:
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
     _mount("binfmt_misc", BINFMT, "binfmt_misc", 0)
     emulator = Path(interpreter)
-    # By its bare name: what is registered may have 127 characters for it.
-    here = Path.cwd()
+    # By its bare name: what is registered may have 127 characters for it. The way back is not by name, as the folder
+    # may have been removed meanwhile.
+    here = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     os.chdir(emulator.parent)
     Path(BINFMT, "register").write_text(f":zaffre:M::{magic}:{mask}:{emulator.name}:PF")
-    os.chdir(here)
+    os.fchdir(here)
     os.execvp(command[0], command)  # noqa: S606
 
 

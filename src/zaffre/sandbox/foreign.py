@@ -48,9 +48,11 @@ def emulation(tools: ToolsTree) -> tuple[str, ...]:
     raise cannot_emulate(tools.emulates, obstacle)
 
 
-def kernel_emulates() -> bool:
-    """Whether this kernel lets us register an emulator for ourselves. It is tried, with one that emulates nothing."""
-    return _obstacle(_words("arm64", Path("/bin/true"))) is None
+def kernel_obstacle() -> str | None:
+    """Why this kernel does not let us register an emulator for ourselves; None if it does. It is tried, with one that
+    emulates nothing.
+    """
+    return _obstacle(_words("arm64", Path("/bin/true")))
 
 
 def registered_by_host(architecture: str, *, folder: Path = Path(emulated.BINFMT)) -> bool:

@@ -81,7 +81,7 @@ def _write_files(entries: Sequence[TarEntry], content: memoryview, base: str) ->
         path = f"{base}/{entry.path}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            write_all(fd, content[entry.offset : entry.offset + entry.size])
+            write_all(fd, content, entry.offset, entry.size)
             _dress(fd, entry)
             os.utime(fd, (entry.mtime, entry.mtime))
         finally:

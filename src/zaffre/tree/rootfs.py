@@ -157,7 +157,12 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
                     folders.append(path)
 
 
-def write_all(fd: int, data: memoryview) -> None:
-    """write(2) stops at 2 GiB, and at less when a disk fills up."""
-    while data:
-        data = data[os.write(fd, data) :]
+def write_all(fd: int, data: memoryview, begin: int, size: int) -> None:
+    """Write `size` bytes of `data`. write(2) stops at 2 GiB, and at less when a disk fills up.
+
+    No part of `data` is held when it fails: what is mapped can be closed, and the error is the one that happened.
+    """
+    end = begin + size
+    while begin < end:
+        with data[begin:end] as rest:
+            begin += os.write(fd, rest)

@@ -96,7 +96,7 @@ def _write_files(entries: Sequence[Entry], content: Sequence[memoryview], base: 
         path = f"{base}/{entry.path}"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            write_all(fd, content[entry.package][entry.offset : entry.offset + entry.size])
+            write_all(fd, content[entry.package], entry.offset, entry.size)
             if entry.uid or entry.gid:
                 os.fchown(fd, entry.uid, entry.gid)
             os.fchmod(fd, entry.mode)
