@@ -56,6 +56,15 @@ def test_it_works_from_a_folder_that_was_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("lets")
+def test_whether_the_kernel_lets_us_does_not_depend_on_the_path_of_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    # Another emulator than the one of the fixture, whose answer is remembered.
+    assert foreign.emulation(emulator(tmp_path / "tools", sys.executable))
+
+
+@pytest.mark.usefixtures("lets")
 def test_a_program_of_another_processor_is_handed_to_the_emulator(tmp_path: Path, sandbox: Sandbox) -> None:
     """The whole way, with an emulator that only says what it was started with, in a root that has none."""
     tree = tmp_path / "a-tools-tree-with-a-long-name-as-the-store-gives-it" / ("f" * 64)

@@ -85,9 +85,16 @@ def _words(architecture: str, emulator: Path) -> tuple[str, ...]:
 
 @cache
 def _obstacle(words: tuple[str, ...]) -> str | None:
-    """Why these words do not work, tried once; None if they do."""
+    """Why these words do not work, tried once; None if they do.
+
+    The command tried is no name to be searched for: what is remembered must not depend on the PATH of the first caller.
+    """
     done = subprocess.run(
-        [*words, "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False
+        [*words, sys.executable, "-I", "-S", "-c", ""],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_SECONDS,
+        check=False,
     )
     if done.returncode == 0:
         return None
