@@ -7,6 +7,7 @@ from pathlib import Path
 
 from zaffre.image.elf import LibraryFinder
 from zaffre.image.initrd import InitrdSpec, stage_initrd, useless_for_initrd
+from zaffre.image.state import MANAGER_FILES
 from zaffre.tree import pack, scan
 
 TRIPLET = "x86_64-linux-gnu"
@@ -30,6 +31,20 @@ def test_a_link_in_the_tree_does_not_bring_the_hosts_users(tmp_path: Path) -> No
     assert not (staging / "etc/passwd").exists()
     assert (staging / "etc/group").read_text() == "root:x:0:\n"
     assert (staging / "etc/initrd-release").read_text() == "ID=x\n"
+
+
+def test_what_the_system_manager_loads_is_named_for_the_readahead(tmp_path: Path) -> None:
+    root, staging = tmp_path / "root", tmp_path / "staging"
+    for folder in ("etc", "usr/bin", "usr/lib/systemd/system", "usr/lib/modules/6.12.0"):
+        (root / folder).mkdir(parents=True)
+    staging.mkdir()
+    (root / "etc/os-release").write_text("ID=x\n")
+    for name in ("modules.dep", "modules.softdep", "modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        (root / "usr/lib/modules/6.12.0" / name).touch()
+    (root / "usr/bin/init").touch()
+    (root / "usr/lib/systemd/systemd").symlink_to("/usr/bin/init")
+    stage_initrd(root, staging, InitrdSpec((), (), (), (), (), "amd64"))
+    assert (staging / MANAGER_FILES).read_text() == "MANAGER=/sysroot/usr/bin/init\n"
 
 
 def test_a_program_may_be_a_link_by_way_of_the_merged_usr(tmp_path: Path) -> None:

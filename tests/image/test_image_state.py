@@ -50,7 +50,7 @@ def test_the_copy_is_passed_over_only_when_every_path_is_kept() -> None:
 def test_files_are_read_ahead_from_the_root_and_only_on_request() -> None:
     name = f"{UNITS}/zaffre-readahead.service"
     assert (
-        "ExecStart=-cat /sysroot/usr/bin/a /sysroot/usr/bin/b\n"
+        "ExecStart=-cat $MANAGER /sysroot/usr/bin/a /sysroot/usr/bin/b\n"
         in (state_files(host(readahead=("/usr/bin/a", "/usr/bin/b"))).initrd[name])
     )
     assert name not in state_files(host()).initrd

@@ -102,8 +102,8 @@ class Initrd(Model):
     units: Items[UnitName] = ()
     """systemd units of the tree that belong in the initrd."""
     readahead: Items[AbsolutePath] = ()
-    """Large files of the root that the boot needs soon: they are read into memory, by a processor that has nothing to
-    do yet, while the system manager starts."""
+    """Large files of the root that the boot needs soon: they are read into memory, after the system manager and its
+    libraries, by a processor that has nothing to do yet."""
     tree: RelativePath | None = None
     """Directory of files of our own, laid over the initrd."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.image.elf import LibraryFinder, links_on_the_way, real_path
+from zaffre.image.state import MANAGER_FILES
 from zaffre.sandbox import TRIPLETS, Mount, Sandbox
 from zaffre.tree import KernelModules
 from zaffre.tree.kmod import plain_content, plain_name
@@ -30,6 +31,7 @@ _USR_MERGE = ("bin", "sbin", "lib", "lib64")
 _MOUNT_POINTS = ("dev", "proc", "run", "sys", "sysroot", "tmp", "var")
 _WHOLE = ("boot/", "etc/", "usr/lib/")
 _PACK_SECONDS = 300.0
+_MANAGER = ("/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-executor")
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,19 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
     paths |= set(libraries.closure((*spec.programs, *_programs_among(root, paths))))
     for path in sorted(paths):
         _copy(root, staging, path)
+    _name_manager(root, staging, libraries)
     _copy_modules(root, staging, spec.modules, spec.architecture)
     for tree in spec.trees:
         shutil.copytree(tree, staging, symlinks=True, dirs_exist_ok=True)
     _finish(root, staging)
+
+
+def _name_manager(root: Path, staging: Path, libraries: LibraryFinder) -> None:
+    programs = [path for path in _MANAGER if inside(root, path.lstrip("/")).is_file()]
+    files = sorted({real_path(root, path) for path in libraries.closure(programs)})
+    target = staging / MANAGER_FILES
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(f"MANAGER={' '.join(f'/sysroot{path}' for path in files)}\n")
 
 
 def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str) -> None:

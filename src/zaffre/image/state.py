@@ -31,6 +31,8 @@ from zaffre.definition import Image, Kind
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
 VAR_LABEL = "var"
+MANAGER_FILES = "usr/lib/zaffre/manager.conf"
+"""In the initrd: MANAGER= (systemd.exec(5), EnvironmentFile), the files that the root's system manager loads."""
 _READAHEAD_PROGRAMS = ("/usr/bin/cat",)
 _MODULES_PROGRAMS = ("/usr/sbin/modprobe",)
 
@@ -73,7 +75,7 @@ def state_files(image: Image) -> StateFiles:
         initrd[f"{_UNITS}/initrd-fs.target.requires/{unit}"] = f"->../{unit}"
     if image.initrd.readahead:
         files = " ".join(f"/sysroot{path}" for path in image.initrd.readahead)
-        initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(files=files)
+        initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(manager=MANAGER_FILES, files=files)
         initrd[f"{_UNITS}/initrd.target.wants/zaffre-readahead.service"] = "->../zaffre-readahead.service"
     if image.kernel.load:
         names = " ".join(image.kernel.load)
@@ -209,13 +211,14 @@ _READAHEAD_SERVICE = """\
 [Unit]
 Description=Read what the root will need soon
 DefaultDependencies=no
-After=initrd-fs.target
+After=sysroot.mount
 IgnoreOnIsolate=yes
 SurviveFinalKillSignal=yes
 
 [Service]
 Type=simple
-ExecStart=-cat {files}
+EnvironmentFile=/{manager}
+ExecStart=-cat $MANAGER {files}
 """
 
 # In the initrd there is nobody to be kept away from it, and each filter of system calls is compiled at its start.
