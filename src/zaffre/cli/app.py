@@ -25,6 +25,7 @@ from zaffre.cli import (
     lock,
     machine,
     moving,
+    patch,
     push,
     release,
     repository,
@@ -148,6 +149,7 @@ def make_app() -> typer.Typer:
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
+    app.add_typer(patch.app, name="patch", rich_help_panel=CARE)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)
