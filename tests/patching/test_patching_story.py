@@ -42,9 +42,9 @@ def own(lab: Lab, tmp_path: Path) -> Lab:
             path.unlink()
     for_this_machine_alone(mine.distro)
     settings = mine.distro / "zaffre.toml"
-    settings.write_text(
-        re.sub(r"^\[repository\]\n(?:[^\[\n][^\n]*\n|\n)*", "", settings.read_text(), flags=re.MULTILINE)
-    )
+    first, found, rest = settings.read_text().partition("\n[repository]\n")
+    assert found
+    settings.write_text(first + "\n" + rest[rest.index("\n[") :])
     upstream = mine.distro / "upstreams/debian.toml"
     whole = upstream.read_text()
     release, pockets = whole.split("[[suites]]")[:2], whole.partition("# Where mirrors usually")[2]
