@@ -19,7 +19,7 @@ from support.releases import SECRET
 from support.scanners import Found, debsecan, trivy
 from zaffre.advisory.archive.kept import Kept
 from zaffre.advisory.model import Advisory
-from zaffre.definition import load_distribution
+from zaffre.definition import load_distribution, reference_root
 from zaffre.store import Store
 from zaffre.trust import Role, load_certificates, signature_holds
 from zaffre.upstream import LockedPackage, load_lock
@@ -31,24 +31,26 @@ LIMIT = 480.0
 
 
 @pytest.fixture
-def own(lab: Lab, tmp_path: Path) -> Lab:
-    """The reference host alone, locked to the release as it is without its security pocket; then it has the pocket."""
+def own(tmp_path: Path) -> Lab:
+    """The reference host alone, locked to the release as it is without its pockets; then it has the pockets."""
     mine = Lab(tmp_path)
-    shutil.copytree(lab.distro, mine.distro, symlinks=True)
-    shutil.copytree(lab.keys, mine.keys)
+    shutil.copytree(reference_root(), mine.distro, symlinks=True)
     (mine.distro / "zaffre.lock").unlink()
     for path in (mine.distro / "images").glob("*.toml"):
         if path.stem not in {"container-host", "check"}:
             path.unlink()
+    for name in ("crictl", "kubelet"):
+        shutil.rmtree(mine.distro / "components" / name)
     for_this_machine_alone(mine.distro)
     settings = mine.distro / "zaffre.toml"
     first, found, rest = settings.read_text().partition("\n[repository]\n")
     assert found
     settings.write_text(first + "\n" + rest[rest.index("\n[") :])
+    mine.zaffre("keys", "init")
     upstream = mine.distro / "upstreams/debian.toml"
     whole = upstream.read_text()
-    release, pockets = whole.split("[[suites]]")[:2], whole.partition("# Where mirrors usually")[2]
-    upstream.write_text("[[suites]]".join(release) + "# Where mirrors usually" + pockets)
+    head, release, *_ = whole.split("[[suites]]")
+    upstream.write_text(f'{head}[[suites]]{release}[archives.debian]\npath = "debian"\n')
     mine.zaffre("lock")
     upstream.write_text(whole)
     mine.zaffre("lock")

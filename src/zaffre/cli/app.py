@@ -32,6 +32,7 @@ from zaffre.cli import (
     sbom,
     scan,
     store,
+    surface,
     upgrade,
     verify,
 )
@@ -148,6 +149,7 @@ def make_app() -> typer.Typer:
     app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
+    app.command("surface", rich_help_panel=PROVE)(surface.surface)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
     app.add_typer(patch.app, name="patch", rich_help_panel=CARE)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
