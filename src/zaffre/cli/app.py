@@ -20,6 +20,7 @@ from zaffre.cli import (
     diff,
     doctor,
     drift,
+    feed,
     inventory,
     keys,
     lock,
@@ -152,6 +153,7 @@ def make_app() -> typer.Typer:
     app.command("surface", rich_help_panel=PROVE)(surface.surface)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
     app.add_typer(patch.app, name="patch", rich_help_panel=CARE)
+    app.add_typer(feed.app, name="feed", rich_help_panel=CARE)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)
