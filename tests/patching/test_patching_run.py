@@ -239,6 +239,20 @@ def test_a_place_that_does_not_answer_loses_no_work(bench: FakeBench) -> None:
     assert locked(bench) == MENDED
 
 
+def test_a_build_that_fails_leaves_the_old_lock_and_says_where_the_new_one_is(bench: FakeBench) -> None:
+    class Broken(FakeBench):
+        def build(self, image: str, lock: Lock) -> Build:
+            raise WorldError("the disk is full", resolution="make room")
+
+    broken = Broken(bench.distribution, bench.keys, bench.out)
+    with pytest.raises(WorldError) as caught:
+        run(broken)
+    kept = bench.out / "patch/zaffre.lock"
+    assert caught.value.resolution == f"make room; zaffre.lock is as it was; the lock that was tried is {kept}"
+    assert load_lock(kept) is not None
+    assert locked(broken) == "2.7-1"
+
+
 def test_a_lock_that_somebody_else_changed_meanwhile_is_not_overwritten(bench: FakeBench) -> None:
     class Meddled(FakeBench):
         def check(self, image: str, built: Build, lock: Lock) -> CheckReport | None:

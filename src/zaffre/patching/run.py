@@ -90,13 +90,14 @@ def patch(bench: Bench, order: Order) -> PatchReport:
     save_lock(new, order.kept_lock)
     report = report.model_copy(update={"kept": str(order.kept_lock)})
     built: dict[str, Build] = {}
-    if order.until.reaches(Stage.BUILD):
-        report = _make(bench, order, report, images=mine, lock=new, before=before, built=built, clock=clock)
-    if report.broken is not None:
-        return report.model_copy(update={"stages": tuple(clock.stages)})
-    if order.until.reaches(Stage.RELEASE):
-        with clock.stage("release"):
-            report = _release(bench, order, report, built)
+    with _told(f"zaffre.lock is as it was; the lock that was tried is {order.kept_lock}"):
+        if order.until.reaches(Stage.BUILD):
+            report = _make(bench, order, report, images=mine, lock=new, before=before, built=built, clock=clock)
+        if report.broken is not None:
+            return report.model_copy(update={"stages": tuple(clock.stages)})
+        if order.until.reaches(Stage.RELEASE):
+            with clock.stage("release"):
+                report = _release(bench, order, report, built)
     _write(bench, new, was)
     order.kept_lock.unlink(missing_ok=True)
     report = report.model_copy(update={"written": True, "kept": None, "stages": tuple(clock.stages)})
@@ -191,11 +192,17 @@ def _release(bench: Bench, order: Order, report: PatchReport, built: Mapping[str
 
 def _published(bench: Bench, releases: Sequence[Path]) -> tuple[str, ...]:
     """Publish. The lock is written by then, and the builds are checked, so what fails here is done again by itself."""
-    try:
+    again = ", ".join(str(one) for one in releases)
+    with _told(f"the lock is written, and the releases are made: `zaffre release publish` goes on with {again}"):
         return tuple(bench.publish(releases))
+
+
+@contextmanager
+def _told(words: str) -> Iterator[None]:
+    """What fails here says besides how things stand."""
+    try:
+        yield
     except ZaffreError as error:
-        again = ", ".join(str(one) for one in releases)
-        words = f"the lock is written, and the releases are made: `zaffre release publish` goes on with {again}"
         error.resolution = f"{error.resolution}; {words}" if error.resolution else words
         raise
 
