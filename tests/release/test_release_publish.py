@@ -14,7 +14,7 @@ import pytest
 from support.mortal import DiesError, Mortal
 from support.releases import Yard, check_report, leave_check, make_build, sign_build
 from support.upstreams import said
-from zaffre.cli.check import _evidence
+from zaffre.cli.checking import evidence
 from zaffre.cli.context import Workspace
 from zaffre.errors import DefinitionError, FindingError, IntegrityError, WorldError, ZaffreError
 from zaffre.image import Build
@@ -312,11 +312,11 @@ def test_while_a_build_is_checked_nothing_says_that_it_was(yard: Yard) -> None:
     work.__dict__["keys"] = yard.owner
     manifest = Manifest.model_validate_json((build / "manifest.json").read_bytes())
     built = Build(folder=build, manifest=manifest, fresh=False, why=())
-    with suppress(FindingError), _evidence(work, built):
+    with suppress(FindingError), evidence(work, built):
         assert not check_path(build).exists()
         raise FindingError("it does not boot")
     with pytest.raises(FindingError, match="was not checked"):
         yard.create(build)
-    with _evidence(work, built) as leave:
+    with evidence(work, built) as leave:
         leave(check_report([Verdict.PASSED]))
     yard.create(build)

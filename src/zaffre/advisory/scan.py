@@ -34,8 +34,10 @@ class Known:
         return Known(self.feeds, self.exploited)
 
 
-def scan(subjects: Sequence[Subject], known: Known, *, now: dt.datetime) -> Report:
+def scan(subjects: Sequence[Subject], known: Known, *, now: dt.datetime, require_used: bool = True) -> Report:
     """What is vulnerable in the subjects, as far as is known at `now`.
+
+    Without `require_used`, statements that match nothing of a whole lock are noted only.
 
     Raises FindingError where nothing could be said: no packages, no feed of that distribution, a feed that is empty
     or stale, a statement that has expired or, of a whole lock, matches nothing.
@@ -59,7 +61,7 @@ def scan(subjects: Sequence[Subject], known: Known, *, now: dt.datetime) -> Repo
         notes += found.notes
         facts.append(_fact(subject, found.uncovered))
     told, idle = put(_merged(findings), known.statements, known.claims)
-    if idle and subjects and all(one.whole for one in subjects):
+    if idle and require_used and subjects and all(one.whole for one in subjects):
         raise unmatched(idle)
     if idle:
         notes.append(f"{len(idle)} of the owner's statements are about other images, or about what is mended here")

@@ -20,17 +20,20 @@ from zaffre.cli import (
     diff,
     doctor,
     drift,
+    feed,
     inventory,
     keys,
     lock,
     machine,
     moving,
+    patch,
     push,
     release,
     repository,
     sbom,
     scan,
     store,
+    surface,
     upgrade,
     verify,
 )
@@ -147,7 +150,10 @@ def make_app() -> typer.Typer:
     app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
+    app.command("surface", rich_help_panel=PROVE)(surface.surface)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
+    app.add_typer(patch.app, name="patch", rich_help_panel=CARE)
+    app.add_typer(feed.app, name="feed", rich_help_panel=CARE)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)
     app.add_typer(upgrade.app, name="upgrade", rich_help_panel=CARE)
     app.add_typer(keys.app, name="keys", rich_help_panel=CARE)

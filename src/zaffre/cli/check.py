@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from zaffre.cli.build import ArchOption, OutOption, ProfileOption, require_profile
-from zaffre.cli.context import JsonOption, Workspace, workspace
-from zaffre.cli.machine import CpusOption, MemoryOption, accelerator_for, booting_image, owner_certificates
+from zaffre.cli.context import JsonOption, workspace
+from zaffre.cli.machine import CpusOption, MemoryOption
 from zaffre.cli.output import amount, table
-from zaffre.errors import DefinitionError, ExitCode
+from zaffre.errors import ExitCode
 
 if TYPE_CHECKING:
-    from zaffre.definition import Distribution
-    from zaffre.image import Build
     from zaffre.machine.report import BootTimes, CheckReport
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "noted": "-"}
@@ -57,110 +53,36 @@ def check(
 
     Examples: zaffre check container-host --profile release; zaffre check other.wsl
     """
+    from zaffre.cli.checking import CheckOrder, build_for, check_build, require_check
     from zaffre.cli.making import Making
     from zaffre.cli.wsl import check_file, is_wsl_file
-    from zaffre.machine import Subject, architecture_named, check_image
 
     require_profile(profile)
     work = workspace(context)
     if is_wsl_file(image):
         check_file(work, Path(image), as_json=json)
         return
-    making = Making(work)
-    kind = work.distribution.image(image).kind
-    if kind == "container":
-        from zaffre.cli.container import check_container
-
-        built = making.build(image, architecture=arch, profile=profile, out=out)
-        with _evidence(work, built) as leave:
-            report = check_container(making, work.distribution.image(image), built, seconds=timeout)
-            leave(report)
-        _emit_report(work, report, json)
-        return
-    if kind == "wsl":
-        folder = making.build(image, architecture=arch, profile=profile, out=out).folder
-        check_file(work, folder / "image.wsl", as_json=json)
-        return
-    chosen = booting_image(making, image)
-    server = chosen.kind == "server"
-    extension = "" if server else _probes(work.distribution, image, extension)
-    built = making.build(image, architecture=arch, profile=profile, out=out)
-    folder, manifest = built.folder, built.manifest
-    probes = None if server else making.build(extension, architecture=arch, profile=profile, out=out).folder
-    medium = None
-    if (configuration := _configuration(work.distribution, image)) is not None:
-        made = making.build(configuration, architecture=arch, profile=profile, out=out)
-        medium = (configuration, made.folder / "extension.raw")
-    accelerator = accelerator_for(making, folder, manifest.architecture)
-    work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
-    subject = Subject(
-        name=image,
-        image=folder / "image.raw",
-        extension=probes / "extension.raw" if probes else None,
-        extension_name=extension,
-        certificates=owner_certificates(making),
-        architecture=architecture_named(manifest.architecture),
-        root_hash=manifest.root_hash,
-        settings={key: str(value) for key, value in chosen.sysctl.items()},
-        modules=chosen.kernel.load,
-        debug=chosen.debug,
-        containers="containerd" in chosen.packages,
-        configuration=medium,
-        memory_mib=memory,
+    order = CheckOrder(
+        image=image,
+        architecture=arch,
+        profile=profile,
+        out=out,
+        extension=extension,
+        memory=memory,
         cpus=cpus,
+        seconds=timeout,
+        console=_show if console else None,
     )
-    with _evidence(work, built) as leave:
-        report = check_image(
-            subject,
-            accelerator.accelerator,
-            store=work.store,
-            sandbox=making.sandbox_for(manifest.architecture),
-            progress=work.progress,
-            seconds=timeout,
-            console=_show if console else None,
-        )
-        leave(report)
-    _emit_report(work, report, json)
-
-
-@contextmanager
-def _evidence(work: Workspace, built: Build) -> Iterator[Callable[[CheckReport], None]]:
-    """While a build is checked, nothing beside it says that it was; the yielded function writes down what was found."""
-    from zaffre.release.evidence import forget_evidence, leave_evidence
-
-    forget_evidence(built.folder)
-
-    def leave(report: CheckReport) -> None:
-        signer = work.keys.release_signer()
-        path = leave_evidence(built.folder, built.manifest, report, signer, now=work.now)
-        work.progress.note(f"report: {path}")
-
-    yield leave
-
-
-def _emit_report(work: Workspace, report: CheckReport, as_json: bool) -> None:
-    work.emit(report, lambda: report_words(report), as_json=as_json)
+    making = Making(work)
+    require_check(making, order)
+    built = build_for(making, order)
+    if work.distribution.image(image).kind == "wsl":
+        check_file(work, built.folder / "image.wsl", as_json=json)
+        return
+    report = check_build(making, order, built)
+    work.emit(report, lambda: report_words(report), as_json=json)
     if not report.passed:
         raise typer.Exit(ExitCode.FINDING)
-
-
-def _probes(distribution: Distribution, image: str, given: str | None) -> str:
-    """The extension that looks around in an image. DefinitionError for one that is made for another."""
-    own = f"check-{image}"
-    name = given or (own if own in distribution.images else "check")
-    if distribution.image(name).base != image:
-        raise DefinitionError(
-            f"the extension '{name}' is made for another image than '{image}'",
-            where=f"images/{name}.toml: base",
-            resolution=f'make a sysext with base = "{image}" that has the probes, and name it by --with',
-        )
-    return name
-
-
-def _configuration(distribution: Distribution, image: str) -> str | None:
-    """The confext that a device gets on a medium while it is checked: `<image>-check`, if there is one."""
-    found = distribution.images.get(f"{image}-check")
-    return found.name if found is not None and found.kind == "confext" and found.base == image else None
 
 
 def report_words(report: CheckReport) -> str:

@@ -153,27 +153,14 @@ def _lock(
     as_json: bool,
 ) -> None:
     from zaffre.cli.making import Making
-    from zaffre.repository.control import control_of
     from zaffre.upstream import load_lock, save_lock
     from zaffre.upstream.locking import lock_distribution
-    from zaffre.upstream.world import World
 
-    making = Making(work)
     distribution = work.distribution
-    world = World(
-        mirrors=making.mirrors,
-        store=work.store,
-        tools=making.tools_for,
-        cross_tools=making.cross_tools_for,
-        learn_users=making.learn_users,
-        engine=making.engine,
-        control=lambda package: control_of(package, work.store),
-        progress=work.progress,
-    )
     done = lock_distribution(
         distribution,
         load_lock(distribution.lock_file),
-        world,
+        Making(work).world,
         now=work.now,
         architectures=[str(distribution.architecture(name)) for name in architectures],
         images=images,

@@ -24,16 +24,21 @@ if TYPE_CHECKING:
     from zaffre.upstream import Lock, LockedComponent, LockedFile, LockedPackage, LockedSet, Users
     from zaffre.upstream.mirrors import Mirrors
     from zaffre.upstream.toolsets import ToolSets
+    from zaffre.upstream.world import World
 
 # The same tools are the same tree whenever they are locked: no file of an image takes its date from them.
 _TOOLS_EPOCH = 0
 
 
 class Making:
-    """What it takes to make something of the workspace's distribution; each part is had when first asked for."""
+    """What it takes to make something of the workspace's distribution; each part is had when first asked for.
 
-    def __init__(self, work: Workspace) -> None:
+    With a `lock`, that one is worked from instead of the distribution's.
+    """
+
+    def __init__(self, work: Workspace, lock: Lock | None = None) -> None:
         self.work = work
+        self._given = lock
         self._sandboxes: dict[str, Sandbox] = {}
         work.make_room()
 
@@ -60,7 +65,7 @@ class Making:
         from zaffre.upstream.requests import check_lock
 
         distribution = self.work.distribution
-        lock = load_lock(distribution.lock_file)
+        lock = self._given or load_lock(distribution.lock_file)
         stale = check_lock(distribution, lock, tools_architecture=self.tools_architecture)
         if lock is None or stale:
             raise FindingError(
@@ -70,6 +75,24 @@ class Making:
                 resolution="run `zaffre lock`",
             )
         return lock
+
+    @cached_property
+    def world(self) -> World:
+        """What locking reaches outside for."""
+        from zaffre.repository.control import control_of
+        from zaffre.upstream.world import World
+
+        store = self.work.store
+        return World(
+            mirrors=self.mirrors,
+            store=store,
+            tools=self.tools_for,
+            cross_tools=self.cross_tools_for,
+            learn_users=self.learn_users,
+            engine=self.engine,
+            control=lambda package: control_of(package, store),
+            progress=self.work.progress,
+        )
 
     @property
     def tools_architecture(self) -> str:

@@ -149,14 +149,19 @@ def published(work: Workspace, target: str, signers: Sequence[Path] | None, root
     return load_state(open_readable(target), read_root(work, signers, root))
 
 
-def finish(work: Workspace, outcome: Outcome, where: str, *, root: Path | None, as_json: bool, more: str = "") -> None:
-    """Say what became of a change; keep the newest root in `root`."""
+def keep_root(outcome: Outcome, root: Path | None) -> None:
+    """After a change was published: the newest root, and the number of the state that it made."""
     from zaffre.store import write_atomic
 
     if outcome.done is not None and root is not None:
         write_atomic(root, outcome.done.root, directory=root.parent)
         seen = _seen_path(root)
         write_atomic(seen, f"{outcome.done.version}\n".encode(), directory=seen.parent)
+
+
+def finish(work: Workspace, outcome: Outcome, where: str, *, root: Path | None, as_json: bool, more: str = "") -> None:
+    """Say what became of a change; keep the newest root in `root`."""
+    keep_root(outcome, root)
     work.emit(_fields(outcome), lambda: _words(outcome, where) + more, as_json=as_json)
 
 

@@ -63,6 +63,7 @@ from zaffre.definition.release import Halt, Release, Waves, WaveStep
 from zaffre.definition.repository import OWN, OwnRepository
 from zaffre.definition.schema import json_schema
 from zaffre.definition.starter import init_distribution, reference, reference_root
+from zaffre.definition.surface import Surface
 from zaffre.definition.upstream import (
     Archive,
     DebUpstream,
@@ -141,6 +142,7 @@ __all__ = [
     "Statement",
     "Status",
     "Suite",
+    "Surface",
     "Tmpfiles",
     "Tools",
     "Units",

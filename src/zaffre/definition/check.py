@@ -14,7 +14,7 @@ from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, Kind, dotted
 
-SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides")
+SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides", "surface")
 BOOT_ONLY = ("kernel", "initrd", "disk")
 HOST_ONLY = ("etc", "compression")
 SERVER_ONLY = ("server",)

@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.forms import Form
+from zaffre.definition.surface import Surface
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
@@ -294,6 +295,7 @@ class Fragment(Model):
     """Further forms that the build makes of the image: of its disk, or (tar) of the files in its root."""
     os_release: Mapping[OsReleaseKey, Line] = {}
     """Keys of os-release beside those that the distribution's identity gives."""
+    surface: Surface = Surface()
     debug: bool = False
     """A console shell, for development; os-release says that it is there."""
     extract: Items[Extract] = ()

@@ -178,7 +178,7 @@ def _root_action(
     return action, produce
 
 
-_ELSEWHERE = {"extends", "profiles", "packages", "initrd", "disk", "compression", "description", "forms"}
+_ELSEWHERE = {"extends", "profiles", "packages", "initrd", "disk", "compression", "description", "forms", "surface"}
 """Settings that the files in the root don't depend on."""
 
 

@@ -25,7 +25,7 @@ def build_subject(folder: Path, distribution: Distribution) -> Subject:
     """Raises DefinitionError for what this program does not read, FindingError for a build without packages,
     IntegrityError for an inventory that is not the build's.
     """
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     image = distribution.images.get(manifest.image)
     if image is None:
         raise DefinitionError(
@@ -46,7 +46,8 @@ def build_subject(folder: Path, distribution: Distribution) -> Subject:
     )
 
 
-def _manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Raises DefinitionError for what this program does not read."""
     try:
         return Manifest.model_validate_json(_bounded(folder / MANIFEST_NAME))
     except ValidationError as error:
@@ -88,9 +89,16 @@ def _files(folder: Path, manifest: Manifest) -> Callable[[Installed], tuple[str,
 
 def _inventory(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
     """Packages and paths of their files; nothing for a build that has no root of its own."""
+    found = read_inventory(folder, manifest)
+    content = found.content if found is not None else ()
+    return [(one.package, one.path) for one in content if one.package is not None and one.sha256 is not None]
+
+
+def read_inventory(folder: Path, manifest: Manifest) -> Inventory | None:
+    """None for a build that has no root of its own. Raises IntegrityError for one that is not the manifest's."""
     named = manifest.artifacts.get(INVENTORY_NAME)
     if named is None:
-        return []
+        return None
     data = _bounded(folder / INVENTORY_NAME)
     if sha256_bytes(data) != named.sha256:
         raise IntegrityError(
@@ -98,8 +106,7 @@ def _inventory(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
             where=str(folder / INVENTORY_NAME),
             resolution="`zaffre verify` says what else does not hold; remove this folder, and build anew",
         )
-    found = Inventory.model_validate_json(data)
-    return [(one.package, one.path) for one in found.content if one.package is not None and one.sha256 is not None]
+    return Inventory.model_validate_json(data)
 
 
 def _bounded(path: Path) -> bytes:

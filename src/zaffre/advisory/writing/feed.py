@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What we publish of what we know, in the forms that other people's scanners read. Pure.
+
+OSV as one zip of records; OpenVEX of the owner's statements; Trivy's database (https://github.com/aquasecurity/trivy-db,
+schema 2) for Debian's families, which `trivy --skip-db-update` reads from the folder `db` of its cache.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import zipfile
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from zaffre.advisory.formats.osv import to_osv
+from zaffre.advisory.model import Advisory, Feed, Kind, Severity
+from zaffre.advisory.writing.bolt import bolt_bytes
+
+OSV_NAME = "osv.zip"
+OPENVEX_NAME = "openvex.json"
+TRIVY_NAME = "trivy/trivy.db"
+TRIVY_METADATA_NAME = "trivy/metadata.json"
+
+_OWN = {Kind.ARCHIVE, Kind.UPDATEINFO}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_FRESH = dt.timedelta(days=7)
+
+
+def own_feeds(feeds: Iterable[Feed]) -> tuple[Feed, ...]:
+    """Those that were made from the archives themselves. What others have published is theirs to publish."""
+    return tuple(one for one in feeds if one.kind in _OWN)
+
+
+def records_of(feed: Feed, sources: Collection[str]) -> tuple[Advisory, ...]:
+    """Its records about these source packages, by id."""
+    return tuple(sorted((one for one in feed.advisories if one.package in sources), key=lambda one: one.id))
+
+
+def osv_zip(feeds: Sequence[Feed], sources: Collection[str]) -> bytes:
+    """Records of all feeds, one file each. Equal feeds give equal bytes."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for feed in sorted(feeds, key=lambda one: one.name):
+            for one in records_of(feed, sources):
+                value = to_osv(one, ecosystem=feed.ecosystem, modified=feed.dated)
+                info = zipfile.ZipInfo(f"{one.id}.json", _EPOCH)
+                info.compress_type = zipfile.ZIP_DEFLATED
+                archive.writestr(info, json.dumps(value, ensure_ascii=False))
+    return out.getvalue()
+
+
+def trivy_files(feeds: Sequence[Feed], sources: Collection[str], at: dt.datetime) -> dict[str, bytes]:
+    """The database and its metadata; nothing where no feed is of a distribution that Trivy knows as Debian's.
+
+    Of several records about one vulnerability in one source, the highest fix counts: they come in the order of ids, and
+    a feed of the archive has one for each.
+    """
+    systems: dict[str, dict[str, dict[str, bytes]]] = {}
+    severities: dict[str, Severity] = {}
+    for feed in feeds:
+        name, colon, release = feed.ecosystem.partition(":")
+        if feed.family != "deb" or not colon:
+            continue
+        packages = systems.setdefault(f"{name.lower()} {release}", {})
+        for one in records_of(feed, sources):
+            fix = next((ranged.fixed for ranged in one.ranges if ranged.fixed is not None), "")
+            for vulnerability in one.names:
+                packages.setdefault(one.package, {})[vulnerability] = _json({"FixedVersion": fix})
+                severities.setdefault(vulnerability, one.severity)
+    if not systems:
+        return {}
+    details = {name: _json({"Severity": str(one).upper()}) for name, one in severities.items()}
+    source = {
+        system: _json({"ID": system.partition(" ")[0], "Name": "changelogs of the archive", "URL": ""})
+        for system in systems
+    }
+    stamp = at.astimezone(dt.UTC)
+    times = {"NextUpdate": stamp + _FRESH, "UpdatedAt": stamp, "DownloadedAt": stamp}
+    metadata = {"Version": 2, **{key: f"{when:%Y-%m-%dT%H:%M:%SZ}" for key, when in times.items()}}
+    return {
+        TRIVY_NAME: bolt_bytes({"data-source": source, "vulnerability": details, **systems}),
+        TRIVY_METADATA_NAME: _json(metadata),
+    }
+
+
+def _json(value: Mapping[str, object]) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The check of a build, whichever command asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zaffre.cli.machine import accelerator_for, booting_image, owner_certificates
+from zaffre.errors import DefinitionError
+
+if TYPE_CHECKING:
+    from zaffre.cli.context import Workspace
+    from zaffre.cli.making import Making
+    from zaffre.definition import Distribution
+    from zaffre.image import Build
+    from zaffre.machine.report import CheckReport
+
+
+@dataclass(frozen=True)
+class CheckOrder:
+    """What is checked, and how: `extension` carries the probes, where it is not the usual one; `memory` is in MiB."""
+
+    image: str
+    architecture: str | None
+    profile: str
+    out: Path
+    extension: str | None = None
+    memory: int = 1024
+    cpus: int = 2
+    seconds: float = 600.0
+    console: Callable[[bytes], None] | None = None
+
+
+def build_for(making: Making, order: CheckOrder, image: str | None = None) -> Build:
+    """The build that is checked, or another `image` for it, of the same order."""
+    return making.build(image or order.image, architecture=order.architecture, profile=order.profile, out=order.out)
+
+
+def require_check(making: Making, order: CheckOrder) -> None:
+    """Raise DefinitionError, before anything is built, for what has no check, and for probes of another image."""
+    kind = making.work.distribution.image(order.image).kind
+    if kind not in {"container", "wsl"} and booting_image(making, order.image).kind != "server":
+        _probes(making.work.distribution, order.image, order.extension)
+
+
+def check_build(making: Making, order: CheckOrder, built: Build) -> CheckReport:
+    """Boot or run what was built, and leave the signed report beside it.
+
+    Raises DefinitionError for what neither boots nor runs, and for probes that are made for another image.
+    """
+    image = making.work.distribution.image(order.image)
+    with evidence(making.work, built) as leave:
+        if image.kind == "container":
+            from zaffre.cli.container import check_container
+
+            report = check_container(making, image, built, seconds=order.seconds)
+        else:
+            report = _booted(making, order, built)
+        leave(report)
+    return report
+
+
+def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
+    from zaffre.machine import Subject, architecture_named, check_image
+
+    work = making.work
+    chosen = booting_image(making, order.image)
+    extension = "" if chosen.kind == "server" else _probes(work.distribution, order.image, order.extension)
+    probes = build_for(making, order, extension).folder if extension else None
+    medium = None
+    if (configuration := _configuration(work.distribution, order.image)) is not None:
+        medium = (configuration, build_for(making, order, configuration).folder / "extension.raw")
+    folder, manifest = built.folder, built.manifest
+    accelerator = accelerator_for(making, folder, manifest.architecture)
+    work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
+    subject = Subject(
+        name=order.image,
+        image=folder / "image.raw",
+        extension=probes / "extension.raw" if probes else None,
+        extension_name=extension,
+        certificates=owner_certificates(making),
+        architecture=architecture_named(manifest.architecture),
+        root_hash=manifest.root_hash,
+        settings={key: str(value) for key, value in chosen.sysctl.items()},
+        modules=chosen.kernel.load,
+        debug=chosen.debug,
+        containers="containerd" in chosen.packages,
+        configuration=medium,
+        memory_mib=order.memory,
+        cpus=order.cpus,
+    )
+    return check_image(
+        subject,
+        accelerator.accelerator,
+        store=work.store,
+        sandbox=making.sandbox_for(manifest.architecture),
+        progress=work.progress,
+        seconds=order.seconds,
+        console=order.console,
+    )
+
+
+@contextmanager
+def evidence(work: Workspace, built: Build) -> Iterator[Callable[[CheckReport], None]]:
+    """While a build is checked, nothing beside it says that it was; the yielded function writes down what was found."""
+    from zaffre.release.evidence import forget_evidence, leave_evidence
+
+    forget_evidence(built.folder)
+
+    def leave(report: CheckReport) -> None:
+        signer = work.keys.release_signer()
+        path = leave_evidence(built.folder, built.manifest, report, signer, now=work.now)
+        work.progress.note(f"report: {path}")
+
+    yield leave
+
+
+def _probes(distribution: Distribution, image: str, given: str | None) -> str:
+    """The extension that looks around in an image. DefinitionError for one that is made for another."""
+    own = f"check-{image}"
+    name = given or (own if own in distribution.images else "check")
+    if distribution.image(name).base != image:
+        raise DefinitionError(
+            f"the extension '{name}' is made for another image than '{image}'",
+            where=f"images/{name}.toml: base",
+            resolution=f'make a sysext with base = "{image}" that has the probes, and name it by --with',
+        )
+    return name
+
+
+def _configuration(distribution: Distribution, image: str) -> str | None:
+    """The confext that a device gets on a medium while it is checked: `<image>-check`, if there is one."""
+    found = distribution.images.get(f"{image}-check")
+    return found.name if found is not None and found.kind == "confext" and found.base == image else None

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of an image faces an attacker, counted, and held against a budget."""
+
+from zaffre.surface.binaries import Binary, Hardening, hardening_of
+from zaffre.surface.facts import Facts, facts_of
+from zaffre.surface.report import Excess, SurfaceReport, UnitExposure, judged
+
+__all__ = [
+    "Binary",
+    "Excess",
+    "Facts",
+    "Hardening",
+    "SurfaceReport",
+    "UnitExposure",
+    "facts_of",
+    "hardening_of",
+    "judged",
+]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attack surface of an image, as `zaffre surface --json` prints it; and what of it is over a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from zaffre.definition import Surface
+from zaffre.surface.binaries import Hardening
+from zaffre.surface.facts import Facts
+
+UNSAFE = "unsafe"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UnitExposure(_Model):
+    """A service, from 0 (shut in) to 10 (open), and systemd-analyze's word for that."""
+
+    unit: str
+    exposure: float
+    word: str
+
+
+class Excess(_Model):
+    """A line of the budget that does not hold. `items` are what was counted, as far as it has names."""
+
+    what: str
+    found: int
+    allowed: int
+    items: tuple[str, ...] = ()
+
+
+class SurfaceReport(_Model):
+    """`binaries` and `units` are None where the files themselves were not looked at; `budget` is what was allowed."""
+
+    format: Literal[1] = 1
+    title: str
+    facts: Facts
+    binaries: Hardening | None = None
+    units: tuple[UnitExposure, ...] | None = None
+    budget: dict[str, int] = Field(default_factory=dict)
+    excess: tuple[Excess, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return not self.excess
+
+
+def counted(report: SurfaceReport) -> Mapping[str, tuple[int, tuple[str, ...]]]:
+    """By name of the budget: how many, and which."""
+    facts = report.facts
+    found: dict[str, tuple[int, tuple[str, ...]]] = {"packages": (facts.packages, ())}
+    lists: Mapping[str, tuple[str, ...]] = {
+        "setuid": facts.setuid,
+        "capabilities": facts.capabilities,
+        "listening": facts.listening,
+        "services": facts.services,
+        "shells": facts.shells,
+        "interpreters": facts.interpreters,
+        "compilers": facts.compilers,
+        "world_writable": facts.world_writable,
+        "unowned": facts.unowned,
+    }
+    found |= {name: (len(items), items) for name, items in lists.items()}
+    if report.binaries is not None:
+        lacking = tuple(f"{one.path} ({', '.join(one.lacks)})" for one in report.binaries.lacking)
+        found["unhardened"] = (len(lacking), lacking)
+    if report.units is not None:
+        unsafe = tuple(f"{one.unit} ({one.exposure})" for one in report.units if one.word == UNSAFE)
+        found["unsafe_units"] = (len(unsafe), unsafe)
+    return found
+
+
+def judged(report: SurfaceReport, budget: Surface) -> SurfaceReport:
+    """The report with what is over the budget."""
+    allowed = budget.model_dump(exclude_none=True)
+    excess = tuple(
+        Excess(what=name, found=number, allowed=allowed[name], items=items)
+        for name, (number, items) in counted(report).items()
+        if name in allowed and number > allowed[name]
+    )
+    return report.model_copy(update={"budget": allowed, "excess": excess})

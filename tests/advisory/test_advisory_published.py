@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our own feeds: read back by our readers and by Trivy, and verified where they lie."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from records import NOW, WEEK, feed, fixed, installed, statement, subject
+
+from support.scanners import trivy_with
+from zaffre.advisory.formats import Document, read_feed
+from zaffre.advisory.model import Feed, Kind
+from zaffre.advisory.published import INDEX, index_of, publish_feed, verify_feed
+from zaffre.advisory.report import Bucket
+from zaffre.advisory.scan import Known, scan
+from zaffre.advisory.statements import Claims
+from zaffre.advisory.writing.bolt import bolt_bytes
+from zaffre.advisory.writing.feed import osv_zip, own_feeds, trivy_files
+from zaffre.advisory.writing.openvex import openvex_text
+from zaffre.definition import FeedKind
+from zaffre.digest import JSON
+from zaffre.errors import DefinitionError, FindingError, IntegrityError
+from zaffre.place.folder import Folder
+from zaffre.trust import Keys, Role
+from zaffre.trust.generate import init_keys
+from zaffre.trust.provenance import envelope
+
+FACTS = (
+    fixed("CVE-2026-1001", "openssl", "3.5-1+deb13u1"),
+    fixed("CVE-2026-1002", "openssl", None),
+    fixed("CVE-2026-1003", "zlib", "1:1.3-2"),
+    fixed("CVE-2026-1004", "unlocked", "2"),
+)
+SOURCES = {"openssl", "zlib"}
+SSL = installed("libssl3", "3.5-1", "openssl")
+ZLIB = installed("zlib1g", "1:1.3-1", "zlib")
+
+
+def document(data: bytes) -> Document:
+    return Document("ours", data, WEEK, None)
+
+
+def test_osv_gives_the_verdicts_of_the_feed_that_it_was_made_of() -> None:
+    first = feed(*FACTS)
+    data = osv_zip([first], SOURCES)
+    assert data == osv_zip([feed(*reversed(FACTS))], SOURCES)
+    (told,) = read_feed(document(data), FeedKind.OSV, now=NOW)
+    assert isinstance(told, Feed)
+    assert {one.package for one in told.advisories} == SOURCES
+
+    def verdicts(known: Feed) -> set[tuple[str, str, str | None]]:
+        report = scan([subject(SSL, ZLIB)], Known((known,)), now=NOW)
+        return {(one.vulnerability, one.bucket, one.fixed_version) for one in report.findings}
+
+    assert verdicts(told) == verdicts(first) != set()
+
+
+def test_what_others_published_is_not_published_again() -> None:
+    assert own_feeds([feed(kind=Kind.OSV), feed(kind=Kind.CANDIDATES), feed(name="own")]) == (feed(name="own"),)
+
+
+def test_openvex_says_of_each_binary_what_the_owner_said_of_the_source() -> None:
+    told = statement(vulnerability="CVE-2026-1001")
+    accepted = statement(
+        vulnerability="CVE-2026-1003", packages=("zlib",), status="accepted", justification=None, file="vex/two.toml"
+    )
+    text = openvex_text([told, accepted], [subject(SSL, ZLIB)], author="Own", namespace="urn:own", at=NOW)
+    assert text is not None
+    (claims,) = read_feed(document(text.encode()), FeedKind.OPENVEX, now=NOW)
+    assert isinstance(claims, Claims)
+    assert {(one.vulnerability, one.package, one.version, one.status) for one in claims.claims} == {
+        ("CVE-2026-1001", "libssl3", "3.5-1", "not_affected"),
+        ("CVE-2026-1003", "zlib1g", "1:1.3-1", "affected"),
+    }
+    report = scan([subject(SSL)], Known((feed(*FACTS),), claims=(claims,)), now=NOW)
+    assert [one.vulnerability for one in report.of(Bucket.NOT_AFFECTED)] == ["CVE-2026-1001"]
+    elsewhere = statement(images=("server",))
+    assert openvex_text([elsewhere], [subject(SSL)], author="Own", namespace="urn:own", at=NOW) is None
+
+
+@pytest.mark.tools
+def test_trivy_reads_our_database(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "etc").mkdir()
+    (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
+    (root / "etc/debian_version").write_text("13.2\n")
+    (root / "var/lib/dpkg/status").write_text(
+        "".join(
+            f"Package: {one.name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {one.version}\n"
+            f"Source: {one.source} ({one.source_version})\n\n"
+            for one in (SSL, ZLIB)
+        )
+    )
+    many = [fixed(f"CVE-2026-{number}", "openssl", "3.5-0") for number in range(20000, 26000)]
+    files = trivy_files([feed(*FACTS, *many)], SOURCES, dt.datetime.now(dt.UTC))
+    found = trivy_with("rootfs", root, {name.partition("/")[2]: data for name, data in files.items()}, tmp_path / "t")
+    assert found == {("libssl3", "CVE-2026-1001"), ("libssl3", "CVE-2026-1002"), ("zlib1g", "CVE-2026-1003")}
+
+
+def test_only_debian_s_families_are_in_trivy_s_database() -> None:
+    assert trivy_files([feed(*FACTS, ecosystem="Azure Linux:3", family="rpm")], SOURCES, NOW) == {}
+    content = {"b": {"k": b"v"}, "a": {}}
+    assert bolt_bytes(content) == bolt_bytes(dict(reversed(content.items())))
+    assert len(bolt_bytes({})) % 4096 == 0
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return init_keys(tmp_path_factory.mktemp("feeds") / "keys", owner="Own", now=dt.datetime.now(dt.UTC))
+
+
+def publish(keys: Keys, folder: Path, files: Mapping[str, bytes], at: dt.datetime = NOW) -> None:
+    def seal(said: Mapping[str, JSON]) -> bytes:
+        return envelope(said, keys.release_signer(), key="a")
+
+    publish_feed(Folder(folder), index_of(files, distribution="own", at=at), files, seal, key_of(keys))
+
+
+def key_of(keys: Keys) -> ec.EllipticCurvePublicKey:
+    key = keys.certificates[Role.RELEASE].public_key
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    return key
+
+
+def verified(keys: Keys, folder: Path, now: dt.datetime = NOW) -> list[str]:
+    return [one.name for one in verify_feed(Folder(folder), key_of(keys), now=now, max_age=WEEK).files]
+
+
+def test_what_is_published_is_verified_and_the_state_before_stays_readable(keys: Keys, tmp_path: Path) -> None:
+    publish(keys, tmp_path, {"osv.zip": b"one", "advisories/a.json": b"a"})
+    assert verified(keys, tmp_path) == ["advisories/a.json", "osv.zip"]
+    first = (tmp_path / INDEX).read_bytes()
+    publish(keys, tmp_path, {"osv.zip": b"two"})
+    second = (tmp_path / INDEX).read_bytes()
+    (tmp_path / INDEX).write_bytes(first)
+    assert verified(keys, tmp_path) == ["advisories/a.json", "osv.zip"], "who has just read the list finds its files"
+    (tmp_path / INDEX).write_bytes(second)
+    publish(keys, tmp_path, {"osv.zip": b"three"})
+    assert len(list((tmp_path / "files").rglob("osv.zip"))) == 2
+    assert verified(keys, tmp_path) == ["osv.zip"]
+
+
+def test_a_feed_that_does_not_hold_is_refused(keys: Keys, tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="no feed is published"):
+        verified(keys, tmp_path)
+    publish(keys, tmp_path, {"osv.zip": b"one"})
+    with pytest.raises(FindingError, match="8 days old"):
+        verified(keys, tmp_path, NOW + dt.timedelta(days=8))
+    (file,) = (tmp_path / "files").rglob("osv.zip")
+    file.write_bytes(b"two")
+    with pytest.raises(IntegrityError, match="not the one"):
+        verified(keys, tmp_path)
+    file.unlink()
+    with pytest.raises(IntegrityError, match="missing"):
+        verified(keys, tmp_path)
+    other = init_keys(tmp_path / "keys", owner="Eve", now=dt.datetime.now(dt.UTC))
+    with pytest.raises(IntegrityError, match="release key"):
+        verify_feed(Folder(tmp_path), key_of(other), now=NOW, max_age=WEEK)
+    with pytest.raises(IntegrityError, match="release key"):
+        publish(other, tmp_path, {"osv.zip": b"evil"})
+
+
+def test_a_list_can_not_lead_out_of_its_place(keys: Keys, tmp_path: Path) -> None:
+    index = index_of({"osv.zip": b"one"}, distribution="own", at=NOW)
+    (one,) = index.files
+    for path in (f"files/{one.sha256}/../../etc", "/etc/passwd", f"files/{one.sha256}//x"):
+        said: dict[str, JSON] = {
+            "predicateType": "urn:x-zaffre:feed:1",
+            "predicate": {
+                "distribution": "own",
+                "made": NOW.isoformat(),
+                "files": [{"name": "osv.zip", "path": path, "sha256": one.sha256, "size": 3}],
+            },
+        }
+        (tmp_path / INDEX).write_bytes(envelope(said, keys.release_signer(), key="a"))
+        with pytest.raises(IntegrityError):
+            verified(keys, tmp_path)
+
+
+def test_records_are_one_file_each(tmp_path: Path) -> None:
+    path = tmp_path / "osv.zip"
+    path.write_bytes(osv_zip([feed(*FACTS)], SOURCES))
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert json.loads(archive.read(names[0]))["upstream"] == ["CVE-2026-1001"]
