@@ -12,7 +12,7 @@ from support.nodes import Failing, KilledError, Seat
 from support.releases import Yard
 from zaffre.agent import files, handover, work
 from zaffre.agent.files import alone, write_json
-from zaffre.agent.handover import NAMES
+from zaffre.agent.handover import ORDER
 from zaffre.agent.source import Folder
 from zaffre.errors import DiskFullError, FindingError, IntegrityError, WorldError
 from zaffre.offer import Act
@@ -171,10 +171,10 @@ def test_a_file_that_changes_after_the_download_is_found_at_the_hand_over(
     seat = Seat.at(yard, "1.1")
     real = work.hand_over
 
-    def damaged(version: str, files: dict[str, tuple[Path, handover.Expected]], incoming: Path) -> None:
+    def damaged(files: dict[str, tuple[Path, handover.Expected]], names: dict[str, str], incoming: Path) -> None:
         path = files["root.erofs"][0]
         path.write_bytes(path.read_bytes()[:-1] + b"X")
-        real(version, files, incoming)
+        real(files, names, incoming)
 
     monkeypatch.setattr(work, "hand_over", damaged)
     with pytest.raises(IntegrityError, match="no longer what was verified"):
@@ -265,7 +265,7 @@ def test_killed_anywhere_the_next_run_goes_on(
         pytest.fail("it never came to its end")
 
 
-@pytest.mark.parametrize("part", range(len(NAMES)))
+@pytest.mark.parametrize("part", range(len(ORDER)))
 def test_killed_while_a_slot_is_written(yard: Yard, part: int) -> None:
     seat = Seat.at(yard, "1.1")
     seat.slots.kill_in_stage = part

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.releases import Yard
 from zaffre.agent.download import Downloads
-from zaffre.agent.handover import NAMES, name_of
+from zaffre.agent.handover import ORDER
 from zaffre.agent.home import Home
 from zaffre.agent.host import Identity
 from zaffre.agent.settings import Settings
@@ -18,6 +18,7 @@ from zaffre.agent.source import Folder, Place
 from zaffre.agent.work import Agent
 from zaffre.errors import ToolError
 from zaffre.progress import SILENT, Progress
+from zaffre.slots import incoming_names
 
 
 class KilledError(BaseException):
@@ -43,7 +44,7 @@ class Slots:
     written: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.contents.setdefault(self.running, dict.fromkeys(NAMES, b"running"))
+        self.contents.setdefault(self.running, dict.fromkeys(ORDER, b"running"))
         self.entries.add(self.running)
 
     def identity(self) -> Identity:
@@ -59,22 +60,23 @@ class Slots:
         return tuple(self.contents)
 
     def installed(self, version: str) -> bool:
-        return set(self.contents.get(version, {})) == set(NAMES) and version in self.entries
+        return set(self.contents.get(version, {})) == set(ORDER) and version in self.entries
 
     def stage(self, version: str) -> None:
         assert self.is_blessed
         assert version != self.running
         lying = {path.name for path in self.incoming.iterdir()}
-        if lying != {name_of(name, version) for name in NAMES}:
+        names = incoming_names("host", version, "1" * 64)
+        if lying != set(names.values()):
             raise ToolError("not found", command="systemd-sysupdate", returncode=1)
         for old in [one for one in self.contents if one not in {self.running, version}]:
             del self.contents[old]
             self.entries.discard(old)
         self.contents[version] = {}
-        for number, name in enumerate(NAMES):
+        for number, name in enumerate(ORDER):
             if self.kill_in_stage == number:
                 raise KilledError
-            self.contents[version][name] = (self.incoming / name_of(name, version)).read_bytes()
+            self.contents[version][name] = (self.incoming / names[name]).read_bytes()
             if name == "uki.efi":
                 self.entries.add(version)
         self.written.append(version)
@@ -127,7 +129,7 @@ class Seat:
 
     def payload(self, version: str) -> dict[str, bytes]:
         build = self.yard.root / "out" / f"host-{version}-amd64"
-        return {name: (build / name).read_bytes() for name in NAMES}
+        return {name: (build / name).read_bytes() for name in ORDER}
 
 
 @dataclass

@@ -16,12 +16,8 @@ from typing import Final
 from zaffre.agent.files import is_file_of, remove, sync_folder, told_when_full
 from zaffre.errors import IntegrityError
 
-NAMES: Final[Mapping[str, str]] = {
-    "root.verity": "zaffre_{version}.root.verity",
-    "root.erofs": "zaffre_{version}.root.erofs",
-    "uki.efi": "zaffre_{version}.uki.efi",
-}
-"""By the names of a release's files, those of the sources in the host's `/usr/lib/sysupdate.d`; in this order."""
+ORDER: Final = ("root.verity", "root.erofs", "uki.efi")
+"""The files of a release that are handed over, in this order. Under which names: `zaffre.slots.incoming_names`."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +29,27 @@ class Expected:
     sha256: str
 
 
-def name_of(file: str, version: str) -> str:
-    return NAMES[file].format(version=version)
-
-
-def hand_over(version: str, files: Mapping[str, tuple[Path, Expected]], incoming: Path) -> None:
-    """Lay the files of `version` into `incoming`, and nothing but these. Whoever ends it, `take_back` undoes it.
+def hand_over(files: Mapping[str, tuple[Path, Expected]], names: Mapping[str, str], incoming: Path) -> None:
+    """Lay the files of one version into `incoming`, and nothing but these. Whoever ends it, `take_back` undoes it.
 
     Raises IntegrityError for a file that is not what was verified when it was downloaded; that one is removed.
     """
     with told_when_full(incoming):
         incoming.mkdir(parents=True, exist_ok=True)
         clear(incoming)
-        for file in NAMES:
+        for file in ORDER:
             source, expected = files[file]
             _require(source, expected)
             _sync(source)
-            source.replace(incoming / name_of(file, version))
+            source.replace(incoming / names[file])
             sync_folder(incoming)
 
 
-def take_back(version: str, files: Mapping[str, Expected], incoming: Path, parts: Path) -> None:
+def take_back(files: Mapping[str, Expected], names: Mapping[str, str], incoming: Path, parts: Path) -> None:
     """What an earlier run laid there goes back to where downloads are, to be verified and handed over once more."""
     parts.mkdir(parents=True, exist_ok=True)
     for file, expected in files.items():
-        laid = incoming / name_of(file, version)
+        laid = incoming / names[file]
         if laid.is_file() and not (parts / expected.sha256).exists():
             laid.replace(parts / expected.sha256)
     clear(incoming)

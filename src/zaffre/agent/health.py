@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from zaffre.agent.files import read_json
+from zaffre.slots import HEALTH
 
-FOLDER: Final = Path("/var/lib/zaffre/health")
+FOLDER: Final = Path(HEALTH)
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,11 @@ def health_of(version: str, folder: Path = FOLDER) -> Health:
 
 
 def fell_back(folder: Path = FOLDER) -> frozenset[str]:
-    """The versions that did not come up, as the host says: names, or things that have one as `version`."""
-    found = read_json(folder / "bad.json").get("versions")
-    named = [one.get("version") if isinstance(one, dict) else one for one in (found if isinstance(found, list) else [])]
-    return frozenset(one for one in named if isinstance(one, str))
+    """The versions that did not come up, as the host says: a file `bad/<version>` for each."""
+    try:
+        return frozenset(path.name for path in (folder / "bad").iterdir())
+    except OSError:
+        return frozenset()
 
 
 def _plain(boot: str) -> str:

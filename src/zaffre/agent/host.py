@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from zaffre.agent.commands import run
+from zaffre.agent.files import sync_folder
 from zaffre.agent.health import FOLDER as HEALTH
 from zaffre.agent.health import fell_back, health_of
 from zaffre.agent.sysupdate import Slots
 from zaffre.errors import DefinitionError
+from zaffre.slots import entry_name
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-_ENTRIES = ("boot/EFI/Linux", "efi/EFI/Linux")
-"""Where kernel images lie, in the boot partition: where systemd-gpt-auto-generator(8) mounts it."""
+_ENTRIES = "boot/EFI/Linux"
+"""Where kernel images lie: the ESP is mounted at /boot while somebody looks at it."""
 BLESSED: Final = ("good", "clean")
 """What systemd-bless-boot(8) says of a boot that nothing more is awaited of."""
 
@@ -122,12 +124,14 @@ class Machine:
         """systemd-sysupdate has no command for that, and bootctl(1) unlinks by names that differ by counters: the file
         of the boot loader's entry is removed, in each form that its counters give it.
         """
-        entry = re.compile(rf"zaffre_{re.escape(version)}(\+\d+(-\d+)?)?\.efi")
-        for folder in _ENTRIES:
-            place = self._root / folder
-            for path in sorted(place.iterdir()) if place.is_dir() else ():
-                if entry.fullmatch(path.name):
-                    path.unlink()
+        name = entry_name(_os_release(self._root).get("IMAGE_ID", ""), version).removesuffix(".efi")
+        entry = re.compile(rf"{re.escape(name)}(\+\d+(-\d+)?)?\.efi")
+        place = self._root / _ENTRIES
+        for path in sorted(place.iterdir()) if place.is_dir() else ():
+            if entry.fullmatch(path.name):
+                path.unlink()
+        if place.is_dir():
+            sync_folder(place)
 
     def restart(self) -> None:
         run("systemctl", "reboot", seconds=60).require("the host does not restart")

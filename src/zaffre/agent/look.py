@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
-from zaffre.agent.handover import NAMES, Expected
+from zaffre.agent.handover import ORDER, Expected
 from zaffre.agent.source import Place
 from zaffre.errors import FindingError, IntegrityError, WorldError
 from zaffre.follow.client import Follower
 from zaffre.follow.layout import TIMESTAMP_ROLE, TOP_ROLES, release_path, target_place
 from zaffre.offer import Record
+from zaffre.slots import incoming_names
 
 TRUSTED: Final = Path("/usr/lib/zaffre/root.json")
 """The root of trust in the image."""
@@ -32,11 +33,23 @@ class Offers:
     targets: Mapping[str, TargetFile]
     unread: int = 0
 
+    def record(self, version: str) -> Record:
+        return next(one for one in self.records if one.version == version)
+
+    def names(self, version: str) -> Mapping[str, str]:
+        """Under which names its files are handed over. Raises FindingError for a release without a verified root."""
+        record = self.record(version)
+        if record.root_hash is None:
+            raise FindingError(
+                "the release has no root hash", where=version, resolution="it is none of a host with two slots"
+            )
+        return incoming_names(record.image, version, record.root_hash)
+
     def files(self, version: str) -> dict[str, Expected]:
         """What is handed over of a version. Raises FindingError for a release that lacks one of these files."""
-        record = next(one for one in self.records if one.version == version)
+        record = self.record(version)
         found: dict[str, Expected] = {}
-        for name in NAMES:
+        for name in ORDER:
             path = record.files.get(name)
             target = self.targets.get(path) if path else None
             digest = target.hashes.get("sha256") if target else None
@@ -117,8 +130,8 @@ def ages(folder: Path, channel: str) -> dict[str, datetime]:
     found: dict[str, datetime] = {}
     for role in (*TOP_ROLES, channel):
         try:
-            found[role] = Metadata.from_file(str(folder / f"{role}.json")).signed.expires
-        except (OSError, RepositoryError):
+            found[role] = Metadata.from_bytes((folder / f"{role}.json").read_bytes()).signed.expires
+        except (OSError, RepositoryError, ValueError):
             continue
     return found
 

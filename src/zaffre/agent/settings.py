@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
 
-    place: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/@]+\S*|/\S*)$", max_length=1000)]
+    place: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/@]+(/\S*)?|/\S*)$", max_length=1000)]
     channel: str
     window: Annotated[Window | None, BeforeValidator(_window)] = None
     hold: bool = False

@@ -136,29 +136,35 @@ class Agent:
         files = offered.files(version)
         before = self.home.staged
         if before is None or before.version != version or not self.host.installed(version):
-            fetched = self._fetch(version, files)
+            names = offered.names(version)
+            fetched = self._fetch(files, names)
             self._require_blessed(mine)
-            self._write(version, fetched, mine, before)
+            self._write(version, fetched, names, mine, before)
         self.home.keep_staged(Staged(version, whole=True, boot=mine.boot))
         self.home.note("staged", self.now(), version=version)
         clear(self.home.incoming)
         clear(self.home.parts)
 
-    def _fetch(self, version: str, files: Mapping[str, Expected]) -> dict[str, tuple[Path, Expected]]:
+    def _fetch(self, files: Mapping[str, Expected], names: Mapping[str, str]) -> dict[str, tuple[Path, Expected]]:
         downloads = self.downloads(self.place, self.home.parts, self.settings.rate, self.progress)
-        take_back(version, files, self.home.incoming, self.home.parts)
+        take_back(files, names, self.home.incoming, self.home.parts)
         downloads.keep_only(files.values())
         downloads.require_room(files.values())
         return {name: (downloads.fetch(name, one), one) for name, one in files.items()}
 
     def _write(
-        self, version: str, fetched: Mapping[str, tuple[Path, Expected]], mine: Identity, before: Staged | None
+        self,
+        version: str,
+        fetched: Mapping[str, tuple[Path, Expected]],
+        names: Mapping[str, str],
+        mine: Identity,
+        before: Staged | None,
     ) -> None:
         """What would boot what was there before goes first, and so does what is left of an earlier try of the same."""
         for old in {version, *([before.version] if before is not None else [])} - {mine.version}:
             self.host.forget(old)
         self.home.keep_staged(Staged(version, whole=False, boot=mine.boot))
-        hand_over(version, fetched, self.home.incoming)
+        hand_over(fetched, names, self.home.incoming)
         self.home.note("write", self.now(), version=version)
         with self.progress.step(f"{version} into the other slot"):
             self.host.stage(version)
