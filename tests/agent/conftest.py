@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from support.releases import Yard, now
+from support.trouble import small_disk, unmet
 from zaffre.trust import Certificates, Keys, Role
 from zaffre.trust.generate import _make
 from zaffre.trust.keys import _load_public
+
+__all__ = ["small_disk", "unmet"]
 
 
 @pytest.fixture(scope="session")

@@ -185,6 +185,7 @@ def publish(yard: Yard, version: str, root_hash: str) -> None:
 def test_slots_are_filled_in_turn_by_what_was_verified(seat: Seat) -> None:
     disk = seat.slots
     assert isinstance(disk, Disk)
+    seat.yard.revoke("1.2")
     publish(seat.yard, "1.3", "ab" * 32)
     assert disk.versions() == ("1.1",)
     assert seat.agent.run().act is Act.RESTART

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from zaffre.agent import download
 from zaffre.agent.download import Downloads
 from zaffre.agent.handover import Expected
 from zaffre.agent.source import Web, open_place
-from zaffre.errors import IntegrityError, WorldError
+from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.offer import Act
 
 DATA = bytes(range(256)) * 400
@@ -146,3 +147,20 @@ def test_a_server_that_misbehaves_changes_nothing(yard: Yard, word: str, way: st
     assert not seat.slots.written
     seat.place = open_place(str(yard.repo))
     assert seat.agent.run().act is Act.RESTART
+
+
+def test_a_disk_that_fills_up_is_told_and_the_part_makes_room(small_disk: Path) -> None:
+    """Somebody else took the room that was there when it began."""
+    parts = small_disk / "parts"
+    parts.mkdir()
+    status = os.statvfs(small_disk)
+    (small_disk / "others").write_bytes(b"x" * (status.f_bavail * status.f_frsize - 50_000))
+    with ranges() as (url, _):
+        downloads = Downloads(Web(url), parts, free=lambda _: 10**9)
+        downloads.require_room([expected()])
+        with pytest.raises(DiskFullError, match="full"):
+            downloads.fetch("file", expected())
+    assert not list(parts.iterdir())
+    (small_disk / "others").unlink()
+    with ranges() as (url, _):
+        assert Downloads(Web(url), parts).fetch("file", expected()).read_bytes() == DATA
