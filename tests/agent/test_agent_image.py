@@ -154,5 +154,6 @@ def test_a_library_that_is_not_there_would_be_seen(root: Path) -> None:
     done = Sandbox(None).run(["/usr/bin/python3.13", "-IB", "-c", script], root=root, timeout=60)
     assert done.stdout.startswith(b"OpenSSL 3")
     assert not list((root / "usr/lib/python3.13").rglob("*.py"))
+    assert not list((root / "usr/lib").rglob("__pycache__"))
     started = Sandbox(None).run(["/usr/lib/zaffre-agent/zaffre-agent", "--help"], root=root, timeout=60)
     assert b"zaffre-agent status" in started.stdout

@@ -78,10 +78,12 @@ def compile_python(tree: Path, sandbox: Sandbox) -> None:
     interpreter = next(iter(sorted(tree.glob("usr/bin/python3.*"))), None)
     if interpreter is None:
         return
+    # Not isolated (-I): the seed of hashes, by which sets of constants are ordered, would be chosen anew. What the
+    # interpreter imports for itself must not be cached beside it (-B): that would be valid by times.
     sandbox.run(
         [
             f"/job/{interpreter.relative_to(tree)}",
-            *("-I", "-m", "compileall", "-q", "-f", "-b", "--invalidation-mode", "unchecked-hash"),
+            *("-B", "-s", "-P", "-m", "compileall", "-q", "-f", "-b", "--invalidation-mode", "unchecked-hash"),
             *("-s", "/job", "/job/usr/lib"),
         ],
         mounts=[Mount(tree, "/job", writable=True)],
