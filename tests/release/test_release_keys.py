@@ -14,9 +14,9 @@ from support.mortal import DiesError, Mortal
 from support.releases import CHANNELS, KEY_NAMES, SECRET, Yard, make_keys, open_ring
 from support.upstreams import said
 from zaffre.errors import DefinitionError, FindingError, IntegrityError, WorldError
+from zaffre.follow.layout import require_channel
 from zaffre.place.folder import Folder
 from zaffre.release.keys import Ring, make_key
-from zaffre.release.layout import require_channel
 from zaffre.release.pending import read_pending
 from zaffre.release.rehearse import rehearse
 from zaffre.release.rotate import parse_days, rotate, turns_by_name

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from zaffre.definition import Waves
+from zaffre.follow.client import Follower
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.offer import Record
@@ -17,7 +18,6 @@ from zaffre.place.folder import Folder
 from zaffre.place.target import Target
 from zaffre.progress import SILENT
 from zaffre.release.candidate import create, read_candidate, write_candidate
-from zaffre.release.client import Follower
 from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key

@@ -243,11 +243,13 @@ class Compression(Model):
 
 
 class Extract(Model):
-    """Single files taken out of a package, for a sysext."""
+    """Files taken out of a package, for a sysext."""
 
     package: PackageName
     paths: Annotated[Items[AbsolutePath], Field(min_length=1)]
-    """Paths in the package."""
+    """Paths in the package, or glob patterns of them."""
+    without: Items[AbsolutePath] = ()
+    """Glob patterns of files that such a pattern does not take."""
 
 
 class Oci(Model):
@@ -300,6 +302,8 @@ class Fragment(Model):
     """A console shell, for development; os-release says that it is there."""
     extract: Items[Extract] = ()
     oci: Items[Oci] = ()
+    agent: bool = False
+    """Whether a sysext carries the program by which a host follows releases, as usr/lib/zaffre-agent."""
 
 
 class ImageFile(Fragment):

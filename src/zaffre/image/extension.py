@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A system extension: files of our own, single files out of packages, and container images, sealed and signed."""
+"""A system extension: files of our own, files out of packages, and container images, sealed and signed."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import Sha256, sha256_file
 from zaffre.image.oci import write_oci_archive
 from zaffre.image.output import place
+from zaffre.image.python import agent_digest, compile_python, lay_agent, name_libraries
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.sysext import extension_release, write_sysext
@@ -21,6 +22,9 @@ from zaffre.tree.contents import PackageFiles
 from zaffre.upstream import LockedPackage
 
 _OCI_FOLDER = "usr/share/zaffre/oci"
+_UNITS = "usr/lib/systemd/system"
+_RELOAD = "EXTENSION_RELOAD_MANAGER=1\n"
+"""systemd-sysext(8): the service manager looks at its units again once this is merged."""
 
 
 def build_extension(
@@ -41,6 +45,7 @@ def build_extension(
             "oci": [entry.model_dump(mode="json") for entry in image.oci],
             "trees": [[tree, tree_digest(distribution.path(tree))] for tree in image.files.trees],
             "identity": distribution.identity.model_dump(mode="json"),
+            "agent": agent_digest() if image.agent else None,
             "certificate": sha256_file(shop.keys.verity_certificate),
             "epoch": shop.epoch,
             "tools": shop.sandbox.tools.key,
@@ -64,13 +69,19 @@ def build_extension(
         for number, entry in enumerate(image.extract):
             for index, path in enumerate(entry.paths):
                 key = f"extract[{number}].paths[{index}]"
-                contents[entry.package].take(path, tree / path.lstrip("/"), key=key)
+                package = contents[entry.package]
+                for one in package.matching(path, entry.without, key=key):
+                    package.take(one, tree / one.lstrip("/"), key=key)
+        name_libraries(tree)
+        if image.agent:
+            lay_agent(tree)
+        compile_python(tree, shop.sandbox)
         _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
             image.name, kind=image.kind, distribution=distribution.identity.id, version=distribution.identity.version
         )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text)
+        (tree / name).write_text(text + (_RELOAD if (tree / _UNITS).is_dir() else ""))
         _normalise(tree)
         return ActionResult({"extension": shop.store.add_file(_seal(image, tree, scratch, shop), move=True)}, {})
 

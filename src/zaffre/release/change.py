@@ -15,8 +15,8 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Root, Targets
 
 from zaffre.errors import FindingError
+from zaffre.follow.layout import ROOT_ROLE, TARGETS_ROLE, TOP_ROLES
 from zaffre.release.keys import Ring, key_name
-from zaffre.release.layout import ROOT_ROLE, TARGETS_ROLE, TOP_ROLES
 from zaffre.release.metadata import AnyMetadata, is_signed, lacking, sign, signers_of
 from zaffre.release.state import State
 

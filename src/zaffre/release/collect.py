@@ -11,11 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from zaffre.offer import Record, stranded, version_key
-from zaffre.place.target import Target
-from zaffre.release.change import Change
-from zaffre.release.desk import Desk, Outcome
-from zaffre.release.layout import (
+from zaffre.follow.layout import (
     METADATA,
     ROOT_ROLE,
     SNAPSHOT_ROLE,
@@ -24,6 +20,10 @@ from zaffre.release.layout import (
     metadata_place,
     target_place,
 )
+from zaffre.offer import Record, stranded, version_key
+from zaffre.place.target import Target
+from zaffre.release.change import Change
+from zaffre.release.desk import Desk, Outcome
 from zaffre.release.operate import drop
 from zaffre.release.state import State
 

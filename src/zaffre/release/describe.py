@@ -9,11 +9,12 @@ from typing import Any
 
 from tuf.api.metadata import Role, Root, Targets
 
+from zaffre.follow.client import channels_of
+from zaffre.follow.layout import TOP_ROLES
 from zaffre.offer import Record, version_key
 from zaffre.release.change import Change
 from zaffre.release.keys import key_name
-from zaffre.release.layout import TOP_ROLES
-from zaffre.release.metadata import channels_of, role_of
+from zaffre.release.metadata import role_of
 from zaffre.release.state import records_of
 
 

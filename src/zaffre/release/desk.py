@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 
 from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.follow.layout import ROOT_ROLE, SNAPSHOT_ROLE, TARGETS_ROLE, TIMESTAMP_ROLE, metadata_place
 from zaffre.place.target import Target
 from zaffre.progress import SILENT, Progress
 from zaffre.release.change import Change, Missing
 from zaffre.release.keys import Ring
-from zaffre.release.layout import ROOT_ROLE, SNAPSHOT_ROLE, TARGETS_ROLE, TIMESTAMP_ROLE, metadata_place
 from zaffre.release.operate import renew
 from zaffre.release.pending import PENDING_NAME, read_pending, set_aside
 from zaffre.release.publish import Done, Payload, commit, upload

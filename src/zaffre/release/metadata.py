@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
@@ -28,10 +28,10 @@ from tuf.api.metadata import (
 from tuf.api.serialization import DeserializationError
 
 from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.follow.client import SignedT, channels_of
+from zaffre.follow.layout import ROOT_ROLE, SNAPSHOT_ROLE, TARGETS_ROLE, TIMESTAMP_ROLE, TOP_ROLES, patterns
 from zaffre.release.keys import Ring
-from zaffre.release.layout import ROOT_ROLE, SNAPSHOT_ROLE, TARGETS_ROLE, TIMESTAMP_ROLE, TOP_ROLES, patterns
 
-SignedT = TypeVar("SignedT", Root, Snapshot, Targets, Timestamp)
 AnyMetadata = Metadata[Any]
 
 CHANNEL_DAYS: Final = "channel"
@@ -166,12 +166,6 @@ def set_channel(targets: Targets, channel: str, trustees: Trustees) -> None:
     for key in trustees.keys:
         targets.add_key(key, channel)
     delegations.roles[channel].threshold = trustees.threshold
-
-
-def channels_of(targets: Targets) -> tuple[str, ...]:
-    """The channels, in the order in which they were named when the repository was made."""
-    roles = targets.delegations.roles if targets.delegations else None
-    return tuple(reversed(roles or {}))
 
 
 def role_of(delegator: Root | Targets, role: str) -> Role:

@@ -12,12 +12,12 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 from zaffre.definition import Waves
 from zaffre.digest import sha256_bytes
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
+from zaffre.follow.layout import RELEASE_FILE, pool_path, release_path, target_place
 from zaffre.offer import Halt, Record, Revocation, Rollout, Step, version_key, way
 from zaffre.offer.record import MAX_REASON, MILLION
 from zaffre.place.target import Readable
 from zaffre.release.candidate import Candidate
 from zaffre.release.change import Change
-from zaffre.release.layout import RELEASE_FILE, pool_path, release_path, target_place
 from zaffre.release.metadata import succeed, until
 from zaffre.release.publish import Payload
 from zaffre.release.selection import find, of_product

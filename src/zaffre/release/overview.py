@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from zaffre.follow.layout import ONLINE, TOP_ROLES
 from zaffre.offer import Record, version_key
 from zaffre.release.keys import key_name
-from zaffre.release.layout import ONLINE, TOP_ROLES
 from zaffre.release.metadata import role_of
 from zaffre.release.state import State
 

@@ -21,9 +21,9 @@ from securesystemslib.signer import Key, Signature
 from tuf.api.metadata import Root, Targets
 
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
+from zaffre.follow.layout import MAX_METADATA, ROOT_ROLE
 from zaffre.release.change import Change
 from zaffre.release.keys import NAME_FIELD, Ring
-from zaffre.release.layout import MAX_METADATA, ROOT_ROLE
 from zaffre.release.metadata import AnyMetadata, parse, sign
 from zaffre.release.state import State
 from zaffre.store import write_atomic

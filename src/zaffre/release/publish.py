@@ -17,17 +17,17 @@ from pathlib import Path
 from tuf.api.metadata import Metadata, Root, Snapshot, Targets, Timestamp
 
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
-from zaffre.place.target import Publishing, Readable, Target
-from zaffre.progress import Progress
-from zaffre.release.change import Change, require_online
-from zaffre.release.keys import Ring
-from zaffre.release.layout import (
+from zaffre.follow.layout import (
     ROOT_ROLE,
     SNAPSHOT_ROLE,
     TIMESTAMP_ROLE,
     metadata_place,
     target_place,
 )
+from zaffre.place.target import Publishing, Readable, Target
+from zaffre.progress import Progress
+from zaffre.release.change import Change, require_online
+from zaffre.release.keys import Ring
 from zaffre.release.metadata import described, first_snapshot, first_timestamp, succeed, until
 from zaffre.release.state import State, load_state
 

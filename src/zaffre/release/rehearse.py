@@ -21,11 +21,11 @@ from securesystemslib.signer import Key
 from tuf.api.exceptions import DownloadError, RepositoryError
 
 from zaffre.errors import ZaffreError
+from zaffre.follow.client import Follower
+from zaffre.follow.layout import TOP_ROLES
 from zaffre.place.folder import Folder
-from zaffre.release.client import Follower
 from zaffre.release.desk import Desk
 from zaffre.release.keys import NAME_FIELD, Ring, key_name, make_folder, make_key
-from zaffre.release.layout import TOP_ROLES
 from zaffre.release.metadata import DEFAULT_DAYS, Trustees, role_of
 from zaffre.release.rotate import Turn, found, rotate
 from zaffre.release.state import State

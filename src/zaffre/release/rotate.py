@@ -16,9 +16,9 @@ from securesystemslib.signer import Key
 from tuf.api.metadata import Metadata, Role, Root, Targets
 
 from zaffre.errors import DefinitionError
+from zaffre.follow.layout import ONLINE, ROOT_ROLE, TARGETS_ROLE, TOP_ROLES, require_channel
 from zaffre.release.change import Change
 from zaffre.release.keys import NAME_FIELD, KeyFile, Ring
-from zaffre.release.layout import ONLINE, ROOT_ROLE, TARGETS_ROLE, TOP_ROLES, require_channel
 from zaffre.release.metadata import (
     DEFAULT_DAYS,
     AnyMetadata,

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from zaffre.errors import DefinitionError
+from zaffre.follow.layout import release_path
 from zaffre.offer import Record, stranded, version_key
 from zaffre.release.change import Change
-from zaffre.release.layout import release_path
 from zaffre.release.state import State, records_of
 
 

@@ -17,9 +17,8 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Targets, Timestamp
 
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
-from zaffre.offer import Record
-from zaffre.place.target import Readable
-from zaffre.release.layout import (
+from zaffre.follow.client import SignedT, channels_of
+from zaffre.follow.layout import (
     MAX_METADATA,
     MAX_ROOTS,
     RELEASE_FILE,
@@ -30,7 +29,9 @@ from zaffre.release.layout import (
     metadata_place,
     release_path,
 )
-from zaffre.release.metadata import SignedT, channels_of, parse, verify
+from zaffre.offer import Record
+from zaffre.place.target import Readable
+from zaffre.release.metadata import parse, verify
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,10 @@ from tuf.api import exceptions
 from tuf.api.metadata import Signed, TargetFile, Targets
 
 from zaffre.errors import IntegrityError, ZaffreError
+from zaffre.follow.client import SECONDS, Follower, channels_of
+from zaffre.follow.layout import MAX_METADATA, POOL, ROOT_ROLE, TARGETS, metadata_place, target_place
 from zaffre.place.target import Readable
 from zaffre.progress import Progress
-from zaffre.release.client import SECONDS, Follower
-from zaffre.release.layout import MAX_METADATA, POOL, ROOT_ROLE, TARGETS, metadata_place, target_place
-from zaffre.release.metadata import channels_of
 from zaffre.release.state import follow_roots, records_of
 
 _READERS = 4

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
 from zaffre.errors import DefinitionError
+from zaffre.tree.globs import matcher
+
+_IS_PATTERN = re.compile(r"[*?\[]")
 
 
 class PackagedFile(NamedTuple):
@@ -27,6 +31,23 @@ class PackageFiles:
     package: str
     archive: Path
     files: Mapping[str, PackagedFile]
+
+    def matching(self, pattern: str, without: Iterable[str], *, key: str) -> tuple[str, ...]:
+        """The paths that a glob pattern takes, sorted; one that is no pattern takes itself.
+
+        Raises DefinitionError for a pattern of nothing; `key` is where the definition has it.
+        """
+        if not _IS_PATTERN.search(pattern):
+            return (pattern,)
+        wanted, not_wanted = matcher([pattern]), matcher(without)
+        found = sorted(f"/{name}" for name in self.files if wanted(f"/{name}") and not not_wanted(f"/{name}"))
+        if not found:
+            raise DefinitionError(
+                f"the package {self.package} has no file that matches {pattern}",
+                where=key,
+                resolution="mend the pattern, or name another package",
+            )
+        return tuple(found)
 
     def take(self, path: str, target: Path, *, key: str) -> None:
         """Copy one file; a merged-usr name (/bin/x for /usr/bin/x) finds it too.

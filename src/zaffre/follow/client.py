@@ -7,20 +7,26 @@ server which gives a byte now and then is left, too.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError, SlowRetrievalError
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    RepositoryError,
+    SlowRetrievalError,
+)
 from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets, Timestamp
 from tuf.ngclient import Updater, UpdaterConfig
 from tuf.ngclient.fetcher import FetcherInterface
 
 from zaffre.errors import ZaffreError
-from zaffre.place.target import Readable
-from zaffre.release.layout import (
+from zaffre.follow.layout import (
     MAX_METADATA,
     MAX_ROOTS,
     METADATA,
@@ -30,20 +36,40 @@ from zaffre.release.layout import (
     TARGETS_ROLE,
     TIMESTAMP_ROLE,
 )
-from zaffre.release.metadata import SignedT, channels_of
 
 SECONDS: Final = 60.0
 """For one file of metadata."""
 _BASE = "place:///"
 _NOT_FOUND = 404
+_SEEN = "root.seen"
+_TAKES_BOOTSTRAP = "bootstrap" in inspect.signature(Updater.__init__).parameters
+"""Since python-tuf 6; Debian 13 has 5.1."""
+
+SignedT = TypeVar("SignedT", Root, Snapshot, Targets, Timestamp)
+
+
+class Source(Protocol):
+    """What a client needs of a place: all that `zaffre.place` reads from fits."""
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file; None when it is not there."""
+        ...
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """Its content, in order."""
+        ...
+
+
+def channels_of(targets: Targets) -> tuple[str, ...]:
+    """The channels, in the order in which they were named when the repository was made."""
+    roles = targets.delegations.roles if targets.delegations else None
+    return tuple(reversed(roles or {}))
 
 
 class PlaceFetcher(FetcherInterface):
     """Reads from a place. `seconds` bounds each file; `clock` counts them."""
 
-    def __init__(
-        self, place: Readable, *, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, place: Source, *, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._place = place
         self._seconds = seconds
         self._clock = clock
@@ -75,22 +101,26 @@ class Follower:
     Methods raise RepositoryError for what does not verify, DownloadError for what can't be had.
     """
 
-    def __init__(self, place: Readable, folder: Path, trusted: bytes, *, seconds: float = SECONDS) -> None:
+    def __init__(self, place: Source, folder: Path, trusted: bytes, *, seconds: float = SECONDS) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._updater = Updater(
+        updater: Callable[..., Updater] = Updater
+        self._updater = updater(
             str(folder),
             f"{_BASE}{METADATA}/",
             target_dir=str(folder),
             target_base_url=f"{_BASE}{TARGETS}/",
             fetcher=PlaceFetcher(place, seconds=seconds),
             config=UpdaterConfig(max_root_rotations=MAX_ROOTS, targets_max_length=MAX_METADATA),
-            bootstrap=trusted,
+            **({"bootstrap": trusted} if _TAKES_BOOTSTRAP else _lay(folder, trusted)),
         )
 
     def refresh(self) -> None:
         """Root, timestamp, snapshot and targets, in TUF's order (5.3 to 5.6)."""
         self._updater.refresh()
+        seen = _seen(self._folder)
+        if self.root.version < seen:
+            raise BadVersionNumberError(f"root {self.root.version} is offered, and {seen} was seen before")
 
     def channel(self, name: str) -> Targets:
         """A channel's metadata, verified. Raises RepositoryError for one that nobody delegated."""
@@ -128,3 +158,28 @@ class Follower:
         if not isinstance(found.signed, kind):
             raise RepositoryError(f"{role} is metadata of another kind")
         return found.signed
+
+
+def _lay(folder: Path, trusted: bytes) -> dict[str, bytes]:
+    """For a client that begins with the root in its folder: lay the trusted one there, so that each look goes on from
+    that, and keep the number of the newest that was seen.
+    """
+    path = folder / f"{ROOT_ROLE}.json"
+    seen = _seen(folder)
+    if path.is_file():
+        try:
+            kept: Metadata[Root] = Metadata.from_bytes(path.read_bytes())
+            seen = max(seen, kept.signed.version)
+        except RepositoryError:  # cut off half-way; the trusted one takes its place
+            pass
+    (folder / _SEEN).write_text(str(seen))
+    path.unlink(missing_ok=True)
+    path.write_bytes(trusted)
+    return {}
+
+
+def _seen(folder: Path) -> int:
+    try:
+        return int((folder / _SEEN).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sealed agent over a real host's root: Debian's Python, python-tuf and pydantic, and nothing else, do the work."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.lab import Lab
+from support.releases import Yard
+from zaffre.sandbox import Mount, Sandbox
+
+pytestmark = pytest.mark.tools
+
+SCRIPT = """\
+import functools, http.server, json, resource, sys, threading, time
+sys.path.insert(0, "/usr/lib/zaffre-agent")
+from pathlib import Path
+from zaffre.agent.home import Home
+from zaffre.agent.host import Machine
+from zaffre.agent.program import main
+from zaffre.agent.settings import read_settings
+from zaffre.agent.status import status
+from datetime import datetime, timezone
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments): pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 8000), functools.partial(Quiet, directory="/job/repo"))
+threading.Thread(target=server.serve_forever, daemon=True).start()
+
+class Here(Machine):
+    staged = ()
+    def blessed(self): return True
+    def versions(self): return ("1.1", *self.staged)
+    def installed(self, version): return version in self.versions()
+    def forget(self, version): pass
+    def stage(self, version):
+        Path("/job/handed").mkdir(exist_ok=True)
+        for one in Path("/job/state/incoming").iterdir():
+            (Path("/job/handed") / one.name).write_bytes(one.read_bytes())
+        Here.staged = (version,)
+
+words = ["--root", "/job/root", "--settings", "/job/agent.toml", "--state", "/job/state", "--trusted", "/job/root.json"]
+here = Here(Path("/job/root"))
+code = main([*words, *sys.argv[1:]], host=here)
+settings, home = read_settings([Path("/job/agent.toml")]), Home(Path("/job/state"))
+times = []
+for _ in range(3):
+    begun = time.perf_counter()
+    status(here, home, settings, datetime.now(timezone.utc))
+    times.append(time.perf_counter() - begun)
+import tuf
+print(json.dumps({
+    "code": code,
+    "tuf": tuf.__version__,
+    "seconds": min(times),
+    "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+}))
+"""
+
+
+def data_of(image: Path, target: Path) -> None:
+    """The first partition of a GPT disk image (UEFI 2.10, 5.3.3)."""
+    with image.open("rb") as disk:
+        disk.seek(1024 + 32)
+        first, last = struct.unpack("<QQ", disk.read(16))
+        disk.seek(first * 512)
+        target.write_bytes(disk.read((last - first + 1) * 512))
+
+
+@pytest.fixture(scope="module")
+def root(lab: Lab, tools_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A host's root with the agent laid over it, as systemd-sysext does it."""
+    folder = tmp_path_factory.mktemp("agent-image")
+    data_of(lab.build("agent") / "extension.raw", folder / "agent.erofs")
+    shutil.copy(lab.build("container-host") / "root.erofs", folder / "host.erofs")
+    for name in ("host", "agent"):
+        tools_sandbox.run(
+            ["fsck.erofs", f"--extract=/job/{name}", f"/job/{name}.erofs"],
+            mounts=[Mount(folder, "/job", writable=True)],
+            timeout=120,
+        )
+    assert not list((folder / "host/usr/bin").glob("python*"))
+    shutil.copytree(folder / "agent", folder / "host", symlinks=True, dirs_exist_ok=True)
+    yield folder / "host"
+    shutil.rmtree(folder)
+
+
+def run(root: Path, job: Path, *words: str) -> dict[str, object]:
+    done = Sandbox(None).run(
+        ["/usr/bin/python3.13", "-IB", "-c", SCRIPT, *words],
+        root=root,
+        mounts=[Mount(job, "/job", writable=True)],
+        timeout=120,
+        check=False,
+    )
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 0, done.stderr_tail
+    return {**json.loads(lines[-1]), "said": "\n".join(lines[:-1]), "told": done.stderr_tail}
+
+
+def test_it_follows_a_channel_with_what_debian_packages(root: Path, yard: Yard, tmp_path: Path) -> None:
+    job = tmp_path / "job"
+    (job / "root/etc").mkdir(parents=True)
+    (job / "root/proc/sys/kernel/random").mkdir(parents=True)
+    (job / "root/proc/sys/kernel/random/boot_id").write_text("12345678-1234-1234-1234-123456789012\n")
+    (job / "root/etc/os-release").write_text("ID=zaffre\nIMAGE_ID=zaffre-host\nIMAGE_VERSION=1.1\n")
+    (job / "root/etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (job / "root.json").write_bytes(yard.first)
+    (job / "agent.toml").write_text('place = "http://127.0.0.1:8000"\nchannel = "dev"\n')
+    shutil.copytree(yard.repo, job / "repo")
+
+    assert run(root, job, "order", "1.2")["code"] == 0
+    done = run(root, job, "update")
+    assert done["code"] == 0, done["told"]
+    assert str(done["tuf"]).startswith("5.")
+    assert str(done["said"]).startswith("restart 1.2")
+    build = yard.root / "out/host-1.2-amd64"
+    files = ("root.erofs", "root.verity", "uki.efi")
+    handed = {name: next((job / "handed").glob(f"*.{name}")).read_bytes() for name in files}
+    assert handed == {name: (build / name).read_bytes() for name in files}
+    assert float(str(done["megabytes"])) < 60
+    assert float(str(done["seconds"])) < 0.5  # 0.05 on an idle machine
+
+    # A root of newer keys is followed from the image's own, and the one before it is not believed again.
+    old = shutil.copytree(job / "repo", job / "old")
+    yard.rotate("root", ["root-1"], ["root-4"])
+    shutil.rmtree(job / "repo")
+    shutil.copytree(yard.repo, job / "repo")
+    assert run(root, job, "check")["code"] == 0
+    assert json.loads((job / "state/metadata/root.json").read_bytes())["signed"]["version"] == 2
+    shutil.rmtree(job / "repo")
+    Path(old).rename(job / "repo")
+    refused = run(root, job, "check")
+    assert refused["code"] == 3
+    assert "does not verify" in str(refused["told"])
+
+
+def test_a_library_that_is_not_there_would_be_seen(root: Path) -> None:
+    """All modules of the agent are in the image, and import in it."""
+    script = (
+        "import sys, pkgutil, importlib; sys.path.insert(0, '/usr/lib/zaffre-agent');"
+        "import zaffre.agent, zaffre.follow;"
+        "[importlib.import_module(f'{p.__name__}.{m.name}') for p in (zaffre.agent, zaffre.follow)"
+        " for m in pkgutil.iter_modules(p.__path__) if m.name != '__main__'];"
+        "import ssl, bz2, lzma, zlib; print(ssl.OPENSSL_VERSION)"
+    )
+    done = Sandbox(None).run(["/usr/bin/python3.13", "-IB", "-c", script], root=root, timeout=60)
+    assert done.stdout.startswith(b"OpenSSL 3")
+    assert not list((root / "usr/lib/python3.13").rglob("*.py"))
+    assert not list((root / "usr/lib").rglob("__pycache__"))
+    started = Sandbox(None).run(["/usr/lib/zaffre-agent/zaffre-agent", "--help"], root=root, timeout=60)
+    assert b"zaffre-agent status" in started.stdout
