@@ -105,6 +105,7 @@ def check(
         modules=chosen.kernel.load,
         debug=chosen.debug,
         containers="containerd" in chosen.packages,
+        updates=bool(chosen.update.tries),
         configuration=medium,
         memory_mib=memory,
         cpus=cpus,

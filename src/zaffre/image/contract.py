@@ -62,6 +62,17 @@ def tree_breaches(root: Path) -> Iterator[Breach]:
     yield from _health_breaches(root)
 
 
+def slot_breaches(roots: Sequence[int], trees: Sequence[int], *, esp: int, kernel: int) -> Iterator[Breach]:
+    """Of a disk: sizes in bytes of its root and verity partitions, of its ESP, and of its largest kernel image."""
+    for what, sizes in (("root", roots), ("verity", trees)):
+        if len(sizes) != INSTANCES or len(set(sizes)) != 1:
+            found = f"{len(sizes)} of {', '.join(str(size) for size in sizes)} bytes"
+            yield Breach("slots", f"partitions for {what}", found, f"{INSTANCES} of one size")
+    if esp < INSTANCES * kernel:
+        found = f"{esp} bytes, and a kernel image of {kernel}"
+        yield Breach("slots", "EFI system partition", found, f"room for {INSTANCES} kernel images")
+
+
 def require_contract(root: Path, *, where: str) -> None:
     """Raise DefinitionError for a tree from which a host could be updated into what does not come back."""
     if breaches := tuple(tree_breaches(root)):

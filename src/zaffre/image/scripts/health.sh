@@ -52,8 +52,8 @@ var() {
         '' | tmpfs | ramfs | overlay) echo "/var is not on a disk" >&2; return 1 ;;
     esac
     probe=$state/.probe
-    mkdir -p "$state" && cat /proc/sys/kernel/random/boot_id >"$probe" && sync "$probe" &&
-        cmp -s "$probe" /proc/sys/kernel/random/boot_id && rm "$probe"
+    read -r id </proc/sys/kernel/random/boot_id
+    mkdir -p "$state" && printf '%s\n' "$id" >"$probe" && sync "$probe" && [ "$(cat "$probe")" = "$id" ] && rm "$probe"
 }
 
 uptime() { # whole seconds
@@ -64,7 +64,7 @@ uptime() { # whole seconds
 current() { # the file name of the entry that runs, if its boots are counted
     [ -e "$counted" ] || return 0
     # Four bytes of attributes, then UTF-16 (efivarfs; systemd.io/BOOT_LOADER_INTERFACE).
-    path=$(tail -c +5 "$counted" | tr -d '\000')
+    path=$(tr -d '\000' <"$counted")
     printf '%s\n' "${path##*\\}"
 }
 
