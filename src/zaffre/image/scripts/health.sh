@@ -110,7 +110,7 @@ check() {
     run root sh "$here/health" root
     run var sh "$here/health" var
     for path in "$here"/health.d/* /etc/zaffre/health.d/*; do
-        [ -e "$path" ] || continue
+        [ -e "$path" ] || [ -L "$path" ] || continue
         # What JSON and a path can hold without a second thought; the program itself is called by its whole name.
         run "$(printf %s "${path##*/}" | tr -c 'A-Za-z0-9._-' _)" "$path"
     done
