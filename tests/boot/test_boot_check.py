@@ -47,6 +47,8 @@ def test_everything_that_is_promised_holds(report: dict) -> None:
         "a write to /usr",
         "a change in /etc, after a restart",
         "a change in /var, after a restart",
+        "the boot's own verdict",
+        "a slot for the next version",
         "the machine's id, after a restart",
         "a container",
         "the container's network",

@@ -8,7 +8,8 @@ import dataclasses
 import pytest
 
 from zaffre.errors import DefinitionError
-from zaffre.image.disk import DiskPlan, repart_definitions, require_fit, root_uuids
+from zaffre.image.disk import DiskPlan, repart_definitions, require_fit
+from zaffre.slots import root_uuids
 
 HASH = "00112233445566778899aabbccddeeff" + "ffeeddccbbaa99887766554433221100"
 PLAN = DiskPlan("amd64", "container-host", "1.20261122.1", HASH, 256 << 20, 192 << 20, 8 << 20, 512 << 20)

@@ -129,6 +129,36 @@ def test_a_report_passes_only_without_a_failed_line() -> None:
     assert again == report(facts(sound()))
 
 
+VERDICT = b'{"version": "1", "healthy": true, "checks": [{"name": "root", "status": 0, "seconds": 1}]}'
+JUDGED: dict[tuple[int, str], tuple[int, bytes]] = {
+    **{(boot, "health.verdict"): (0, VERDICT) for boot in (1, 2)},
+    (2, "boot.entries"): (0, b"mine-host_1.efi\n"),
+    (1, "disk.labels"): (0, b"_empty\nesp\nhost_1\nvar\n"),
+}
+
+
+def test_a_host_that_is_updated_tells_that_its_boot_was_blessed_and_a_slot_is_free() -> None:
+    told = {line.name: line for line in judge(facts({**sound(), **JUDGED}), replace(EXPECTED, updates=True))}
+    assert (told["health"].verdict, told["health"].found) == (Verdict.PASSED, "1 checks held; blessed")
+    assert (told["slots"].verdict, told["slots"].found) == (Verdict.PASSED, "free")
+    assert not {"health", "slots"} & lines(facts(sound())).keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "boot", "name", "data"),
+    [
+        ("health", 2, "boot.entries", b"mine-host_1+2-1.efi\n"),
+        ("health", 2, "boot.entries", b""),
+        ("health", 1, "health.verdict", VERDICT.replace(b'"status": 0', b'"status": 124')),
+        ("health", 2, "health.verdict", b"cat: no such file"),
+        ("slots", 1, "disk.labels", b"esp\nhost_1\nvar\n"),
+    ],
+)
+def test_a_host_that_was_not_judged_or_has_no_slot(line: str, boot: int, name: str, data: bytes) -> None:
+    found = judge(facts({**sound(), **JUDGED, (boot, name): (0, data)}), replace(EXPECTED, updates=True))
+    assert [one.name for one in found if one.verdict is Verdict.FAILED] == [line]
+
+
 EDGE = replace(EXPECTED, containers=False, configuration="site")
 SITE: dict[tuple[int, str], tuple[int, bytes]] = {
     (1, "confext.kept"): (0, b"site.raw\n"),

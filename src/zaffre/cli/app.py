@@ -23,6 +23,7 @@ from zaffre.cli import (
     feed,
     inventory,
     keys,
+    lint,
     lock,
     machine,
     moving,
@@ -149,6 +150,7 @@ def make_app() -> typer.Typer:
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
+    app.command("lint", rich_help_panel=PROVE)(lint.lint)
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("surface", rich_help_panel=PROVE)(surface.surface)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)

@@ -89,6 +89,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         modules=chosen.kernel.load,
         debug=chosen.debug,
         containers="containerd" in chosen.packages,
+        updates=bool(chosen.update.tries),
         configuration=medium,
         memory_mib=order.memory,
         cpus=order.cpus,

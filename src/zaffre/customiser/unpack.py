@@ -99,6 +99,24 @@ def unpack_sealed(source: Source, scratch: Path, *, sandbox: Sandbox) -> Unpacke
 
 def read_esp(source: Source, folder: Path, *, sandbox: Sandbox) -> SystemPartition:
     """Copy the ESP to `folder`. Raises DefinitionError unless it has one kernel image and a loader; IntegrityError."""
+    copy_esp(source, folder, sandbox=sandbox)
+    kernels = sorted(path.name for path in (folder / KERNELS).glob("*.efi"))
+    loader = boot_loader_path(source.architecture or "amd64")
+    if len(kernels) != 1 or not (folder / loader).is_file():
+        raise DefinitionError(
+            f"the EFI system partition has {len(kernels)} unified kernel images"
+            f"{'' if (folder / loader).is_file() else ' and no boot loader for them'}, and one is needed",
+            where=str(source.path),
+            resolution="take an image as it was built, not one of a machine that was updated",
+        )
+    found = SystemPartition(folder, f"{KERNELS}/{kernels[0]}", loader)
+    for name in (found.kernel, found.loader):
+        Signed(folder / name).require_whole()
+    return found
+
+
+def copy_esp(source: Source, folder: Path, *, sandbox: Sandbox) -> None:
+    """Copy the ESP to `folder`, which is made. Raises DefinitionError if there is none; IntegrityError."""
     if source.esp is None:
         raise DefinitionError(
             "the image has no EFI system partition", where=str(source.path), resolution="take an image for UEFI"
@@ -114,19 +132,6 @@ def read_esp(source: Source, folder: Path, *, sandbox: Sandbox) -> SystemPartiti
         raise IntegrityError(
             "the EFI system partition can't be read", where=str(source.path), details=error.details
         ) from error
-    kernels = sorted(path.name for path in (folder / KERNELS).glob("*.efi"))
-    loader = boot_loader_path(source.architecture or "amd64")
-    if len(kernels) != 1 or not (folder / loader).is_file():
-        raise DefinitionError(
-            f"the EFI system partition has {len(kernels)} unified kernel images"
-            f"{'' if (folder / loader).is_file() else ' and no boot loader for them'}, and one is needed",
-            where=str(source.path),
-            resolution="take an image as it was built, not one of a machine that was updated",
-        )
-    found = SystemPartition(folder, f"{KERNELS}/{kernels[0]}", loader)
-    for name in (found.kernel, found.loader):
-        Signed(folder / name).require_whole()
-    return found
 
 
 def erofs_facts(path: Path, partition: Partition) -> ErofsFacts:
@@ -155,6 +160,11 @@ def extract_erofs(image: Path, root: Path, *, sandbox: Sandbox) -> None:
         for name, value in node.xattrs:
             os.setxattr(root / node.path, name, value, follow_symlinks=False)
     shutil.rmtree(bare)
+
+
+def extract_files(image: Path, root: Path, *, sandbox: Sandbox) -> None:
+    """Write what is in the files of `image`, to be read, to `root`, which is made."""
+    _extract(image, root, "--no-preserve", sandbox=sandbox)
 
 
 def _extract(image: Path, root: Path, *options: str, sandbox: Sandbox) -> None:

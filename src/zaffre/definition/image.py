@@ -187,6 +187,14 @@ class Disk(Model):
     """Least size of /var, which takes the rest of the disk at first boot."""
 
 
+class Update(Model):
+    """How an immutable host is updated in place: in its second slot, of which a boot is on trial first."""
+
+    tries: Annotated[int, Field(ge=0, le=9)] = 0
+    """How often a host starts a new version before the one before it is taken again. With 0 it judges no boot and is
+    not updated in place; else it needs systemd-sysupdate and systemd-bless-boot."""
+
+
 class Server(Model):
     """What only a system has that its package manager changes: a server, and one for WSL."""
 
@@ -290,6 +298,7 @@ class Fragment(Model):
     etc: Etc = Etc()
     tmpfiles: Tmpfiles = Tmpfiles()
     disk: Disk = Disk()
+    update: Update = Update()
     server: Server = Server()
     container: Container = Container()
     compression: Compression = Compression()

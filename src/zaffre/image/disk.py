@@ -14,6 +14,7 @@ from pathlib import Path
 from zaffre.errors import DefinitionError
 from zaffre.image.repart import ROOT_TYPES, make_image
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.slots import root_uuids, slot_label
 from zaffre.store import allocated_size, require_room
 
 _GPT_BYTES = 1 << 20
@@ -73,7 +74,7 @@ def partition_label(name: str, version: str) -> str:
     Raises DefinitionError for more than the 36 characters that GPT has (UEFI specification, 5.3.3): a label that is
     cut would lose the end of the version.
     """
-    label = f"{name}_{version}"
+    label = slot_label(name, version)
     if len(label) > _LABEL_CHARACTERS:
         raise DefinitionError(
             f"the partition label {label} has {len(label)} characters, and GPT has room for {_LABEL_CHARACTERS}",
@@ -81,11 +82,6 @@ def partition_label(name: str, version: str) -> str:
             resolution="give the image a shorter name, or the distribution a shorter version",
         )
     return label
-
-
-def root_uuids(root_hash: str) -> tuple[uuid.UUID, uuid.UUID]:
-    """Partition UUIDs of data and hash: the first and the last 128 bits of the root hash."""
-    return uuid.UUID(root_hash[:32]), uuid.UUID(root_hash[-32:])
 
 
 def require_fit(plan: DiskPlan, *, root_size: int, verity_size: int, esp_size: int) -> None:

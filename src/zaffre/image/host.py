@@ -14,11 +14,14 @@ from pathlib import Path
 from zaffre.definition import Architecture, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
+from zaffre.image.contract import require_contract
 from zaffre.image.output import place
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan, initrd_action, stage_esp
+from zaffre.image.updates import update_files
+from zaffre.slots import entry_name
 from zaffre.store import Action, ActionResult
 from zaffre.tree import (
     customise,
@@ -86,7 +89,8 @@ def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop)
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
-        esp = stage_esp(f"{plan.slug}_{plan.version}", folder / "uki.efi", scratch, shop)
+        entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
+        esp = stage_esp(entry, folder / "uki.efi", scratch, shop)
         layout = disk.DiskPlan(
             architecture=shop.architecture,
             name=plan.image.name,
@@ -189,7 +193,7 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, 
         "settings": image.model_dump(mode="json", exclude=_ELSEWHERE),
         "identity": plan.distribution.identity.model_dump(mode="json"),
         "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
-        "state": dict(state_files(image).root),
+        "state": _generated(plan),
         "trust": sha256_file(shop.keys.verity_certificate),
         "carried": dict(plan.carried),
         "version": plan.version,
@@ -199,19 +203,26 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, 
     }
 
 
+def _generated(plan: SystemPlan) -> dict[str, str]:
+    """The files of our own making that a root has, by relative path."""
+    return {**state_files(plan.image).root, **update_files(plan.image, plan.slug)}
+
+
 def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path) -> None:
-    """Make the image's tree at `root`, which is absent."""
+    """Make the image's tree at `root`, which is absent. DefinitionError if an update could break it."""
     customise(
         archive,
         root,
         plan.image,
         distribution=plan.distribution,
         version=plan.version,
-        generated={**state_files(plan.image).root, _TRUST: shop.keys.verity_certificate.read_text(), **plan.carried},
+        generated={**_generated(plan), _TRUST: shop.keys.verity_certificate.read_text(), **plan.carried},
         architecture=shop.architecture,
         epoch=shop.epoch,
         sandbox=shop.sandbox,
     )
+    if plan.image.update.tries:
+        require_contract(root, where=f"images/{plan.image.name}.toml")
 
 
 def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:

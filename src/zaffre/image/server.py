@@ -84,7 +84,7 @@ def place_server(plan: SystemPlan, parts: ServerParts, folder: Path, shop: Works
     for name, digest in {**ours.packages, "uki.efi": ours.uki, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
-        esp = stage_esp(f"{plan.slug}_{ours.kernel.entry}", folder / "uki.efi", scratch, shop)
+        esp = stage_esp(f"{plan.slug}_{ours.kernel.entry}.efi", folder / "uki.efi", scratch, shop)
         root = shop.store.verified(parts.ext4)
         disk = ServerDisk(
             architecture=shop.architecture,

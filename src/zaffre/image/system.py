@@ -140,13 +140,13 @@ def loader_action(shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult
 
 
 def stage_esp(entry: str, signed: Path, scratch: Path, shop: Workshop) -> Path:
-    """A folder of `scratch` with boot loader, the one UKI `signed` under its name `entry`, and loader.conf."""
+    """A folder of `scratch` with boot loader, the one UKI `signed` under the file name `entry`, and loader.conf."""
     esp = scratch / "esp"
     loader = esp / uki.boot_loader_path(shop.architecture)
     for folder in (loader.parent, esp / "EFI/Linux", esp / "loader"):
         folder.mkdir(parents=True)
     place(shop.store.verified(signed_loader(shop)), loader)
-    shutil.copyfile(signed, esp / "EFI/Linux" / f"{entry}.efi")
+    shutil.copyfile(signed, esp / "EFI/Linux" / entry)
     (esp / "loader/loader.conf").write_text(LOADER_CONF)
     for path in (esp, *esp.rglob("*")):
         os.utime(path, (shop.epoch, shop.epoch))

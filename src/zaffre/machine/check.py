@@ -51,8 +51,9 @@ class Subject:
     all that it takes. `extension_name` is the name in the extension's release file.
 
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
-    its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some. `configuration`, the
-    name and the image of a confext, is plugged in on a medium.
+    its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
+    judges its boots and is updated in slots. `configuration`, the name and the image of a confext, is plugged in on a
+    medium.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Subject:
     modules: tuple[str, ...] = ()
     debug: bool = False
     containers: bool = True
+    updates: bool = False
     configuration: tuple[str, Path] | None = None
     memory_mib: int = 1024
     cpus: int = 2
@@ -152,6 +154,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         certificates={"PK": _der(owner.pk), "KEK": _der(owner.kek), "db": _der(owner.db)},
         debug=subject.debug,
         containers=subject.containers,
+        updates=subject.updates,
         configuration=subject.configuration[0] if subject.configuration else None,
     )
 

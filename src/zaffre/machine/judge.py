@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 from zaffre.machine.facts import Facts, mount_points, properties
@@ -38,6 +39,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups}
     if expected.configuration is None:
         unfit.add(_configuration)
+    if not expected.updates:
+        unfit |= {_health, _slots}
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -198,6 +201,46 @@ def _configuration(facts: Facts, expected: Expectations) -> CheckLine:
     )
 
 
+def _health(facts: Facts, _: Expectations) -> CheckLine:
+    """The first boot of an image is on trial; when it was judged healthy, the count is taken off its entry's name."""
+    verdicts = [_verdict(facts.get("health.verdict", boot).text) for boot in (1, 2)]
+    failed = sorted({name for verdict in verdicts for name, status in verdict.items() if status != 0})
+    entries = facts.get("boot.entries", 2).text.split()
+    blessed = bool(entries) and not any("+" in entry for entry in entries)
+    if not all(verdicts):
+        found = "not judged"
+    elif failed:
+        found = f"not healthy: {some(failed)}"
+    else:
+        found = f"{len(verdicts[0])} checks held; " + ("blessed" if blessed else f"not blessed: {some(entries)}")
+    return line_of(
+        "health",
+        "the boot's own verdict",
+        passed=all(verdicts) and not failed and blessed,
+        found=found,
+        wanted="all checks of /usr/lib/zaffre/health hold in both boots, and the first one was blessed",
+    )
+
+
+def _verdict(text: str) -> dict[str, object]:
+    """Exit codes of a boot's checks by name; nothing if there is no such file."""
+    try:
+        return {str(one["name"]): one["status"] for one in json.loads(text)["checks"]}
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _slots(facts: Facts, _: Expectations) -> CheckLine:
+    labels = facts.get("disk.labels").text.split()
+    return line_of(
+        "slots",
+        "a slot for the next version",
+        passed="_empty" in labels,
+        found="free" if "_empty" in labels else some(labels),
+        wanted="a partition with the label _empty",
+    )
+
+
 def _watchdog_setting(facts: Facts) -> str:
     return properties(facts.get("system.watchdog", 1).text).get("RuntimeWatchdogUSec", "")
 
@@ -226,6 +269,8 @@ _LINES: tuple[Judge, ...] = (
     _etc,
     _var,
     _var_grows,
+    _health,
+    _slots,
     machine_id,
     _container,
     _container_network,

@@ -16,7 +16,8 @@ from zaffre.machine.report import CheckLine, Verdict
 @dataclass(frozen=True)
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
-    `containers` says whether it runs some; `configuration` is the name of a confext that it finds on a medium.
+    `containers` says whether it runs some, `updates` whether it is updated in slots; `configuration` is the name of a
+    confext that it finds on a medium.
     """
 
     nonce: str
@@ -26,6 +27,7 @@ class Expectations:
     certificates: Mapping[str, bytes] = field(default_factory=dict)
     debug: bool = False
     containers: bool = True
+    updates: bool = False
     configuration: str | None = None
 
 

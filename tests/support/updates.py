@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A host that is updated: versions of it that differ as a test says, and one machine that goes from one to the next.
+
+versions = Versions(lab, root)
+first = versions.build(0)
+broken = versions.build(1, {"usr/lib/zaffre/health.d/broken": "#!/bin/sh\nexit 3\n"})
+story = versions.played(first, (broken,))
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.lab import Lab
+from zaffre.cli.making import Making
+from zaffre.machine import AMD64, Accelerator, Guest, OwnerCertificates, boot
+from zaffre.machine.qemu import ConsoleOutput, Ended, Message, MonitorEvent
+from zaffre.manifest import Manifest
+from zaffre.slots import incoming_names
+from zaffre.trust import Role
+
+IMAGE = "container-host"
+_SCRIPT = Path(__file__).with_name("update.sh")
+_SECONDS = 2400.0
+_UNIT = b"""\
+[Unit]
+Description=From version to version
+ConditionPathExists=!/etc/initrd-release
+After=multi-user.target
+
+[Service]
+Type=exec
+ImportCredential=zaffre.*
+ExecStart=/bin/sh %d/zaffre.story
+"""
+"""As `zaffre check` brings its own: see zaffre.machine.inject."""
+
+
+@dataclass(frozen=True)
+class Version:
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.version
+
+    @property
+    def entry(self) -> str:
+        return f"zaffre-{IMAGE}_{self.name}"
+
+
+@dataclass
+class Story:
+    """`boots` are the versions that came up, in order; `told` what each of them reported, by name."""
+
+    boots: list[str] = field(default_factory=list)
+    told: list[dict[str, str]] = field(default_factory=list)
+    resets: int = 0
+    ended: bool = False
+    console: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(frozen=True)
+class Versions:
+    lab: Lab
+    root: Path
+
+    def build(self, number: int, files: Mapping[str, str] | None = None, words: Sequence[str] = ()) -> Version:
+        """The reference host, `number` versions after the lab's, with further files and words of the command line."""
+        distro = self.root / f"distro-{number}"
+        shutil.copytree(self.lab.distro, distro, symlinks=True)
+        lock = distro / "zaffre.lock"
+        serial = re.compile(r'^( "serial": )(\d+),$', re.MULTILINE)
+        lock.write_text(serial.sub(lambda match: f"{match[1]}{int(match[2]) + number},", lock.read_text(), count=1))
+        for name, text in (files or {}).items():
+            path = distro / "files/container-host" / name
+            path.write_text(text)
+            path.chmod(0o755)
+        profile = distro / "profiles/immutable.toml"
+        more = "".join(f'\n  "{word}",' for word in ("panic=1", *words))
+        profile.write_text(profile.read_text().replace('\n  "panic=10",', more))
+        told = self.lab.json("--distro", str(distro), "build", IMAGE, "--out", str(self.root / "out"))
+        folder = Path(told["directory"])
+        return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
+
+    def played(self, first: Version, others: Sequence[Version]) -> Story:
+        """Boot the first one, and go from version to version until the machine says that it is through."""
+        payload = self.root / "payload.tar"
+        _pack(payload, others)
+        with self.lab.workspace() as work:
+            sandbox = Making(work).sandbox
+            guest = Guest(
+                image=first.folder / "image.raw",
+                architecture=AMD64,
+                certificates=OwnerCertificates(*(work.keys.public_path(role) for role in (Role.PK, Role.KEK, Role.DB))),
+                disks={"payload": payload},
+                credentials={
+                    "systemd.extra-unit.zaffre-story.service": _UNIT,
+                    "systemd.unit-dropin.multi-user.target~zaffre-story": b"[Unit]\nWants=zaffre-story.service\n",
+                    "zaffre.story": _SCRIPT.read_bytes(),
+                },
+            )
+            story = Story()
+            deadline = time.monotonic() + _SECONDS
+            try:
+                with boot(guest, Accelerator.TCG, store=work.store, sandbox=sandbox) as machine:
+                    while not story.ended and time.monotonic() < deadline:
+                        for event in machine.events(min(deadline, time.monotonic() + 1.0)):
+                            _take(story, event)
+            finally:
+                (self.root / "console.log").write_bytes(story.console)
+        return story
+
+
+def _pack(payload: Path, versions: Sequence[Version]) -> None:
+    order = payload.with_name("order")
+    order.write_text("".join(f"{one.name}\n" for one in versions))
+    with tarfile.open(payload, "w") as archive:
+        archive.add(order, "order")
+        for one in versions:
+            names = incoming_names(IMAGE, one.name, one.manifest.root_hash or "")
+            for file, name in names.items():
+                archive.add(one.folder / file, f"{one.name}/{name}")
+
+
+def _take(story: Story, event: object) -> None:
+    match event:
+        case ConsoleOutput(data):
+            story.console += data
+        case MonitorEvent(name="RESET"):
+            story.resets += 1
+        case Ended():
+            story.ended = True
+        case Message(fields) if fields.get("event") == "started":
+            story.boots.append(str(fields["version"]))
+            story.told.append({})
+        case Message(fields) if "fact" in fields:
+            story.told[-1][str(fields["fact"])] = base64.b64decode(str(fields["data"])).decode(errors="replace")
+        case Message(fields) if fields.get("event") == "end":
+            story.ended = True
+        case _:
+            pass
