@@ -7,7 +7,11 @@
 # alone. Reports are lines of JSON, as those of `zaffre check`.
 set -u
 export LC_ALL=C
-exec 3>/dev/virtio-ports/org.zaffre.notify
+port=/dev/virtio-ports/org.zaffre.notify
+until [ -e "$port" ]; do
+    sleep 1
+done
+exec 3>"$port"
 work=/var/lib/story
 incoming=/var/lib/zaffre/agent/incoming
 . /usr/lib/os-release
