@@ -22,7 +22,6 @@ from zaffre.agent.host import Machine
 from zaffre.agent.settings import Settings
 from zaffre.agent.source import Folder
 from zaffre.agent.sysupdate import PROGRAM, Slots
-from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
 from zaffre.errors import ToolError
 from zaffre.offer import Act
@@ -36,29 +35,17 @@ pytestmark = pytest.mark.tools
 
 IMAGE_ID = "zaffre-host"
 ROOT, VERITY = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709", "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5"
-IMAGE = """\
-kind = "sysext"
-base = "container-host"
-
-[[extract]]
-package = "systemd-container"
-paths = ["/usr/lib/systemd/systemd-import", "/usr/lib/systemd/systemd-sysupdate"]
-"""
 
 
 @pytest.fixture(scope="session")
 def programs(lab: Lab, tools_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`/usr/lib/systemd` of the tools tree with what updates, from a package that is locked for it."""
-    folder = tmp_path_factory.mktemp("sysupdate")
-    shutil.copytree(lab.distro, folder / "distro", symlinks=True)
-    (folder / "distro/images/sysupdate.toml").write_text(IMAGE)
-    own = Lab(folder)
-    own.zaffre("--keys", str(lab.keys), "lock")
-    work = Workspace()
-    work.distro, work.keys_directory, work.quiet = own.distro, lab.keys, True
-    with work:
+    """`/usr/lib/systemd` of the tools tree with what updates, from the package that hosts have."""
+    systemd = tmp_path_factory.mktemp("sysupdate") / "systemd"
+    shutil.copytree(tools_sandbox.tools.root / "usr/lib/systemd", systemd, symlinks=True)
+    with lab.workspace() as work:
         making = Making(work)
-        package = next(one for one in making.lock.set("sysupdate", "amd64").packages if one.name == "systemd-container")
+        locked = making.lock.set("container-host", "amd64").packages
+        package = next(one for one in locked if one.name == "systemd-sysupdate")
         making.fetch([package])
         files = package_files(
             [package],
@@ -67,8 +54,6 @@ def programs(lab: Lab, tools_sandbox: Sandbox, tmp_path_factory: pytest.TempPath
             sandbox=tools_sandbox,
             progress=work.progress,
         )
-        systemd = folder / "systemd"
-        shutil.copytree(tools_sandbox.tools.root / "usr/lib/systemd", systemd, symlinks=True)
         for name in ("systemd-import", "systemd-sysupdate"):
             files[package.name].take(f"/usr/lib/systemd/{name}", systemd / name, key="extract")
     return systemd
