@@ -128,8 +128,8 @@ def test_a_host_says_what_it_is(tmp_path: Path) -> None:
 def test_health_is_read_leniently(tmp_path: Path) -> None:
     assert health_of("1.1", tmp_path).verdict == "unknown"
     assert fell_back(tmp_path) == frozenset()
-    checks = [{"name": "network", "verdict": "failed"}, {"name": "root", "verdict": "healthy"}, 5]
-    (tmp_path / "1.1.json").write_text(json.dumps({"verdict": "failed", "boot_id": "A-b", "checks": checks}))
+    checks = [{"name": "network", "status": 124}, {"name": "root", "status": 0}, 5]
+    (tmp_path / "1.1.json").write_text(json.dumps({"healthy": False, "boot": "A-b", "checks": checks}))
     found = health_of("1.1", tmp_path)
     assert (found.verdict, found.boot, found.failed) == ("failed", "ab", ("network",))
     (tmp_path / "1.2.json").write_text("[1]")

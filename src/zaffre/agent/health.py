@@ -29,14 +29,14 @@ class Health:
 
 def health_of(version: str, folder: Path = FOLDER) -> Health:
     found = read_json(folder / f"{version}.json")
-    verdict, boot, checks = found.get("verdict"), found.get("boot_id"), found.get("checks")
+    healthy, boot, checks = found.get("healthy"), found.get("boot"), found.get("checks")
     failed = [
         str(one.get("name"))
         for one in (checks if isinstance(checks, list) else [])
-        if isinstance(one, dict) and one.get("verdict") == "failed"
+        if isinstance(one, dict) and one.get("status") != 0
     ]
     return Health(
-        verdict if verdict in {"healthy", "failed"} else "unknown",
+        {True: "healthy", False: "failed"}[healthy] if isinstance(healthy, bool) else "unknown",
         _plain(boot) if isinstance(boot, str) else None,
         tuple(failed),
     )
