@@ -63,7 +63,9 @@ KNOWN = {
         "/usr/lib/os-release",
         "/usr/lib/os-release.upstream",
         "/usr/lib/repart.d/*",
+        "/usr/lib/systemd/system/boot.automount",
         "/usr/lib/systemd/system/*.mount",
+        "/usr/lib/sysupdate.d/*",
         "/usr/share/sbom/*",
     ),
 }
