@@ -8,4 +8,4 @@ class Session:
     """Not to be made."""
 
     def __init__(self) -> None:
-        raise NotImplementedError("the agent reads by urllib3")
+        raise RuntimeError("the agent reads by urllib3, and nothing else should")
