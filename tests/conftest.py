@@ -33,6 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in long]
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: an archive's hold the clock; all workers have to collect the same names."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_configure() -> None:
     """A shell that starts a suite in the background has it ignore Ctrl-C, and all that it starts too (POSIX, 2.11)."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

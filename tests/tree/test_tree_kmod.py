@@ -22,7 +22,7 @@ CONTENT = b"\x7fELF a module" * 100
     [
         ("a.ko", CONTENT),
         ("a.ko.xz", lzma.compress(CONTENT)),
-        ("a.ko.gz", gzip.compress(CONTENT)),
+        ("a.ko.gz", gzip.compress(CONTENT, mtime=0)),
         ("a.ko.zst", zstandard.ZstdCompressor(write_content_size=False).compress(CONTENT)),
     ],
 )
