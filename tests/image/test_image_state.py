@@ -49,11 +49,12 @@ def test_the_copy_is_passed_over_only_when_every_path_is_kept() -> None:
 
 def test_files_are_read_ahead_from_the_root_and_only_on_request() -> None:
     name = f"{UNITS}/zaffre-readahead.service"
-    assert (
-        "ExecStart=-cat $MANAGER /sysroot/usr/bin/a /sysroot/usr/bin/b\n"
-        in (state_files(host(readahead=("/usr/bin/a", "/usr/bin/b"))).initrd[name])
-    )
+    files = state_files(host(readahead=("/usr/bin/a", "/usr/bin/b")))
+    assert "WorkingDirectory=/sysroot\nExecStart=-cat $MANAGER usr/bin/a usr/bin/b\n" in files.initrd[name]
+    # What is not known to the manager at its end would be taken for one that failed.
+    assert files.root[name] == files.initrd[name]
     assert name not in state_files(host()).initrd
+    assert name not in state_files(host()).root
 
 
 def test_modules_of_the_root_are_loaded_in_the_initrd_with_what_loads_them() -> None:

@@ -108,7 +108,7 @@ def _name_manager(root: Path, staging: Path, libraries: LibraryFinder) -> None:
     files = sorted({real_path(root, path) for path in libraries.closure(programs)})
     target = staging / MANAGER_FILES
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(f"MANAGER={' '.join(f'/sysroot{path}' for path in files)}\n")
+    target.write_text(f"MANAGER={' '.join(path.lstrip('/') for path in files)}\n")
 
 
 def pack_initrd(staging: Path, target: Path, *, sandbox: Sandbox, level: int, epoch: int, kernel_version: str) -> None:

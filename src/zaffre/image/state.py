@@ -32,7 +32,9 @@ _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
 VAR_LABEL = "var"
 MANAGER_FILES = "usr/lib/zaffre/manager.conf"
-"""In the initrd: MANAGER= (systemd.exec(5), EnvironmentFile), the files that the root's system manager loads."""
+"""In the initrd: MANAGER= (systemd.exec(5), EnvironmentFile), the files that the root's system manager loads, relative
+to the root.
+"""
 _READAHEAD_PROGRAMS = ("/usr/bin/cat",)
 _MODULES_PROGRAMS = ("/usr/sbin/modprobe",)
 
@@ -74,7 +76,7 @@ def state_files(image: Image) -> StateFiles:
     for unit in wanted:
         initrd[f"{_UNITS}/initrd-fs.target.requires/{unit}"] = f"->../{unit}"
     if image.initrd.readahead:
-        files = " ".join(f"/sysroot{path}" for path in image.initrd.readahead)
+        files = " ".join(path.lstrip("/") for path in image.initrd.readahead)
         initrd[f"{_UNITS}/zaffre-readahead.service"] = _READAHEAD_SERVICE.format(manager=MANAGER_FILES, files=files)
         initrd[f"{_UNITS}/initrd.target.wants/zaffre-readahead.service"] = "->../zaffre-readahead.service"
     if image.kernel.load:
@@ -89,6 +91,9 @@ def state_files(image: Image) -> StateFiles:
         f"{_UNITS}/zaffre-grow-var.service": _GROW_VAR_SERVICE.format(label=VAR_LABEL),
         f"{_UNITS}/multi-user.target.wants/zaffre-grow-var.service": "->../zaffre-grow-var.service",
     }
+    if image.initrd.readahead:
+        # It is still at work when the root's system manager takes over, which has to know how its end is to be taken.
+        root[f"{_UNITS}/zaffre-readahead.service"] = initrd[f"{_UNITS}/zaffre-readahead.service"]
     for path in persistent:
         # Mounted in the initrd; the unit tells the order in which both are unmounted.
         root[f"{_UNITS}/{escape_path(path)}.mount"] = _KEPT_MOUNT.format(
@@ -192,7 +197,6 @@ ENV{{ID_PART_ENTRY_NAME}}=="?*", SYMLINK+="disk/by-partlabel/$env{{ID_PART_ENTRY
 LABEL="zaffre_disks_end"
 """
 
-# It goes on while the root takes over; a file that is not there is no reason to stop.
 # What the root wants loaded, while its disk is looked for: in the root itself sysctl would wait for it, since settings
 # of a module exist once it is loaded, and name resolution for sysctl.
 _MODULES_SERVICE = """\
@@ -207,17 +211,22 @@ Type=oneshot
 ExecStart=modprobe --all -- {names}
 """
 
+# It goes on while the root takes over, and /sysroot becomes / under it: paths are relative, from a folder that stays
+# the same. A file that is not there is no reason to stop, nor one for a system that counts as degraded.
 _READAHEAD_SERVICE = """\
 [Unit]
 Description=Read what the root will need soon
 DefaultDependencies=no
+ConditionPathExists=/etc/initrd-release
 After=sysroot.mount
+Before=initrd.target
 IgnoreOnIsolate=yes
 SurviveFinalKillSignal=yes
 
 [Service]
-Type=simple
+Type=exec
 EnvironmentFile=/{manager}
+WorkingDirectory=/sysroot
 ExecStart=-cat $MANAGER {files}
 """
 
