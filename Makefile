@@ -17,11 +17,11 @@ demo: setup ## build Zaffre Linux's container host, boot it, prove what it promi
 
 test: ## pure tests, those with real tools, those that boot a machine: all but the long ones
 	@scripts/setup tests
-	@$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_FLAGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test-all: ## the long tests too, which build kubelet from nothing and boot a host with it
 	@scripts/setup tests
-	@$(BIN)/pytest -n 2 --dist loadgroup --long $(PYTEST_FLAGS)
+	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --long $(PYTEST_FLAGS)
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check

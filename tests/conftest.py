@@ -20,17 +20,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 from support.lab import Lab, prepare
 from support.rpm_lab import prepare_rpm
 
+_LAB = frozenset({"lab", "rpm_lab", "tools_sandbox"})
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the tests that take many minutes, too")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--long"):
-        return
-    long = [item for item in items if item.get_closest_marker("long")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    if not config.getoption("--long"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """The longest test begins, and has the lab made; meanwhile the other worker does what needs none."""
+    group = item.get_closest_marker("xdist_group")
+    if group is not None:
+        return 0 if group.args == ("boot-server",) else 2
+    needed = item.fixturenames if isinstance(item, pytest.Function) else ()
+    return 3 if _LAB.intersection(needed) else 1
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
