@@ -34,9 +34,12 @@ def test_a_disk_that_would_not_go_back_is_a_finding(lab: Lab, host: Path, tmp_pa
             mounts=[Mount(disk, "/job/image.raw", writable=True), Mount(loader, "/job/loader.conf")],
             timeout=60,
         )
-    done = lab.zaffre("lint", str(disk), check=False)
+    variable = tmp_path / "LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+    variable.write_bytes(b"\x07\0\0\0" + "old.efi\0".encode("utf-16-le"))
+    done = lab.zaffre("lint", str(disk), "--variables", str(tmp_path), check=False)
     assert done.returncode == 1
-    assert "loader-default" in done.stdout
+    assert done.stdout.count("loader-default") == 2
+    assert variable.name in done.stdout
     assert "could leave this host without a system that boots" in done.stdout
 
 

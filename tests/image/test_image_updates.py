@@ -12,7 +12,13 @@ import pytest
 from zaffre.definition import Image, Kind
 from zaffre.definition.image import Update
 from zaffre.errors import DefinitionError
-from zaffre.image.contract import loader_breaches, require_contract, slot_breaches, tree_breaches
+from zaffre.image.contract import (
+    loader_breaches,
+    require_contract,
+    slot_breaches,
+    tree_breaches,
+    variable_breaches,
+)
 from zaffre.image.settings import Settings, unit_settings
 from zaffre.image.system import LOADER_CONF
 from zaffre.image.updates import update_files
@@ -105,6 +111,24 @@ def test_each_broken_promise_is_found(tree: Path, break_it: Callable[[Path], obj
 def test_a_boot_loader_that_prefers_an_entry_does_not_fall_back(line: str) -> None:
     assert [one.rule for one in loader_breaches(f"timeout 0\n{line}\n")] == ["loader-default"]
     assert tuple(loader_breaches(f"timeout 0\n# {line}\n")) == ()
+
+
+def test_a_firmware_that_prefers_an_entry_does_not_fall_back(tmp_path: Path) -> None:
+    vendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+    default, attributes = tmp_path / f"LoaderEntryDefault-{vendor}", b"\x07\0\0\0"
+    (tmp_path / f"LoaderInfo-{vendor}").write_bytes(attributes + "systemd-boot\0".encode("utf-16-le"))
+    assert not list(variable_breaches(tmp_path))
+    default.write_bytes(attributes + "old.efi\0".encode("utf-16-le"))
+    (breach,) = variable_breaches(tmp_path)
+    assert (breach.rule, breach.where, breach.found) == ("loader-default", default.name, "old.efi")
+    default.write_bytes(attributes)  # how one that is empty looks
+    assert not list(variable_breaches(tmp_path))
+
+
+def test_a_folder_without_variables_is_not_taken_for_a_firmware_without_faults(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DefinitionError, match="no variable of a firmware"):
+            list(variable_breaches(folder))
 
 
 @pytest.mark.parametrize(

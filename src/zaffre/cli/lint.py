@@ -26,13 +26,21 @@ def lint(
     arch: ArchOption = None,
     out: OutOption = Path("out"),
     profile: ProfileOption = "dev",
+    variables: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The variables of the machine's firmware, too: its /sys/firmware/efi/efivars, or a copy.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Hold a host against what updates in place need, so that none leaves it without a system that boots.
 
     Looks at the boot loader's settings, the transfer files of systemd-sysupdate, the health of a boot and its gate, and
-    the slots on the disk. An image of the definition is built first. Exit code 1 if anything does not hold. A build
-    refuses to make a host whose own files do not hold.
+    the slots on the disk; with --variables, at the firmware of the machine that has the disk. An image of the
+    definition is built first. Exit code 1 if anything does not hold. A build refuses to make a host whose own files do
+    not hold.
 
     Examples: zaffre lint container-host; zaffre lint disk-of-a-machine.raw --json
     """
@@ -48,7 +56,7 @@ def lint(
     elif not path.is_file():
         path = making.build(image, architecture=arch, profile=profile, out=out).folder / "image.raw"
     with work.store.scratch("lint") as scratch:
-        report = lint_disk(path, scratch, sandbox=making.sandbox)
+        report = lint_disk(path, scratch, sandbox=making.sandbox, variables=variables)
     work.emit(report, lambda: _words(report), as_json=json)
     if not report.ok:
         raise typer.Exit(ExitCode.FINDING)

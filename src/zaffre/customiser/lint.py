@@ -12,12 +12,19 @@ from pydantic import BaseModel, ConfigDict
 from zaffre.customiser.source import Form, Source, has_erofs, read_source
 from zaffre.customiser.unpack import KERNELS, copy_esp, cut, erofs_facts, extract_files
 from zaffre.errors import DefinitionError
-from zaffre.image.contract import LOADER, Breach, loader_breaches, slot_breaches, tree_breaches
+from zaffre.image.contract import (
+    LOADER,
+    Breach,
+    loader_breaches,
+    slot_breaches,
+    tree_breaches,
+    variable_breaches,
+)
 from zaffre.sandbox import Sandbox
 
 
 class LintLine(BaseModel):
-    """One breach: `where` is a file of the image or a place on its disk."""
+    """One breach: `where` is a file of the image, a place on its disk, or a variable of the firmware."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,10 +44,12 @@ class LintReport(BaseModel):
     breaches: tuple[LintLine, ...]
 
 
-def lint_disk(path: Path, scratch: Path, *, sandbox: Sandbox) -> LintReport:
+def lint_disk(path: Path, scratch: Path, *, sandbox: Sandbox, variables: Path | None = None) -> LintReport:
     """Look at a raw disk image; `scratch` takes what is read of it. Nothing is written to the image.
 
-    Raises DefinitionError for an image that has no slots, IntegrityError for one that is damaged.
+    `variables`: a folder with the variables of the firmware that starts it, as efivarfs has them.
+    Raises DefinitionError for an image that has no slots, and a folder without variables; IntegrityError for an image
+    that is damaged.
     """
     source = read_source(path)
     if source.form is not Form.SEALED:
@@ -49,8 +58,9 @@ def lint_disk(path: Path, scratch: Path, *, sandbox: Sandbox) -> LintReport:
             where=str(path),
             resolution="take the image of an immutable host",
         )
+    of_firmware = tuple(variable_breaches(variables)) if variables else ()
     copy_esp(source, scratch / "esp", sandbox=sandbox)
-    found = tuple(chain(_of_disk(source, scratch / "esp"), _of_roots(source, scratch, sandbox)))
+    found = tuple(chain(_of_disk(source, scratch / "esp"), of_firmware, _of_roots(source, scratch, sandbox)))
     lines = tuple(LintLine(rule=one.rule, where=one.where, found=one.found, wanted=one.wanted) for one in found)
     return LintReport(image=str(path), ok=not lines, breaches=lines)
 

@@ -18,6 +18,8 @@ from zaffre.slots import INCOMING, INSTANCES
 
 LOADER = "loader/loader.conf"
 GATE = "boot-complete.target"
+_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+"""Of the variables by which boot loader and system speak (systemd.io/BOOT_LOADER_INTERFACE)."""
 
 _TRANSFER_FOLDERS = ("usr/lib", "usr/local/lib", "etc")
 _PROGRAMS = (
@@ -50,6 +52,30 @@ def loader_breaches(text: str) -> Iterator[Breach]:
                 LOADER,
                 line.strip(),
                 "no such line: with it an entry whose tries are used up is booted again and again",
+            )
+
+
+def variable_breaches(folder: Path) -> Iterator[Breach]:
+    """Of the firmware's variables, as efivarfs shows them: files `NAME-GUID` of four bytes of attributes and the value.
+
+    Raises DefinitionError for a folder in which there is none.
+    """
+    if not any(folder.glob("*-????????-????-????-????-????????????")):
+        raise DefinitionError(
+            "there is no variable of a firmware in this folder",
+            where=str(folder),
+            resolution="take /sys/firmware/efi/efivars of a machine that was started by UEFI, or a copy of it",
+        )
+    for name in ("LoaderEntryDefault", "LoaderEntryPreferred"):
+        path = folder / f"{name}-{_VENDOR}"
+        value = path.read_bytes()[4:].decode("utf-16-le", "replace").strip("\0") if path.is_file() else ""
+        if value:
+            yield Breach(
+                "loader-default",
+                path.name,
+                value,
+                "no such variable (bootctl set-default ''): with it an entry whose tries are used up is booted again "
+                "and again",
             )
 
 
