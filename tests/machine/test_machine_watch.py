@@ -52,6 +52,29 @@ def test_a_refused_boot_ends_the_wait_once_it_has_said_why() -> None:
     assert "Access Denied" in (error.details or "")
 
 
+STALL = ConsoleOutput(b"[   26.1] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\r\n")
+
+
+def test_a_kernel_that_hangs_under_emulation_is_started_again_once() -> None:
+    watch = Watch(began=0.0)
+    watch.take(ConsoleOutput(b"BdsDxe: starting Boot0001\r\n"), 5.0)
+    watch.take(STALL, 30.0)
+    assert not watch.hangs(60.0), "a busy host can be that slow"
+    assert watch.hangs(91.0)
+    assert not watch.hangs(92.0)
+    watch.take(RESET, 93.0)
+    assert watch.stuck(93.0) is None
+    watch.take(STALL, 120.0)
+    assert not watch.hangs(300.0), "one that hangs again is no accident"
+
+
+def test_a_stall_that_the_boot_gets_over_is_none() -> None:
+    watch = Watch(began=0.0)
+    watch.take(STALL, 30.0)
+    watch.take(event("started", uptime=40.0), 50.0)
+    assert not watch.hangs(100.0)
+
+
 def test_too_slow_says_how_far_it_came() -> None:
     watch = Watch(began=0.0)
     watch.take(ConsoleOutput(b"BdsDxe: starting Boot0001\r\nBooting initrd of Zaffre\r\n"), 5.0)

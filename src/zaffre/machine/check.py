@@ -130,7 +130,7 @@ def check_image(
             progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
             boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
         ):
-            watch = _follow(machine, guest, seconds, remark, console)
+            watch = _follow(machine, guest, seconds, remark, console, emulated=accelerator is Accelerator.TCG)
     memory = memory_bytes(watch.facts.get("system.memory").text)
     used = memory["MemTotal"] - memory["MemAvailable"] if {"MemTotal", "MemAvailable"} <= memory.keys() else None
     return CheckReport(
@@ -165,6 +165,8 @@ def _follow(
     seconds: float,
     remark: Callable[[str], None],
     console: Callable[[bytes], None] | None,
+    *,
+    emulated: bool,
 ) -> Watch:
     """Both boots to their end; before the second one the disk grows."""
     enlarged = False
@@ -177,6 +179,9 @@ def _follow(
             raise error
         if now >= deadline:
             raise watch.out_of_time(seconds)
+        if emulated and watch.hangs(now):
+            remark(f"boot {len(watch.outsides)}: the emulated kernel hangs; started again")
+            machine.reset()
         for event in machine.events(min(deadline, now + 1.0)):
             watch.take(event, time.monotonic())
             if isinstance(event, ConsoleOutput) and console is not None:

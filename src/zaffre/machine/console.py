@@ -48,14 +48,17 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"You are in emergency mode|Cannot open access to console"), "the system fell into emergency mode"),
     (re.compile(r"Freezing execution"), "the init system gave up"),
 )
+# kernel/rcu/tree_stall.h and kernel/watchdog.c: a processor that has not been heard of for 20 seconds and more.
+_STALL = re.compile(r"rcu: INFO: \w+ (?:self-)?detected |watchdog: BUG: soft lockup")
 
 
 class ConsoleLog:
-    """Takes bytes as they come, and looks at whole lines."""
+    """Takes bytes as they come, and looks at whole lines. `stalled`: the kernel has said that a processor hangs."""
 
     def __init__(self) -> None:
         self.stage = Stage.FIRMWARE
         self.refusal: str | None = None
+        self.stalled = False
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._open = b""
 
@@ -77,6 +80,7 @@ class ConsoleLog:
     def restarted(self) -> None:
         """The machine was reset: the stages begin again."""
         self.stage = Stage.FIRMWARE
+        self.stalled = False
 
     def reached(self, stage: Stage) -> None:
         """Another witness (a notification) says how far the boot is."""
@@ -87,6 +91,7 @@ class ConsoleLog:
         for stage, sign in _SIGNS:
             if sign.search(line):
                 self.reached(stage)
+        self.stalled |= _STALL.search(line) is not None
         early = _EARLY_REFUSALS if self.stage in {Stage.FIRMWARE, Stage.LOADER} else ()
         if self.refusal is None:
             found = (f"{words}: {line.strip()}" for sign, words in (*early, *_REFUSALS) if sign.search(line))

@@ -150,6 +150,10 @@ class Machine:
         """Presses the power button: a guest that works ends in order."""
         self._send_command("system_powerdown", {})
 
+    def reset(self) -> None:
+        """Presses the reset button."""
+        self._send_command("system_reset", {})
+
     def stop(self) -> None:
         """Ends the machine now: by the monitor, else by force. Safe to call again."""
         if self._process.poll() is None:

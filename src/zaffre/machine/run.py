@@ -67,7 +67,14 @@ def run_image(
         terminal = replace(terminal, input=None)
     guest = replace(guest, credentials={**guest.credentials, **ready_credentials()})
     with _raw(terminal.input), boot(guest, accelerator, store=store, sandbox=sandbox) as machine:
-        session = _Session(machine, terminal, on_ready, seconds_to_ready, stop_when_ready=stop_when_ready)
+        session = _Session(
+            machine,
+            terminal,
+            on_ready,
+            seconds_to_ready,
+            stop_when_ready=stop_when_ready,
+            emulated=accelerator is Accelerator.TCG,
+        )
         return session.follow()
 
 
@@ -80,8 +87,10 @@ class _Session:
         seconds_to_ready: float,
         *,
         stop_when_ready: bool,
+        emulated: bool,
     ) -> None:
         self._machine = machine
+        self._emulated = emulated
         self._terminal = terminal
         self._on_ready = on_ready
         self._limit = seconds_to_ready
@@ -113,6 +122,8 @@ class _Session:
                 raise error
             if now >= self._watch.began + self._limit:
                 raise self._watch.out_of_time(self._limit)
+            if self._emulated and self._watch.hangs(now):
+                self._machine.reset()
         for event in self._machine.events(now + 1.0, terminal=self._terminal.input):
             self._watch.take(event, time.monotonic())
             match event:

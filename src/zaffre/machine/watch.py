@@ -19,6 +19,7 @@ from zaffre.machine.qemu import ConsoleOutput, Ended, Event, Message, MonitorEve
 _CONSOLE_LINES = 20
 _LAST_WORDS_SECONDS = 2.0
 _MOST_SURPRISING_RESETS = 1
+_STALL_SECONDS = 60.0
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Watch:
     finished: bool = False
     restarting: bool = False
     _surprises: int = 0
+    _stalled_since: float | None = None
     _hopeless_since: float | None = None
     _failure: ZaffreError | None = None
     _ended: Ended | None = None
@@ -66,6 +68,16 @@ class Watch:
             return self._error(f"the boot stopped in the {self.console.stage}: {self.console.refusal}")
         return None
 
+    def hangs(self, now: float) -> bool:
+        """Whether the kernel hangs before its system is up, so that an emulated machine should be reset.
+
+        QEMU's emulation can lose what would wake a processor; a second start mends that. True at most once.
+        """
+        if self._stalled_since is None or self._surprises or now < self._stalled_since + _STALL_SECONDS:
+            return False
+        self._stalled_since = None
+        return self.console.stage is not Stage.SYSTEM
+
     def out_of_time(self, seconds: float) -> ZaffreError:
         """The error for a machine that should have been done by now."""
         last = self.facts.last()
@@ -82,6 +94,8 @@ class Watch:
             self.outsides[-1].loader = now
         if self.console.refusal is not None and self._hopeless_since is None:
             self._hopeless_since = now
+        if self.console.stalled and self._stalled_since is None:
+            self._stalled_since = now
 
     def _take_message(self, message: Message, now: float) -> None:
         fields = message.fields
@@ -105,6 +119,7 @@ class Watch:
                 self._failure = self._error(str(fields.get("what")), _decoded(fields.get("data")))
 
     def _take_reset(self, now: float) -> None:
+        self._stalled_since = None
         if self.restarting:
             self.restarting = False
             self.outsides.append(Outside(now))
