@@ -178,6 +178,11 @@ def test_an_image_says_what_machines_it_is_for(shop: Workshop) -> None:
     )
     only = shop.lock(lock, images=["host"], update=["app"]).lock
     assert content(only, "tools:arm64") == content(lock, "tools:arm64")
+    shop.write("images/host.toml", HOST.replace("packages", 'architectures = ["amd64"]\npackages', 1))
+    narrowed = shop.lock(lock, images=["host"]).lock
+    assert narrowed.find("host", "arm64") is None, "it is not for that machine any more"
+    assert content(narrowed, "check", "arm64") == content(lock, "check", "arm64"), "nobody asked about it"
+    shop.write("images/host.toml", HOST.replace("packages", 'architectures = ["amd64", "arm64"]\npackages', 1))
     shop.write("zaffre.toml", DISTRIBUTION)
     assert shop.stale(shop.lock(lock).lock) == []
     with pytest.raises(DefinitionError) as caught:

@@ -25,13 +25,14 @@ class Job:
 
 
 def every_set(job: Job, sets: Sequence[LockedSet]) -> tuple[LockedSet, ...]:
-    """All sets of the new lock, sorted. Images that were not asked about stay as they are."""
+    """All sets of the new lock, sorted. Images that were not asked about stay as they are; one that was asked about
+    loses its sets for machines that it is not for any more.
+    """
     mine = {one.key for one in sets}
     others = [
         one
         for one in (job.old.sets if job.old else ())
-        if one.key not in mine
-        and (_for_another_machine(one) or (job.images is not None and is_called_for(job.distribution, one.name)))
+        if one.key not in mine and (_for_another_machine(one) or (job.images is not None and _stays(job, one)))
     ]
     return tuple(sorted((*sets, *others), key=_order))
 
@@ -79,6 +80,13 @@ def assemble(
 def _for_another_machine(one: LockedSet) -> bool:
     """Tools that another machine has locked for itself."""
     return one.name == TOOLS or one.name == f"{CROSS_PREFIX}{host_architecture()}"
+
+
+def _stays(job: Job, one: LockedSet) -> bool:
+    image = job.distribution.images.get(one.name)
+    if image is not None and one.name in (job.images or ()):
+        return one.architecture in job.distribution.architectures_of(image)
+    return is_called_for(job.distribution, one.name)
 
 
 def _order(one: LockedSet) -> tuple[bool, str, str]:
