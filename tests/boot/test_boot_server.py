@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.budget import set_budget
 from support.lab import Lab
 from support.server import SECURE_BOOT, Server, require_ssh
 from support.shop import served
@@ -36,7 +37,8 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         (story.distro / "upstreams/release.toml").write_text(_RELEASE)
         story.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "release"')
         story.change("images/server.toml", r'"panic=10"', '"panic=1"')
-        story.change("images/server.toml", r"^profiles = \[\]$", 'profiles = ["unattended-upgrades"]')
+        story.change("images/server.toml", r"^profiles = .*$", 'profiles = ["hardened", "unattended-upgrades"]')
+        set_budget(story.distro / "images/server.toml", "")  # that of a server that does not upgrade by itself
         story.zaffre("lock")
         story.publish(*_FURTHER)
         with story.booted(story.build()):

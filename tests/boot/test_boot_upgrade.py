@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from pysequoia import ArmorKind, armor
 
+from support.budget import set_budget
 from support.lab import Lab
 from support.server import SECURE_BOOT, Server, require_ssh
 from support.shop import served
@@ -39,7 +40,7 @@ _SMALLER = (
     (r'^  "cloud-init",\n', ""),
     (r'^  "curl",\n', ""),
     (r'^trees = \["files/server"\]$', 'trees = ["files/server", "files/access"]'),
-    (r"^\[sysctl\]$", '[[users]]\nname = "admin"\nuid = 1000\nhome = "/"\nshell = "/bin/bash"\n\n[sysctl]'),
+    (r"^\[prune\]$", '[[users]]\nname = "admin"\nuid = 1000\nhome = "/"\nshell = "/bin/bash"\n\n[prune]'),
 )
 """What makes the reference server one without cloud-init."""
 
@@ -85,6 +86,7 @@ def upgrade(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgr
         definition, upstream = server.distro / "images/server.toml", server.distro / "upstreams/machine.toml"
         server.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "machine"')
         server.change("images/server.toml", r'^root = ".*"$', 'root = "2G"')
+        set_budget(definition, "")  # that of Debian 13's packages
         for pattern, text in _SMALLER:
             server.change("images/server.toml", pattern, text)
         _let_in(server)

@@ -193,3 +193,19 @@ def test_an_edge_device_has_no_containers_but_a_configuration_and_a_watchdog() -
 def test_an_edge_device_that_fell_short(line: str, boot: int, name: str, report: tuple[int, bytes]) -> None:
     found = judge(facts({**sound(), **SITE, (boot, name): report}), EDGE)
     assert [one.name for one in found if one.verdict is Verdict.FAILED] == [line]
+
+
+@pytest.mark.parametrize(
+    ("report", "verdict", "says"),
+    [
+        ("net/a/lo/redirects=0\nnet/a/eth0.1/redirects=0\nnet/a/all/redirects=1\n", Verdict.PASSED, "all 2"),
+        ("net/a/lo/redirects=0\nnet/a/eth0/redirects=1\nnet/a/all/redirects=1\n", Verdict.FAILED, "eth0/redirects = 1"),
+        ("net/a/all/redirects=1\n", Verdict.FAILED, "net.a.*.redirects = absent (not 0)"),
+    ],
+)
+def test_a_setting_that_is_a_pattern_is_every_one_that_no_other_names(report: str, verdict: Verdict, says: str) -> None:
+    expected = replace(EXPECTED, settings={"net.a.*.redirects": "0", "net.a.all.redirects": "1"})
+    found = spoilt("kernel.settings", report.encode())
+    line = next(one for one in judge(found, expected) if one.name == "settings")
+    assert line.verdict is verdict
+    assert says in line.found

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from support.budget import set_budget
 from support.lab import Lab, for_this_machine_alone
 from support.repository import Archive, Mirror
 from support.rpm_repository import CERTIFICATE, EXTRA_TOOLS, REPOSITORY, rpm_repository
@@ -104,6 +105,7 @@ def prepare_rpm(lab: Lab, root: Path) -> Lab:
             for_this_machine_alone(made.distro)
             shutil.rmtree(made.keys, ignore_errors=True)
             shutil.copytree(lab.keys, made.keys)
+            set_budget(made.distro / "images/container-host.toml", "")  # RPM packages are cut in another way
             file = made.distro / "zaffre.toml"
             lines = "".join(f'  "{name}",\n' for name in EXTRA_TOOLS)
             file.write_text(_TOOLS.sub(lambda match: match[0] + lines, file.read_text()))

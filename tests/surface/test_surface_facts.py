@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 from pathlib import Path
 
 import pytest
 
-from support.lab import Lab
+from support.budget import set_budget
 from support.shell import Shell
 from zaffre.definition import Surface
 from zaffre.definition.starter import init_distribution
@@ -99,8 +98,7 @@ def test_the_command_holds_a_root_against_the_budget_of_an_image(
     root: Path, tmp_path: Path, tools_lab: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shell = Shell(capsys)
-    image = tools_lab / "images/container-host.toml"
-    image.write_text(f"{image.read_text()}\n[surface]\nsetuid = 0\nshells = 3\n")
+    set_budget(tools_lab / "images/container-host.toml", "setuid = 0\nshells = 3\n")
     words = ["--distro", tools_lab, "-q", "surface", root]
     assert shell(*words) == 0
     assert "it has no budget" in shell.out
@@ -115,24 +113,14 @@ def test_the_command_holds_a_root_against_the_budget_of_an_image(
     assert shell("--distro", tools_lab, "surface", tmp_path / "nowhere") == 2
 
 
-@pytest.fixture
-def tools_lab(lab: Lab, tmp_path: Path) -> Path:
-    """A copy of the lab's distribution, to be changed."""
-    folder = tmp_path / "distro"
-    shutil.copytree(lab.distro, folder, symlinks=True)
-    return folder
-
-
 def test_a_budget_is_merged_and_is_not_for_what_has_no_root(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     init_distribution(tmp_path / "own", id="own", name="Own Linux")
     images = tmp_path / "own/images"
-    host = images / "container-host.toml"
-    host.write_text(f"{host.read_text()}\n[surface]\nsetuid = 0\nshells = 1\n")
+    set_budget(images / "container-host.toml", "setuid = 0\nshells = 1\n")
     (images / "child.toml").write_text('kind = "host"\nextends = "container-host"\n[surface]\nshells = 0\n')
     shell = Shell(capsys)
     assert shell("--distro", tmp_path / "own", "show", "child") == 0, shell.err
     assert "surface.setuid" in shell.out.replace('"', "")
-    check = images / "check.toml"
-    check.write_text(f"{check.read_text()}\n[surface]\nsetuid = 0\n")
+    set_budget(images / "check.toml", "setuid = 0\n")
     assert shell("--distro", tmp_path / "own", "show", "check") == 2
     assert "is not for a sysext" in shell.err

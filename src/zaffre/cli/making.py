@@ -252,6 +252,7 @@ class Making:
     @cached_property
     def builder(self) -> Builder:
         from zaffre.image import Builder
+        from zaffre.surface.budget import require_within_budget
         from zaffre.tree.tools import tools_key
 
         def key(architecture: str) -> str:
@@ -270,6 +271,7 @@ class Making:
             sandbox=self.sandbox_for,
             fetch=self.fetch,
             archive_keyring=lambda: self.work.archive_certificate.keyring,
+            accept=require_within_budget,
         )
 
     @cached_property

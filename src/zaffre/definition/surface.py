@@ -40,3 +40,5 @@ class Surface(Model):
     does not execute."""
     unsafe_units: Most | None = None
     """Services at boot that systemd-analyze(1) calls UNSAFE."""
+    kernel: Most | None = None
+    """What the kernel lacks of what is recommended: how it was built, its command line, its settings."""

@@ -13,7 +13,7 @@ from zaffre.definition import Distribution, Image, Kind, Upstream, digest, locat
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
-from zaffre.image.container import build_container, place_container, require_container
+from zaffre.image.container import ContainerParts, build_container, place_container, require_container
 from zaffre.image.extension import build_extension, place_extension
 from zaffre.image.forms.build import add_forms, write_sums
 from zaffre.image.fresh import fresh_directory, remove_leftovers
@@ -80,7 +80,8 @@ class Builder:
 
     `tools_key` names the tools tree for an architecture without making it; `sandbox` makes it, and is called only when
     a step has to run. `fetch` brings locked packages into the store; `archive_keyring` gives the public key of the own
-    repository.
+    repository. `accept` is shown the artifacts of an image that has a root, before the build is finished, and raises
+    for one that is not to be had.
     """
 
     distribution: Distribution
@@ -94,12 +95,14 @@ class Builder:
     sandbox: Callable[[str], Sandbox]
     fetch: Callable[[Iterable[LockedPackage]], None]
     archive_keyring: Callable[[], bytes]
+    accept: Callable[[Image, Path], None]
 
     def build(self, order: Order) -> Build:
         """Build an image, or find that it is built.
 
-        Raises DefinitionError for what the definition asks in vain, IntegrityError for a package that doesn't
-        hold, ToolError, DiskFullError; the output directory then is as it was before.
+        Raises DefinitionError for what the definition asks in vain, FindingError for what is not accepted,
+        IntegrityError for a package that doesn't hold, ToolError, DiskFullError; the output directory then is as it
+        was before.
         """
         watch = Stopwatch()
         image = self.distribution.image(order.image)
@@ -147,13 +150,14 @@ class Builder:
         )
 
     def tree(self, order: Order) -> Sha256:
-        """The blob of an image's root as an archive of its files. Raises what `build` does, and DefinitionError for an
-        image that has no root.
+        """The blob of an image's root as an archive of its files, accepted or not. Raises what `build` does, and
+        DefinitionError for an image that has no root.
         """
         image = self.distribution.image(order.image)
-        if not image.kind.has_root:
+        if image.kind in {Kind.SYSEXT, Kind.CONFEXT}:
             raise DefinitionError(f"'{image.name}' is a {image.kind}, which has no root of its own", where=image.name)
-        require_scripts_run(self.distribution.upstream_of(image), order.architecture)
+        if runs_scripts(image):
+            require_scripts_run(self.distribution.upstream_of(image), order.architecture)
         job = _Job(image, self.lock.set(image.name, order.architecture), order, Path(), Sha256(""))
         shop = self._shop(order)
         with located(self.distribution, image.name):
@@ -164,10 +168,14 @@ class Builder:
                 case Kind.SERVER:
                     parts = build_server(plan, job.locked.packages, self._keyring(image), shop)
                     return server_tree(plan, parts, shop)
+                case Kind.CONTAINER:
+                    return self._container_parts(plan, shop).layer.diff_id
                 case _:
                     return build_wsl(plan, self._keyring(image), shop).tree
 
     def _plan(self, job: _Job, shop: Workshop) -> SystemPlan:
+        if job.image.kind is Kind.CONTAINER:
+            require_container(self.distribution.upstream_of(job.image), job.image)
         self.fetch(job.locked.packages)
         root = self._configured(job, shop)
         # Where a package manager goes on, what an image carries of its own bill would soon be untrue.
@@ -199,13 +207,15 @@ class Builder:
             return self._finish(job, partial, shop, watch, root_hash=None)
 
     def _container(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
-        require_container(self.distribution.upstream_of(job.image), job.image)
         plan = self._plan(job, shop)
-        generated = repository_files(self.distribution, job.image, self._keyring(job.image))
-        parts = build_container(plan, generated, shop)
+        parts = self._container_parts(plan, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the layout and its archive", lambda: place_container(plan, parts, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=None)
+
+    def _container_parts(self, plan: SystemPlan, shop: Workshop) -> ContainerParts:
+        generated = repository_files(self.distribution, plan.image, self._keyring(plan.image))
+        return build_container(plan, generated, shop)
 
     def own_packages(self, image: Image, architecture: str, *, revision: int) -> tuple[Path, ...]:
         """The packages of ours that a server of the lock has, or a system for WSL: blobs of the store. Raises what
@@ -298,6 +308,8 @@ class Builder:
         packages: Sequence[LockedPackage] | None = None,
     ) -> Manifest:
         """`packages` are those that are in it, if those are not the whole set."""
+        if job.image.kind not in {Kind.SYSEXT, Kind.CONFEXT}:
+            self.accept(job.image, folder)
         artifacts: dict[str, Artifact] = {}
 
         def describe() -> int:

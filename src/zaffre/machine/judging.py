@@ -6,8 +6,9 @@ What was not reported proves nothing, so its line fails.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from zaffre.machine.facts import Facts, addresses, blocks, listeners, properties, settings_path
 from zaffre.machine.report import CheckLine, Verdict
@@ -119,16 +120,28 @@ def resolver(facts: Facts, _: Expectations) -> CheckLine:
 
 
 def kernel_settings(facts: Facts, expected: Expectations) -> CheckLine:
-    actual = properties(facts.get("kernel.settings").text)
+    actual = {path: " ".join(value.split()) for path, value in properties(facts.get("kernel.settings").text).items()}
     wrong = [
-        f"{key} = {found if (found := actual.get(settings_path(key))) is not None else 'absent'} (not {value})"
-        for key, value in expected.settings.items()
-        if " ".join(actual.get(settings_path(key), "\0").split()) != " ".join(value.split())
+        f"{key} = {actual.get(path, 'absent')} (not {value})"
+        for key, path, value in _expected_settings(expected.settings, actual)
+        if actual.get(path) != " ".join(value.split())
     ]
     if not expected.settings:
         return noted("settings", "kernel settings", "none declared")
     found = f"all {len(expected.settings)} as declared" if not wrong else "; ".join(wrong)
     return line_of("settings", "kernel settings", passed=not wrong, found=found, wanted="those that the image declares")
+
+
+def _expected_settings(settings: Mapping[str, str], there: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Keys with the path that each is of and its value. A pattern is of what is there, but for what another key names
+    (sysctl.d(5)); one that nothing matches stands for itself.
+    """
+    named = {settings_path(key) for key in settings}
+    for key, value in settings.items():
+        path = settings_path(key)
+        matched = [one for one in there if one not in named and fnmatchcase(one, path)] if "*" in path else [path]
+        for one in matched or [path]:
+            yield (key if one == path else one), one, value
 
 
 def kernel_modules(facts: Facts, expected: Expectations) -> CheckLine:

@@ -11,8 +11,25 @@ from pydantic import BaseModel, ConfigDict, Field
 from zaffre.definition import Surface
 from zaffre.surface.binaries import Hardening
 from zaffre.surface.facts import Facts
+from zaffre.surface.kernel import KernelJudgement
 
 UNSAFE = "unsafe"
+TITLES = {
+    "packages": "packages",
+    "setuid": "setuid and setgid files",
+    "capabilities": "files with capabilities",
+    "listening": "sockets at boot",
+    "services": "services at boot",
+    "shells": "shells",
+    "interpreters": "interpreters",
+    "compilers": "compilers and linkers",
+    "world_writable": "files that everybody may write",
+    "unowned": "files of nobody that is known",
+    "unhardened": "programs that lack hardening",
+    "unsafe_units": "services that systemd calls unsafe",
+    "kernel": "what the kernel lacks",
+}
+"""What each line of a budget counts, in words."""
 
 
 class _Model(BaseModel):
@@ -37,13 +54,16 @@ class Excess(_Model):
 
 
 class SurfaceReport(_Model):
-    """`binaries` and `units` are None where the files themselves were not looked at; `budget` is what was allowed."""
+    """`binaries` and `units` are None where the files themselves were not looked at, `kernel` where there is none, or
+    none whose configuration is known; `budget` is what was allowed.
+    """
 
     format: Literal[1] = 1
     title: str
     facts: Facts
     binaries: Hardening | None = None
     units: tuple[UnitExposure, ...] | None = None
+    kernel: KernelJudgement | None = None
     budget: dict[str, int] = Field(default_factory=dict)
     excess: tuple[Excess, ...] = ()
 
@@ -74,6 +94,9 @@ def counted(report: SurfaceReport) -> Mapping[str, tuple[int, tuple[str, ...]]]:
     if report.units is not None:
         unsafe = tuple(f"{one.unit} ({one.exposure})" for one in report.units if one.word == UNSAFE)
         found["unsafe_units"] = (len(unsafe), unsafe)
+    if report.kernel is not None:
+        lacks = tuple(f"{one.name} ({one.found})" for one in report.kernel.lacking)
+        found["kernel"] = (len(lacks), lacks)
     return found
 
 
@@ -86,3 +109,9 @@ def judged(report: SurfaceReport, budget: Surface) -> SurfaceReport:
         if name in allowed and number > allowed[name]
     )
     return report.model_copy(update={"budget": allowed, "excess": excess})
+
+
+def excess_in_words(excess: Excess) -> str:
+    """One line, which names all that was counted."""
+    told = f": {', '.join(excess.items)}" if excess.items else ""
+    return f"{TITLES[excess.what]}: {excess.found}, and the budget is {excess.allowed}{told}"

@@ -14,9 +14,12 @@ efi_variables() {
     done
 }
 
-settings() { # the files below /proc/sys that the machine's owner asks for
+settings() { # the files below /proc/sys that the machine's owner asks for, of which some are patterns
     while read -r path; do
-        [ -r "/proc/sys/$path" ] && printf '%s=%s\n' "$path" "$(cat "/proc/sys/$path")"
+        # shellcheck disable=SC2231 # a pattern
+        for file in /proc/sys/$path; do
+            [ -r "$file" ] && printf '%s=%s\n' "${file#/proc/sys/}" "$(cat "$file")"
+        done
     done <"$CREDENTIALS_DIRECTORY/zaffre.sysctl"
 }
 
