@@ -35,7 +35,7 @@ _SCRIPT = Path(__file__).with_name("follow.sh")
 _AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
 _OUTSIDE = "10.0.2.2"
 """The host's loopback, as a guest of QEMU's user network sees it."""
-_SECONDS = 400.0
+_SECONDS = 1200.0
 _EAGER = b"""\
 [Timer]
 OnActiveSec=
