@@ -87,6 +87,7 @@ def test_what_is_generated_holds(tree: Path) -> None:
         (edit(f"{TRANSFERS}/90-uki.transfer", "^TriesLeft=3$", ""), "counted"),
         (edit(f"{TRANSFERS}/90-uki.transfer", r"^MatchPattern=mine.*$", "MatchPattern=mine-host_@v.efi"), "counted"),
         (edit(f"{TRANSFERS}/10-root-verity.transfer", "_@u", ""), "identified"),
+        (edit(f"{TRANSFERS}/20-root.transfer", "^Path=/$", "Path=auto"), "disk-of-root"),
         (edit(f"{UNITS}/zaffre-health.service", "^Before=boot-complete.target$", ""), "health-order"),
         (edit(f"{UNITS}/zaffre-health.service", "^TimeoutStartSec=.*$", ""), "health-limit"),
         (lay(f"{UNITS}/zaffre-health.service.d/x.conf", "[Service]\nTimeoutStartSec=infinity\n"), "health-limit"),

@@ -13,7 +13,7 @@ from zaffre.definition import Waves
 from zaffre.follow.client import Follower
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
-from zaffre.offer import Record
+from zaffre.offer import Record, Rollout
 from zaffre.place.folder import Folder
 from zaffre.place.target import Target
 from zaffre.progress import SILENT
@@ -162,9 +162,14 @@ class Yard:
         build = self.root / "out" / f"host-{version}-amd64"
         if not build.exists():
             self.build(version)
+        return self.publish_build(build, channel, floor=floor, pace=rollout("standard", WAVES, self.clock), place=place)
+
+    def publish_build(
+        self, build: Path, channel: str, *, pace: Rollout, floor: str | None = None, place: Target | None = None
+    ) -> Outcome:
+        """Release a folder that was checked."""
         self.create(build, floor=floor)
         folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
-        pace = rollout("standard", WAVES, self.clock)
         return self._keep(
             self.desk(place).carry_out(
                 lambda state: add(state, channel, candidate, pace, now=self.clock),

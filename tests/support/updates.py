@@ -14,14 +14,15 @@ import re
 import shutil
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.lab import Lab
 from zaffre.cli.making import Making
-from zaffre.machine import AMD64, Accelerator, Guest, OwnerCertificates, boot
-from zaffre.machine.qemu import ConsoleOutput, Ended, Message, MonitorEvent
+from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
+from zaffre.machine.qemu import ConsoleOutput, Ended, Event, Machine, Message, MonitorEvent
 from zaffre.manifest import Manifest
 from zaffre.slots import incoming_names
 from zaffre.trust import Role
@@ -67,16 +68,38 @@ class Story:
     ended: bool = False
     console: bytearray = field(default_factory=bytearray)
 
+    def take(self, event: Event) -> None:
+        match event:
+            case ConsoleOutput(data):
+                self.console += data
+            case MonitorEvent(name="RESET"):
+                self.resets += 1
+            case Ended():
+                self.ended = True
+            case Message(fields) if fields.get("event") == "started":
+                self.boots.append(str(fields["version"]))
+                self.told.append({})
+            case Message(fields) if "fact" in fields:
+                self.told[-1][str(fields["fact"])] = base64.b64decode(str(fields["data"])).decode(errors="replace")
+            case Message(fields) if fields.get("event") == "end":
+                self.ended = True
+            case _:
+                pass
+
 
 @dataclass(frozen=True)
 class Versions:
+    """`adapt` changes the definition of every version."""
+
     lab: Lab
     root: Path
+    adapt: Callable[[Path], None] = lambda distro: None
 
     def build(self, number: int, files: Mapping[str, str] | None = None, words: Sequence[str] = ()) -> Version:
         """The reference host, `number` versions after the lab's, with further files and words of the command line."""
         distro = self.root / f"distro-{number}"
         shutil.copytree(self.lab.distro, distro, symlinks=True)
+        self.adapt(distro)
         lock = distro / "zaffre.lock"
         serial = re.compile(r'^( "serial": )(\d+),$', re.MULTILINE)
         lock.write_text(serial.sub(lambda match: f"{match[1]}{int(match[2]) + number},", lock.read_text(), count=1))
@@ -95,29 +118,45 @@ class Versions:
         """Boot the first one, and go from version to version until the machine says that it is through."""
         payload = self.root / "payload.tar"
         _pack(payload, others)
+        story = Story()
+        deadline = time.monotonic() + _SECONDS
+        with self.running(first, story, _SCRIPT, disks={"payload": payload}) as machine:
+            while not story.ended and time.monotonic() < deadline:
+                for event in machine.events(min(deadline, time.monotonic() + 1.0)):
+                    story.take(event)
+        return story
+
+    @contextmanager
+    def running(
+        self,
+        version: Version,
+        story: Story,
+        script: Path,
+        *,
+        disks: Mapping[str, Path] | None = None,
+        credentials: Mapping[str, bytes] | None = None,
+        network: Network = Network.ISOLATED,
+    ) -> Iterator[Machine]:
+        """A machine with a disk of its own, that runs `script` in each boot. Its console is kept beside the builds."""
         with self.lab.workspace() as work:
-            sandbox = Making(work).sandbox
             guest = Guest(
-                image=first.folder / "image.raw",
+                image=version.folder / "image.raw",
                 architecture=AMD64,
                 certificates=OwnerCertificates(*(work.keys.public_path(role) for role in (Role.PK, Role.KEK, Role.DB))),
-                disks={"payload": payload},
+                disks=disks or {},
                 credentials={
                     "systemd.extra-unit.zaffre-story.service": _UNIT,
                     "systemd.unit-dropin.multi-user.target~zaffre-story": b"[Unit]\nWants=zaffre-story.service\n",
-                    "zaffre.story": _SCRIPT.read_bytes(),
+                    "zaffre.story": script.read_bytes(),
+                    **(credentials or {}),
                 },
+                network=network,
             )
-            story = Story()
-            deadline = time.monotonic() + _SECONDS
             try:
-                with boot(guest, Accelerator.TCG, store=work.store, sandbox=sandbox) as machine:
-                    while not story.ended and time.monotonic() < deadline:
-                        for event in machine.events(min(deadline, time.monotonic() + 1.0)):
-                            _take(story, event)
+                with boot(guest, Accelerator.TCG, store=work.store, sandbox=Making(work).sandbox) as machine:
+                    yield machine
             finally:
                 (self.root / "console.log").write_bytes(story.console)
-        return story
 
 
 def _pack(payload: Path, versions: Sequence[Version]) -> None:
@@ -129,22 +168,3 @@ def _pack(payload: Path, versions: Sequence[Version]) -> None:
             names = incoming_names(IMAGE, one.name, one.manifest.root_hash or "")
             for file, name in names.items():
                 archive.add(one.folder / file, f"{one.name}/{name}")
-
-
-def _take(story: Story, event: object) -> None:
-    match event:
-        case ConsoleOutput(data):
-            story.console += data
-        case MonitorEvent(name="RESET"):
-            story.resets += 1
-        case Ended():
-            story.ended = True
-        case Message(fields) if fields.get("event") == "started":
-            story.boots.append(str(fields["version"]))
-            story.told.append({})
-        case Message(fields) if "fact" in fields:
-            story.told[-1][str(fields["fact"])] = base64.b64decode(str(fields["data"])).decode(errors="replace")
-        case Message(fields) if fields.get("event") == "end":
-            story.ended = True
-        case _:
-            pass

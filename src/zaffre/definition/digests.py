@@ -27,6 +27,7 @@ def digest(distribution: Distribution, image: Image) -> Sha256:
     """
     upstream = distribution.upstream_of(image)
     trees = [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+    trusted = image.update.trusted
     return sha256_json(
         {
             "identity": distribution.identity.model_dump(mode="json"),
@@ -34,6 +35,7 @@ def digest(distribution: Distribution, image: Image) -> Sha256:
             "trees": {tree: tree_digest(distribution.path(tree)) for tree in trees},
             "upstream": upstream.model_dump(mode="json", exclude={"keyring_file", "ecosystem"}),
             "keyring": sha256_file(upstream.keyring_file),
+            **({"trusted": sha256_file(distribution.path(trusted))} if trusted is not None else {}),
         }
     )
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.forms import Form
 from zaffre.definition.surface import Surface
+from zaffre.definition.update import Update
 from zaffre.definition.values import (
     AbsolutePath,
     Architecture,
@@ -185,14 +186,6 @@ class Disk(Model):
     """One slot of dm-verity hashes."""
     var_min: Size = 512 << 20
     """Least size of /var, which takes the rest of the disk at first boot."""
-
-
-class Update(Model):
-    """How an immutable host is updated in place: in its second slot, of which a boot is on trial first."""
-
-    tries: Annotated[int, Field(ge=0, le=9)] = 0
-    """How often a host starts a new version before the one before it is taken again. With 0 it judges no boot and is
-    not updated in place; else it needs systemd-sysupdate and systemd-bless-boot."""
 
 
 class Server(Model):

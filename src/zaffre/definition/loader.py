@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from zaffre.definition.check import check_architectures, check_files, check_image, check_references
 from zaffre.definition.component_loader import ComponentLoader
 from zaffre.definition.distribution import DISTRIBUTION_FILE, TOOLS, Distribution, DistributionFile
+from zaffre.definition.following import check_agent, check_update
 from zaffre.definition.image import Fragment, Image, ImageFile
 from zaffre.definition.lineage import Lineage
 from zaffre.definition.merge import Layer, Origin, additions, merge, origin_of
@@ -195,10 +196,12 @@ class _Loader(Reader):
             images[name] = image
             self.problems += check_image(image, origins)
             self.problems += check_files(image, origins, self.root)
+            self.problems += check_update(image, origins, self.root)
         self.problems += ancestry.problems
         known = set(self._files("images", quiet=True))
         for image in images.values():
             self.problems += check_references(image, provenance[image.name], images, known, known_upstreams)
+            self.problems += check_agent(image, provenance[image.name], images)
         return images, lineage, provenance
 
     def _upstream(self, name: str, file: str) -> Upstream | None:

@@ -25,6 +25,7 @@ from zaffre.image.output import (
     read_build,
     write_manifest,
 )
+from zaffre.image.python import agent_digest
 from zaffre.image.server import build_own, build_server, place_server, server_tree
 from zaffre.image.serverstate import repository_files
 from zaffre.image.steps import StepLog, Workshop, code_digest
@@ -186,8 +187,11 @@ class Builder:
     def _host(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         plan = self._plan(job, shop)
         parts = build_host(plan, shop)
+        agent = self._agent(job, shop)
         with fresh_directory(job.folder) as partial:
-            shop.timed("disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop))
+            shop.timed(
+                "disk", "partitions and boot loader", lambda: place_host(plan, parts, partial, shop, agent=agent)
+            )
             add_forms(job.image.forms, partial, shop, tree=lambda: host_tree(plan, parts, shop))
             return self._finish(job, partial, shop, watch, root_hash=parts.root_hash)
 
@@ -245,16 +249,29 @@ class Builder:
     def _keyring(self, image: Image) -> bytes | None:
         return self.archive_keyring() if image.channel is not None else None
 
-    def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
-        wanted = {one.package for one in job.image.extract} | {one.package for one in job.image.oci}
-        chosen = tuple(package for package in job.locked.packages if package.name in wanted)
+    def _agent(self, job: _Job, shop: Workshop) -> Sha256 | None:
+        """The blob of the extension that a host which follows a channel brings along."""
+        if job.image.update.place is None:
+            return None
+        image = self.distribution.image(job.image.update.agent)
+        locked = self.lock.set(image.name, job.order.architecture)
+        return build_extension(self.distribution, image, self._extracted(image, locked), shop)
+
+    def _extracted(self, image: Image, locked: LockedSet) -> tuple[LockedPackage, ...]:
+        """The packages of which an extension takes files, fetched. Raises DefinitionError if the lock lacks one."""
+        wanted = {one.package for one in image.extract} | {one.package for one in image.oci}
+        chosen = tuple(package for package in locked.packages if package.name in wanted)
         if missing := wanted - {package.name for package in chosen}:
             raise DefinitionError(
                 f"the lock lacks {', '.join(sorted(missing))}",
-                where=f"images/{job.image.name}.toml",
+                where=f"images/{image.name}.toml",
                 resolution="run `zaffre lock`",
             )
         self.fetch(chosen)
+        return chosen
+
+    def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
+        chosen = self._extracted(job.image, job.locked)
         blob = build_extension(self.distribution, job.image, chosen, shop)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))
@@ -361,7 +378,15 @@ class Builder:
             "repository": self._repository(image),
             "code": code_digest(),
             "papers": self.papers.code,
+            **self._agent_inputs(image, order),
         }
+
+    def _agent_inputs(self, image: Image, order: Order) -> dict[str, JSON]:
+        if image.update.place is None:
+            return {}
+        agent = self.distribution.image(image.update.agent)
+        locked = self.lock.set(agent.name, order.architecture)
+        return {"agent": [digest(self.distribution, agent), locked.digest, agent_digest()]}
 
 
 def runs_scripts(image: Image) -> bool:

@@ -159,6 +159,10 @@ def _identified(name: str, transfer: Settings) -> Iterator[Breach]:
     if "@u" not in transfer.last("Source", "MatchPattern"):
         found = transfer.last("Source", "MatchPattern")
         yield Breach("identified", name, found, "@u in the source's pattern: the initrd finds the root by that UUID")
+    if (path := transfer.last("Target", "Path")) != "/":
+        yield Breach(
+            "disk-of-root", name, f"Path={path}", "Path=/ in [Target]: the disk is found, whatever lies over /usr"
+        )
 
 
 def _health_breaches(root: Path) -> Iterator[Breach]:

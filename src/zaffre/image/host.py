@@ -15,6 +15,7 @@ from zaffre.definition import Architecture, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
+from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.output import place
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
@@ -83,14 +84,17 @@ def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
     return shop.perform("tree", action, produce).outputs["tree"]
 
 
-def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop) -> int:
-    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written."""
+def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop, *, agent: Sha256 | None = None) -> int:
+    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written. `agent` is the signed
+    extension that a host which follows a channel brings along.
+    """
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
     with shop.store.scratch("disk") as scratch:
         entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
         esp = stage_esp(entry, folder / "uki.efi", scratch, shop)
+        carried = bring_agent(plan.image, agent, folder, esp, shop) if agent is not None else 0
         layout = disk.DiskPlan(
             architecture=shop.architecture,
             name=plan.image.name,
@@ -105,7 +109,7 @@ def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop)
             layout,
             root_size=(folder / "root.erofs").stat().st_size,
             verity_size=(folder / "root.verity").stat().st_size,
-            esp_size=2 * (folder / "uki.efi").stat().st_size,
+            esp_size=2 * (folder / "uki.efi").stat().st_size + carried,
         )
         disk.write_disk(
             layout,
@@ -205,7 +209,11 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, 
 
 def _generated(plan: SystemPlan) -> dict[str, str]:
     """The files of our own making that a root has, by relative path."""
-    return {**state_files(plan.image).root, **update_files(plan.image, plan.slug)}
+    return {
+        **state_files(plan.image).root,
+        **update_files(plan.image, plan.slug),
+        **follow_files(plan.distribution, plan.image),
+    }
 
 
 def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path) -> None:

@@ -59,11 +59,13 @@ def update_files(image: Image, image_id: str) -> Mapping[str, str]:
 
 
 def _partition(image: str, file: str, kind: str) -> str:
-    """`@u` of the source becomes the partition's UUID, by which the initrd finds it."""
+    """`@u` of the source becomes the partition's UUID, by which the initrd finds it. The disk is that of the root:
+    "auto" would ask for that of /usr, which has none while an extension lies over it (systemd 257).
+    """
     return (
         f"{_TRANSFER}\n[Source]\nType=regular-file\nPath={INCOMING}\n"
         f"MatchPattern={slot_label(image, '@v')}_@u.{file}\n"
-        f"\n[Target]\nType=partition\nPath=auto\nMatchPattern={slot_label(image, '@v')}\n"
+        f"\n[Target]\nType=partition\nPath=/\nMatchPattern={slot_label(image, '@v')}\n"
         f"MatchPartitionType={kind}\nReadOnly=yes\nInstancesMax={INSTANCES}\n"
     )
 

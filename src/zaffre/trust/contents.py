@@ -76,12 +76,14 @@ def _papers(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
 
 
 def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
+    # An extension's own file, or those that a host brings along.
+    seals = [
+        _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
+        for name in sorted(manifest.artifacts)
+        if name.endswith(".raw") and "/" not in name and name != Form.RAW.file_name
+    ]
     if manifest.kind in {"sysext", "confext"}:
-        extensions = sorted(name for name in manifest.artifacts if name.endswith(".raw") and "/" not in name)
-        return [
-            _Planned(f"seal of {name}", (name,), partial(check_seal, inspector.directory / name, inspector))
-            for name in extensions
-        ]
+        return seals
     if manifest.kind == FOREIGN:
         return []
     if manifest.kind == "container":
@@ -109,6 +111,7 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
         *(sealed if manifest.kind == "host" else ()),
         _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
         _Planned("boot loader signature", ("image.raw",), system.boot_loader),
+        *seals,
         *forms,
     ]
 

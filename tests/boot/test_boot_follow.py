@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts that follow a channel by themselves: the story of a fleet's node, from its first version to its fifth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from support.following import Publisher, publishing
+from support.lab import Lab
+from support.updates import Story, Version
+
+pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot-follow")]
+
+BROKEN = {"usr/lib/zaffre/health.d/broken": "#!/bin/sh\nexit 3\n"}
+
+
+@dataclass
+class Told:
+    """`awake` is the node that lives through all of it, `late` one that slept from the first version to the last."""
+
+    versions: tuple[Version, ...]
+    awake: Story
+    late: Story
+
+
+@pytest.fixture(scope="module")
+def publisher(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    with publishing(lab, tmp_path_factory.mktemp("follow")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def told(publisher: Publisher) -> Told:
+    build = publisher.versions.build
+    first, second, unhealthy, fourth, fifth = build(0), build(1), build(2, BROKEN), build(3), build(4)
+    publisher.release(first)
+    with publisher.node(first) as node:
+        node.until("the first version is blessed, and nothing newer offered", lambda: node.stays_at(first))
+        publisher.release(second)
+        node.until("it goes to the second by itself", lambda: node.stays_at(second))
+        publisher.release(unhealthy)
+        node.until("it tries the third", lambda: node.story.boots[-1] == unhealthy.name)
+        node.until("it leaves the third for the second", lambda: node.stays_at(second))
+        publisher.release(fourth, floor=second)
+        node.until("it goes from the second to the fourth", lambda: node.stays_at(fourth))
+        rotate(publisher)
+        publisher.release(fifth, floor=second)
+        node.until("it goes on by the new keys", lambda: node.stays_at(fifth))
+        awake = node.story
+    with publisher.node(first) as late:
+        late.until("it goes over the second to the fifth", lambda: late.stays_at(fifth))
+    return Told((first, second, unhealthy, fourth, fifth), awake, late.story)
+
+
+def rotate(publisher: Publisher) -> None:
+    """Every role gets other keys, and the root too."""
+    yard = publisher.yard
+    for role in ("timestamp", "snapshot", "targets", "dev"):
+        yard.rotate(role, [role], [f"{role}-b"])
+    yard.rotate("root", ["root-1"], ["root-4"])
+
+
+def agent(story: Story, boot: int) -> dict[str, object]:
+    found = json.loads(story.told[boot]["status"])
+    assert isinstance(found, dict)
+    return found
+
+
+def test_it_goes_from_version_to_version_by_itself(told: Told) -> None:
+    first, second, unhealthy, fourth, fifth = (one.name for one in told.versions)
+    assert told.awake.boots == [first, second, *[unhealthy] * 3, second, fourth, fifth]
+    status = agent(told.awake, -1)
+    assert (status["running"], status["blessed"], status["staged"]) == (fifth, True, None)
+    assert status["previous"] == [fourth]
+
+
+def test_its_build_holds(publisher: Publisher, told: Told) -> None:
+    build = told.versions[0].folder
+    lab = publisher.versions.lab
+    held = {one["name"] for one in lab.json("verify", str(build))["checks"] if one["ok"]}
+    assert "seal of agent.raw" in held
+    lab.zaffre("lint", str(build))
+
+
+def test_each_good_version_was_judged_and_blessed(told: Told) -> None:
+    good = [(number, name) for number, name in enumerate(told.awake.boots) if name != told.versions[2].name]
+    for number, name in good:
+        verdict = json.loads(told.awake.told[number]["verdict"])
+        assert (verdict["version"], verdict["healthy"]) == (name, True)
+        assert f"zaffre-container-host_{name}.efi" in told.awake.told[number]["entries"].split()
+
+
+def test_what_failed_is_not_tried_again(told: Told) -> None:
+    _, second, unhealthy, *_ = told.versions
+    status = agent(told.awake, 5)
+    assert (status["running"], status["failed"]) == (second.name, [unhealthy.name])
+    assert "is not tried again without an order" in str(json.loads(told.awake.told[5]["last"])["reason"])
+
+
+def test_a_node_that_slept_goes_over_the_floor(told: Told) -> None:
+    first, second, *_, fifth = told.versions
+    assert told.late.boots == [first.name, second.name, fifth.name]
+    assert agent(told.late, -1)["running"] == fifth.name
+
+
+def test_the_agent_is_merged_and_nothing_failed(told: Told) -> None:
+    for story in (told.awake, told.late):
+        for boot in (one for one in story.told if "last" in one):
+            assert boot["units"].split() == ["active", "active"]
+            assert boot["failed"] == ""
+            assert "agent" in boot["merged"]
