@@ -14,10 +14,26 @@ here=/usr/lib/zaffre/kernel
 variables=/sys/firmware/efi/efivars
 [ -d "$variables" ] || exit 0
 
-esp=$(bootctl --print-esp-path) || {
-    echo "$NAME: the EFI system partition is not mounted: mount it, then run 'dpkg --configure -a'" >&2
-    exit 1
+vendor=4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+
+# A variable of boot loader and boot stub (systemd.io/BOOT_LOADER_INTERFACE): four bytes of attributes, then UTF-16. tail
+# wants to seek in a file, which these cannot.
+variable() {
+    cat "$variables/$1-$vendor" 2>/dev/null | tail -c +5 | tr -d '\000'
 }
+
+# While systemd is upgraded, what mounts the partition can be gone: a generator of the version before had made it. Then
+# the one from which the boot loader came is mounted here, for so long as this takes.
+if ! esp=$(bootctl --print-esp-path 2>/dev/null); then
+    disk=/dev/disk/by-partuuid/$(variable LoaderDevicePartUUID | tr 'A-F' 'a-f')
+    esp=$(mktemp --directory /run/zaffre-esp.XXXXXX)
+    mount -t vfat -o umask=0077,nodev,nosuid,noexec "$disk" "$esp" || {
+        rmdir "$esp"
+        echo "$NAME: the EFI system partition is not mounted: mount it, then run 'dpkg --configure -a'" >&2
+        exit 1
+    }
+    trap 'umount "$esp" && rmdir "$esp"' EXIT
+fi
 entries=$esp/EFI/Linux
 new=${NAME}_$VERSION
 
@@ -30,12 +46,9 @@ for file in "$entries/$new".efi "$entries/$new"+*.efi; do
     [ ! -e "$file" ] || exit 0
 done
 
-# What the boot stub says that it started (systemd.io/BOOT_LOADER_INTERFACE): four bytes of attributes, then a path in
-# UTF-16. bootctl prints it only since systemd 257, and a machine may be upgraded from an older one. tail wants to seek in
-# a file, which these variables cannot.
-stub=$variables/StubImageIdentifier-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
-running=
-[ ! -e "$stub" ] || running=$(entry_of "$(cat "$stub" | tail -c +5 | tr -d '\000' | tr '\\' /)")
+# What the boot stub says that it started. bootctl prints it only since systemd 257, and a machine may be upgraded from
+# an older one.
+running=$(entry_of "$(variable StubImageIdentifier | tr '\\' /)")
 good=
 for file in $(find "$entries" -maxdepth 1 -name "${NAME}_*.efi" | sort -rV); do
     entry=$(entry_of "$file")
@@ -59,4 +72,4 @@ sync -- "$entries/.$NAME.new"
 mv -- "$entries/.$NAME.new" "$entries/$new+$TRIES.efi"
 sync -f -- "$entries"
 echo "$NAME: $VERSION is started next, and has $TRIES tries to come up"
-bootctl --no-variables --graceful update >/dev/null
+bootctl --no-variables --graceful --esp-path="$esp" update >/dev/null
