@@ -111,5 +111,6 @@ def test_the_agent_is_merged_and_nothing_failed(told: Told) -> None:
     for story in (told.awake, told.late):
         for boot in (one for one in story.told if "last" in one):
             assert boot["units"].split() == ["active", "active"]
-            assert boot["failed"] == ""
+            # A unit of the initrd that was still at work when the root took over is not known there.
+            assert [line for line in boot["failed"].splitlines() if " not-found " not in line] == []
             assert "agent" in boot["merged"]
