@@ -64,17 +64,6 @@ class Node:
             for event in self.machine.events(min(deadline, time.monotonic() + 0.5)):
                 self.story.take(event)
 
-    def go_on(self, seconds: float) -> None:
-        """Let it run for so long."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self.story.ended:
-            for event in self.machine.events(deadline):
-                self.story.take(event)
-
-    def cut_power(self) -> None:
-        """What was not written to the disk by now is lost; it starts anew."""
-        self.machine.query("system_reset")
-
     def last(self) -> dict[str, object]:
         """The agent's last decision in this boot."""
         said = self.story.told[-1].get("last") if self.story.told else None
