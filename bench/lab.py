@@ -238,7 +238,10 @@ def _others(
     found: dict[tuple[str, str], LockedPackage] = {}
     sets: dict[str, tuple[str, ...]] = {}
     with Solver(indexes, making.sandbox, work.store) as solver:
-        for request in extra(indexes, architecture, image.requested_packages(Architecture(architecture))):
+        # A package that is split off here comes to a peer, if it needs it, with the one that it is split off from.
+        known = {name for index in indexes.universe(architecture).indexes for name in index.stanzas}
+        asked = [name for name in image.requested_packages(Architecture(architecture)) if name in known]
+        for request in extra(indexes, architecture, asked):
             solution = solver.solve(request, keep=keep)
             if moved := sorted(set(solution.released) & keep.keys()):
                 raise _MovedOnError(f"mirrors have other versions of {', '.join(moved)}")
