@@ -51,6 +51,8 @@ def told(publisher: Publisher) -> Told:
         publisher.release(fifth, floor=second)
         node.until("it goes on by the new keys", lambda: node.stays_at(fifth))
         awake = node.story
+    # Nobody else is to try the third.
+    publisher.revoke(unhealthy)
     with publisher.node(first) as late:
         late.until("it goes over the second to the fifth", lambda: late.stays_at(fifth))
     return Told((first, second, unhealthy, fourth, fifth), awake, late.story)

@@ -87,6 +87,9 @@ class Publisher:
         pace = rollout("at once", _AT_ONCE, self.yard.clock - timedelta(days=1))
         self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=floor.name if floor else None)
 
+    def revoke(self, version: Version) -> None:
+        self.yard.revoke(version.name, f"{version.manifest.image}-{version.manifest.architecture}")
+
     @contextmanager
     def node(self, version: Version) -> Iterator[Node]:
         """A machine that is installed with that version."""

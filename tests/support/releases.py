@@ -188,9 +188,9 @@ class Yard:
             )
         )
 
-    def revoke(self, version: str) -> Outcome:
+    def revoke(self, version: str, product: str = "host-amd64") -> Outcome:
         return self._keep(
-            self.desk().carry_out(lambda state: revoke(state, "host-amd64", version, "it is bad", now=self.clock))
+            self.desk().carry_out(lambda state: revoke(state, product, version, "it is bad", now=self.clock))
         )
 
     def rotate(
