@@ -19,7 +19,7 @@ test: ## pure tests, those with real tools, those that boot a machine: all but t
 	@scripts/setup tests
 	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_FLAGS)
 
-test-all: ## the long tests too, which build kubelet from nothing and boot a host with it
+test-all: ## the long tests too: kubelet from nothing, RPM and customised hosts, an upgrade, a node that follows releases
 	@scripts/setup tests
 	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --long $(PYTEST_FLAGS)
 

@@ -79,6 +79,7 @@ def place(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]
         yield Place(lab, work.store, Making(work).sandbox, certificates, folder / "changes.toml")
 
 
+@pytest.mark.long
 def test_a_sealed_image_that_was_signed_here_starts(place: Place, tmp_path: Path) -> None:
     image = place.lab.build("container-host") / "image.raw"
     place.lab.zaffre("customize", str(image), "--with", str(place.changes), "-o", str(tmp_path / "new"))

@@ -47,6 +47,7 @@ def test_the_twin_differs_by_its_upstream_alone(rpm_lab: Lab) -> None:
     assert ours.model_dump(include=same) == debian.model_dump(include=same)
 
 
+@pytest.mark.long
 def test_everything_that_is_promised_holds(report: dict) -> None:
     failed = {line["title"]: line["found"] for line in report["lines"] if line["verdict"] == "failed"}
     assert failed == {}
