@@ -14,12 +14,11 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.image.settings import Settings, files_of, required_by, unit_settings
+from zaffre.image.updates import LOADER_VENDOR
 from zaffre.slots import INCOMING, INSTANCES
 
 LOADER = "loader/loader.conf"
 GATE = "boot-complete.target"
-_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-"""Of the variables by which boot loader and system speak (systemd.io/BOOT_LOADER_INTERFACE)."""
 
 _TRANSFER_FOLDERS = ("usr/lib", "usr/local/lib", "etc")
 _PROGRAMS = (
@@ -67,7 +66,7 @@ def variable_breaches(folder: Path) -> Iterator[Breach]:
             resolution="take /sys/firmware/efi/efivars of a machine that was started by UEFI, or a copy of it",
         )
     for name in ("LoaderEntryDefault", "LoaderEntryPreferred"):
-        path = folder / f"{name}-{_VENDOR}"
+        path = folder / f"{name}-{LOADER_VENDOR}"
         value = path.read_bytes()[4:].decode("utf-16-le", "replace").strip("\0") if path.is_file() else ""
         if value:
             yield Breach(

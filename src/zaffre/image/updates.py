@@ -24,8 +24,10 @@ from zaffre.slots import INCOMING, INSTANCES, slot_label
 TRANSFERS = "usr/lib/sysupdate.d"
 HOOKS = "usr/lib/zaffre/health.d"
 HEALTH_PROGRAM = "usr/lib/zaffre/health"
-COUNTED = "/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-"""Is there when the boot loader counts this boot (systemd.io/BOOT_LOADER_INTERFACE)."""
+LOADER_VENDOR = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+"""Of the variables by which boot loader and system speak (systemd.io/BOOT_LOADER_INTERFACE)."""
+COUNTED = f"/sys/firmware/efi/efivars/LoaderBootCountPath-{LOADER_VENDOR}"
+"""Is there when the boot loader counts this boot."""
 
 _UNITS = "usr/lib/systemd/system"
 

@@ -123,6 +123,7 @@ class _Session:
             if now >= self._watch.began + self._limit:
                 raise self._watch.out_of_time(self._limit)
             if self._emulated and self._watch.hangs(now):
+                _write(self._terminal.output, b"\r\nthe emulated kernel hangs: the machine is started again\r\n")
                 self._machine.reset()
         for event in self._machine.events(now + 1.0, terminal=self._terminal.input):
             self._watch.take(event, time.monotonic())
