@@ -28,6 +28,7 @@ from containers import container_figures, container_requests, measure_containers
 from customise import customising_figures, measure_customising
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
+from fleet import fleet_figures, measure_fleet
 from lab import CONTAINERS, PROFILE, Extra, Lab, Say, lab
 from measure import BenchError
 from metadata import measure_metadata, metadata_figures
@@ -50,6 +51,7 @@ from zaffre.upstream.solving import SetRequest
 GROUPS = (
     "metadata",
     "drift",
+    "fleet",
     "bills",
     "scan",
     "publishing",
@@ -140,13 +142,16 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "drift" in groups:
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
+    if "fleet" in groups:
+        rolled = measure_fleet(folder, say=say)
+        found.add("fleet", fleet_figures(rolled), [rolled.others])
     if "bills" in groups:
         written = measure_bills(say=say)
         found.add("bills", bill_figures(written), written.others)
     if "scan" in groups:
         scans = measure_scans(folder, say=say)
         found.add("scan", scan_figures(scans), [cost.others for cost in (scans.cold, *scans.warm)])
-    if set(groups) - {"drift", "bills", "scan"}:
+    if set(groups) - {"drift", "fleet", "bills", "scan"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -175,6 +180,7 @@ class _Found:
             "containers",
             "metadata",
             "drift",
+            "fleet",
             "bills",
             "scan",
             "rebuild",
