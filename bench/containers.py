@@ -4,7 +4,8 @@
 Debian's root is made as its images are: mmdebstrap's `minbase`, without what debuerreotype's slim form leaves out
 (its `scripts/.slimify-excludes` and `.slimify-includes`). Both roots are compressed by one gzip, at one level. The
 peer's time is that of an uncompressed directory, ours that of all that `zaffre build` gives: it is compressed, hashed,
-packed twice and signed.
+packed twice and signed. `base` has ca-certificates, whose scripts run thousands of programs; minbase has not. So beside
+the root of `minbase` one of the same packages as ours is made, too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from debstrap import make_root
 from figures import Figure, Limit, Unit
-from lab import PROFILE, Lab, Say
+from lab import PROFILE, Lab, Say, again_text
 from measure import Cost, measure
 from noise import wait_for_calm
 
@@ -27,6 +28,8 @@ from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
 _SET = "minbase"
+_MORE = ("ca-certificates",)
+"""What `base` asks for that minbase has not."""
 _AGAIN = "base-again"
 _REQUIRED = b"\nPriority: required\n"
 _SECONDS = 900.0
@@ -43,6 +46,7 @@ class Containers:
     """The costs of each round, in order; sizes in bytes, by the image's name."""
 
     peer: list[Cost] = field(default_factory=list)
+    same: list[Cost] = field(default_factory=list)
     cold: list[Cost] = field(default_factory=list)
     unpacked: list[Cost] = field(default_factory=list)
     sizes: dict[str, float] = field(default_factory=dict)
@@ -51,18 +55,18 @@ class Containers:
     @property
     def others(self) -> list[float]:
         """The share of the machine that other programs used, for each measurement."""
-        return [cost.others for cost in (*self.peer, *self.cold, *self.unpacked)]
+        return [cost.others for cost in (*self.peer, *self.same, *self.cold, *self.unpacked)]
 
 
 def container_requests(indexes: Indexes, architecture: str) -> Iterable[SetRequest]:
-    """What `minbase` takes: the packages of priority "required", and apt."""
+    """What `minbase` takes: the packages of priority "required", and apt; and what `base` has besides."""
     required = {
         name
         for index in indexes.universe(architecture).indexes
         for name, blocks in index.stanzas.items()
         if any(_REQUIRED in block for block in blocks)
     }
-    yield SetRequest(_SET, tuple(sorted({*required, "apt"})), architecture)
+    yield SetRequest(_SET, tuple(sorted({*required, "apt", *_MORE})), architecture)
 
 
 def measure_containers(lab: Lab, *, rounds: int, say: Say) -> Containers:
@@ -71,12 +75,18 @@ def measure_containers(lab: Lab, *, rounds: int, say: Say) -> Containers:
     names = set(lab.sets[_SET])
     archive = make_repository(lab, "slim-archive", [one for one in lab.stock if one.name in names])
     out, peer = lab.folder / "containers", lab.folder / "slim"
-    # Another setting of what configures a root: its packages are unpacked already, and nothing else is done.
+    # Another setting of what configures a root and another word in it: its packages are unpacked already, and nothing
+    # else is done, the layer neither.
     again = lab.definition / f"images/{_AGAIN}.toml"
     for number in range(1, rounds + 1):
-        again.write_text(again.read_text().replace(f"/round/{number - 1}", f"/round/{number}"))
+        again.write_text(again_text(number))
         for title, costs, work in (
             ("mmdebstrap", found.peer, lambda: make_root(lab, archive, peer, (), variant="minbase", recommends=False)),
+            (
+                "mmdebstrap, same packages",
+                found.same,
+                lambda: make_root(lab, archive, peer, _MORE, variant="minbase", recommends=False),
+            ),
             ("base, cold", found.cold, lambda: _build(lab, "base", out, "--no-cache")),
             ("base, packages unpacked", found.unpacked, lambda: _build(lab, _AGAIN, out)),
         ):
@@ -99,6 +109,9 @@ def container_figures(found: Containers) -> list[Figure]:
     def cpu(title: str, costs: list[Cost], limit: Limit | None = None) -> Figure:
         return Figure(title, Unit.SECONDS, tuple(cost.cpu for cost in costs), "mmdebstrap minbase", peer, limit)
 
+    same = tuple(cost.cpu for cost in found.same)
+    unpacked = tuple(cost.cpu for cost in found.unpacked)
+
     slim = Limit(ratio=0.9)
     return [
         Figure("base, compressed, release", Unit.BYTES, (found.sizes["base"],), "Debian slim", (found.slim,), slim),
@@ -107,6 +120,7 @@ def container_figures(found: Containers) -> list[Figure]:
             for name, most in _LIMITS.items()
         ),
         cpu("base from unpacked packages, CPU time", found.unpacked, Limit(ratio=0.3)),
+        Figure("base from unpacked packages, CPU time", Unit.SECONDS, unpacked, "mmdebstrap, same packages", same),
         cpu("base from package files, CPU time", found.cold),
     ]
 

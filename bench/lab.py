@@ -8,6 +8,7 @@ way to that is kept in the user's store; what is measured happens in a store in 
 
 from __future__ import annotations
 
+import compileall
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from measure import BenchError, tail
 
+import zaffre
 from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
 from zaffre.definition import Architecture, Image
@@ -150,6 +152,7 @@ def lab(folder: Path, *, extra: Extra, say: Say, images: Sequence[str] = ()) -> 
     """
     definition = folder / "definition"
     _copy_definition(definition)
+    _compile_program()
     keys = folder / "keys"
     _run([_program(), "--keys", str(keys), "keys", "init", "--owner", "bench"], folder / "keys.log")
     say("locking the definition and the peers' programs")
@@ -297,7 +300,17 @@ def _copy_definition(target: Path) -> None:
     if count != 1:
         raise BenchError(f"{file}: there is no [tools] table that packages could be added to")
     file.write_text(text)
-    (target / "images/base-again.toml").write_text('extends = ["base"]\n[setuid]\nstrip = ["/round/0"]\n')
+    (target / "images/base-again.toml").write_text(again_text(0))
+
+
+def again_text(number: int) -> str:
+    """`base` under settings that no other round has."""
+    return f'extends = ["base"]\n[setuid]\nstrip = ["/round/{number}"]\n[os_release]\nBUILD_ID = "{number}"\n'
+
+
+def _compile_program() -> None:
+    """As it is installed, whatever PYTHONDONTWRITEBYTECODE says here: no start of it compiles its own modules."""
+    compileall.compile_dir(Path(zaffre.__file__).parent, quiet=1)
 
 
 def _program() -> str:

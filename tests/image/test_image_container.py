@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shutil
@@ -17,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from support.lab import Lab
+from support.layers import open_layer, plain_layer
 from support.registry import unmet
 from zaffre.digest import sha256_bytes
 from zaffre.oci import ContainerImage, read_layout
@@ -41,7 +41,7 @@ def image_of(build: Path) -> ContainerImage:
 @contextmanager
 def layer_of(build: Path) -> Iterator[tarfile.TarFile]:
     (layer,) = image_of(build).layers
-    with tarfile.open(build / "oci" / layer.path) as tar:
+    with open_layer(build / "oci", layer) as tar:
         yield tar
 
 
@@ -85,17 +85,22 @@ def test_who_runs_what(built: Mapping[str, Path]) -> None:
         assert (tar.getmember("home/nonroot").uid, tar.getmember("home/nonroot").mode) == (65532, 0o700)
 
 
-def test_the_layer_is_what_the_locked_gzip_makes(
-    built: Mapping[str, Path], tools_sandbox: Sandbox, tmp_path: Path
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [("dev", ("zstd", "-1", "--single-thread", "-c")), ("release", ("gzip", "-n", "-9", "-c"))],
+)
+def test_the_layer_is_what_the_locked_program_makes(
+    lab: Lab, tools_sandbox: Sandbox, tmp_path: Path, profile: str, words: tuple[str, ...]
 ) -> None:
-    image = image_of(built["distroless-static"])
-    packed = built["distroless-static"] / "oci" / image.layers[0].path
-    plain = tmp_path / "layer.tar"
-    plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    build = lab.build("distroless-static", "--profile", profile)
+    image = image_of(build)
+    (layer,) = image.layers
+    assert layer.media_type.endswith(f"+{words[0]}")
+    plain, again = tmp_path / "layer.tar", tmp_path / "layer"
+    plain.write_bytes(plain_layer(build / "oci", layer))
     assert image.diff_ids == (f"sha256:{sha256_bytes(plain.read_bytes())}",)
-    again = tmp_path / "layer.tar.gz"
-    tools_sandbox.run(["gzip", "-n", "-1", "-c"], stdin=plain, stdout=again, timeout=60)
-    assert again.read_bytes() == packed.read_bytes()
+    tools_sandbox.run(words, stdin=plain, stdout=again, timeout=60)
+    assert again.read_bytes() == (build / "oci" / layer.path).read_bytes()
 
 
 def test_the_bundle_is_the_one_that_a_script_makes(built: Mapping[str, Path]) -> None:

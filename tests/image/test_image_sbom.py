@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from support.bills import faults, seen_by_trivy
 from support.cosign import cosign
 from support.lab import Lab
+from support.layers import open_layer
 from zaffre.oci import read_layout
 from zaffre.sandbox import Sandbox
 
@@ -69,7 +69,7 @@ def test_every_file_is_in_it_once(built: Mapping[str, Path]) -> None:
 def test_what_no_package_manager_changes_carries_its_own(built: Mapping[str, Path]) -> None:
     def carried(image: str) -> dict[str, bytes]:
         (layer,) = read_layout(built[image] / "oci")[0].layers
-        with tarfile.open(built[image] / "oci" / layer.path) as tar:
+        with open_layer(built[image] / "oci", layer) as tar:
             return {one.name: tar.extractfile(one).read() for one in tar if one.name.startswith("usr/share/sbom/")}
 
     assert carried("base") == {}

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,7 @@ def in_store(store: Store) -> list[Path]:
 
 
 def spoil(path: Path) -> None:
+    time.sleep(0.02)  # by then, the clock of any kernel's file systems has gone on
     path.chmod(0o644)
     with path.open("r+b") as file:
         first = file.read(1)
@@ -203,3 +206,37 @@ def test_the_default_place_is_the_environments_or_the_users_cache(
 
 def test_a_digest_is_a_digest(store: Store) -> None:
     assert not store.has(Sha256("0" * 64))
+
+
+def test_what_was_just_hashed_is_not_hashed_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[Path] = []
+
+    def counted(path: Path) -> Sha256:
+        hashed.append(path)
+        return hash_file(path)
+
+    monkeypatch.setattr("zaffre.store.blobs.hash_file", counted)
+    digest = store.add_bytes(b"data")
+    assert store.verified(digest) == store.path(digest) == store.verified(digest)
+    assert hashed == []
+    assert Store(store.root).verified(digest).read_bytes() == b"data"
+    assert hashed == [store.path(digest)]
+
+
+@pytest.mark.parametrize("meanwhile", [spoil, os.utime, Path.unlink])
+def test_a_blob_that_was_touched_since_is_looked_at_again(store: Store, meanwhile: Callable[[Path], None]) -> None:
+    digest = store.add_bytes(b"data")
+    path = store.verified(digest)
+    meanwhile(path)
+    if meanwhile is os.utime:
+        assert store.verified(digest) == path
+    else:
+        with pytest.raises((CorruptBlobError, MissingBlobError)):
+            store.verified(digest)
+        assert not store.has(digest)
+
+
+def test_what_is_absent_is_asked_for_at_once(store: Store) -> None:
+    here, away = store.add_bytes(b"here"), sha256_bytes(b"away")
+    assert store.absent([here, away]) == {away}
+    assert store.absent([]) == frozenset()

@@ -28,8 +28,8 @@ from zaffre.repository.control import control_of
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.upstream import Lock, LockedSet, User, Users
-from zaffre.upstream.fetch import missing
 from zaffre.upstream.locking import Locking, lock_distribution
+from zaffre.upstream.missing import missing
 from zaffre.upstream.requests import check_lock
 from zaffre.upstream.world import World
 

@@ -177,3 +177,15 @@ def test_only_diversions_that_move_nothing_are_taken() -> None:
     with pytest.raises(DefinitionError) as caught:
         refuse_diversions(guard + own + "/usr/bin/sh\n/usr/bin/sh.distrib\nbash\n", packages)
     assert caught.value.details == "bash diverts /usr/bin/sh to /usr/bin/sh.distrib"
+
+
+def test_the_hosts_own_root_is_a_tree_too() -> None:
+    assert inside(Path("/"), "usr/../etc/passwd") == Path("/etc/passwd")
+    assert inside(Path("/"), "") == Path("/")
+
+
+def test_a_path_below_a_file_or_nothing_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "away").symlink_to("nowhere/at/all")
+    assert inside(tmp_path, "file/below") == tmp_path / "file/below"
+    assert inside(tmp_path, "away/x") == tmp_path / "nowhere/at/all/x"

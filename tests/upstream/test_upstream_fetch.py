@@ -21,8 +21,9 @@ from zaffre.digest import sha256_bytes
 from zaffre.errors import DiskFullError, IntegrityError, WorldError
 from zaffre.store import Store
 from zaffre.upstream.deb.bootstrap import bootstrap_resolve
-from zaffre.upstream.fetch import DroppedError, fetch, missing
+from zaffre.upstream.fetch import DroppedError, fetch
 from zaffre.upstream.lock import LockedPackage
+from zaffre.upstream.missing import missing
 
 
 class Meter:

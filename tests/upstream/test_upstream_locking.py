@@ -20,8 +20,8 @@ from zaffre.errors import DefinitionError, IntegrityError, WorldError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.store import Store
 from zaffre.upstream import LockedSet, load_lock, save_lock
-from zaffre.upstream.fetch import missing
 from zaffre.upstream.locking import lock_distribution
+from zaffre.upstream.missing import missing
 from zaffre.upstream.toolsets import ToolSets, tool_sets
 
 pytestmark = NEEDS

@@ -24,9 +24,10 @@ from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.sandbox import Sandbox, ToolsTree
 from zaffre.upstream import Lock, LockedSet, load_lock, save_lock
 from zaffre.upstream.acceptance import Acceptance
-from zaffre.upstream.fetch import DroppedError, fetch, missing
+from zaffre.upstream.fetch import DroppedError, fetch
 from zaffre.upstream.locking import Locking, World, lock_distribution
 from zaffre.upstream.mirrors import Mirrors, find_mirrors
+from zaffre.upstream.missing import missing
 from zaffre.upstream.requests import archives_of, check_lock, published_of
 
 pytestmark = [

@@ -143,7 +143,7 @@ def _unpacked(
     """The upstream's source from the store, or why it can't be had without the network."""
     from zaffre.cli.tools import locked_tools, tools_sandbox
     from zaffre.component.pristine import held, missing_files, pristine
-    from zaffre.upstream.fetch import missing
+    from zaffre.upstream.missing import missing
 
     if not work.store_path.is_dir():
         return "there is no store yet that could have its source"

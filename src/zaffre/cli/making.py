@@ -121,7 +121,7 @@ class Making:
         """
         from zaffre.upstream import COMPONENTS
         from zaffre.upstream.acceptance import Acceptance
-        from zaffre.upstream.fetch import fetch, missing
+        from zaffre.upstream.missing import missing
 
         store, created = self.work.store, self.lock.created
         acceptance = Acceptance(self.work.distribution.upstreams.values(), store, now=created)
@@ -132,11 +132,14 @@ class Making:
             for component in locked_packages(self.lock, self.fetch_own(ours)).values():
                 self.component(component)
         if theirs := [one for one in wanted if one.archive != COMPONENTS]:
+            from zaffre.upstream.fetch import fetch
+
             fetch(theirs, self.mirrors.at(created), store, self.work.progress, acceptance=acceptance)
 
     def fetch_own(self, ours: Iterable[LockedPackage]) -> tuple[LockedPackage, ...]:
         """Bring what was built here into the store from our own repository; gives back what that has not."""
-        from zaffre.upstream.fetch import fetch_own, missing
+        from zaffre.upstream.fetch import fetch_own
+        from zaffre.upstream.missing import missing
 
         wanted = tuple(ours)
         fetch_own(wanted, self.mirrors, self.work.store, self.work.progress)

@@ -54,7 +54,8 @@ def fetch_locked(work: Workspace, lock: Lock, packages: Iterable[LockedPackage])
     from zaffre.cli.making import Making
     from zaffre.upstream import COMPONENTS
     from zaffre.upstream.acceptance import Acceptance
-    from zaffre.upstream.fetch import fetch, missing
+    from zaffre.upstream.fetch import fetch
+    from zaffre.upstream.missing import missing
 
     acceptance = Acceptance(work.distribution.upstreams.values(), work.store, now=lock.created)
     wanted = missing(packages, work.store, acceptance)

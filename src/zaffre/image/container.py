@@ -190,10 +190,11 @@ def _root_action(
             give_owners(root, image.files.owners, setuid=setuid_policy(image))
             clean(root)
             Moments.of_archive(archive).settle(root, epoch=shop.epoch)
-            listing = inventory_text(inventory_of(root, trees=trees))
+            nodes = scan(root)
+            listing = inventory_text(inventory_of(root, trees=trees, nodes=nodes))
             packed = scratch / "root.tar"
             with packed.open("wb", buffering=1 << 20) as out:
-                pack(root, scan(root), out, mtime=lambda node: int(node.status.st_mtime))
+                pack(root, nodes, out, mtime=lambda node: int(node.status.st_mtime))
         return ActionResult(
             {
                 "root": shop.store.add_file(packed, move=True),

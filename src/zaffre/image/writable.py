@@ -88,10 +88,11 @@ def tree_action(
             for path in absent:
                 remove(inside(root, path, follow=False))
             Moments.of_archive(archive).settle(root, epoch=shop.epoch)
-            listing = inventory_text(inventory_of(root))
+            nodes = scan(root)
+            listing = inventory_text(inventory_of(root, nodes=nodes))
             packed = scratch / "tree.tar"
             with packed.open("wb", buffering=1 << 20) as out:
-                pack(root, scan(root), out, mtime=lambda node: int(node.status.st_mtime))
+                pack(root, nodes, out, mtime=lambda node: int(node.status.st_mtime))
         return ActionResult(
             {
                 "tree": shop.store.add_file(packed, move=True),

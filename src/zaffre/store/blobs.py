@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,22 +19,32 @@ from zaffre.store.session import Sessions
 _MODE = 0o444
 
 
+_Stamp = tuple[int, int, int, int, int]
+
+
 class Blobs:
-    """Blobs appear under their name complete or not at all: they are written in the session's directory and renamed."""
+    """Blobs appear under their name complete or not at all: they are written in the session's directory and renamed.
+
+    What this process has hashed is not hashed again as long as its file is the same one, of the same size, and neither
+    its content nor its status was changed since. Nor is it marked as used again: it was, since this session began.
+    """
 
     def __init__(self, layout: Layout, sessions: Sessions) -> None:
         self._layout = layout
         self._sessions = sessions
+        self._hashed: dict[Sha256, _Stamp] = {}
 
     def has(self, digest: Sha256) -> bool:
+        if self._is_as_hashed(digest):
+            return True
         self._sessions.directory()
         with self._layout.using():
             return mark_used(self._layout.blob(digest))
 
-    def has_all(self, digests: list[Sha256]) -> bool:
+    def absent(self, digests: Iterable[Sha256]) -> frozenset[Sha256]:
         self._sessions.directory()
         with self._layout.using():
-            return [mark_used(self._layout.blob(digest)) for digest in digests].count(False) == 0
+            return frozenset(digest for digest in digests if not mark_used(self._layout.blob(digest)))
 
     def path(self, digest: Sha256) -> Path:
         if not self.has(digest):
@@ -46,11 +57,21 @@ class Blobs:
 
     def verified(self, digest: Sha256) -> Path:
         path = self.path(digest)
-        found = hash_file(path)
-        if found != digest:
-            self.quarantine(digest)
-            raise corrupt(digest, found, path)
+        if not self._is_as_hashed(digest):
+            stamp = _stamp(path)
+            found = hash_file(path)
+            if found != digest:
+                self.quarantine(digest)
+                raise corrupt(digest, found, path)
+            self._hashed[digest] = stamp
         return path
+
+    def _is_as_hashed(self, digest: Sha256) -> bool:
+        known = self._hashed.get(digest)
+        try:
+            return known is not None and _stamp(self._layout.blob(digest)) == known
+        except FileNotFoundError:
+            return False
 
     def quarantine(self, digest: Sha256) -> None:
         """Takes a blob out of use, keeping its bytes in `partial/` until the next collection."""
@@ -115,6 +136,16 @@ class Blobs:
             mark_used(temporary)
             target.parent.mkdir(exist_ok=True)
             temporary.replace(target)
+            self._hashed[digest] = _stamp(target)
+
+
+def _stamp(path: Path) -> _Stamp:
+    """What changes when a file does: no program can set the last one, the time of its last change of any kind.
+
+    Before Linux 6.13 it stands still for up to 10 ms, within which a second change does not show.
+    """
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def corrupt(digest: str, found: str, path: Path) -> CorruptBlobError:

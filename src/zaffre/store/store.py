@@ -15,7 +15,7 @@ the user namespace (see `zaffre.sandbox.become_root_in_namespace`).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -76,6 +76,10 @@ class Store:
     def has(self, digest: Sha256) -> bool:
         return self._blobs.has(digest)
 
+    def absent(self, digests: Iterable[Sha256]) -> frozenset[Sha256]:
+        """Those that are not there; asked at once, as each question alone waits for the collection."""
+        return self._blobs.absent(digests)
+
     def path(self, digest: Sha256) -> Path:
         """A present blob's file: read-only, not to be changed, not hashed again. MissingBlobError when absent."""
         return self._blobs.path(digest)
@@ -115,7 +119,7 @@ class Store:
     def lookup(self, key: ActionKey) -> ActionResult | None:
         """The recorded result, when all of its outputs are present."""
         result = self._records.read(key)
-        if result is None or not self._blobs.has_all(list(result.outputs.values())):
+        if result is None or self._blobs.absent(result.outputs.values()):
             return None
         return result
 

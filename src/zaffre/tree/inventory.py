@@ -89,12 +89,20 @@ class Inventory(_Model):
     content: tuple[Content, ...]
 
 
-def inventory_of(root: Path, *, command_line: Sequence[str] = (), trees: Mapping[str, Path] | None = None) -> Inventory:
+def inventory_of(
+    root: Path,
+    *,
+    command_line: Sequence[str] = (),
+    trees: Mapping[str, Path] | None = None,
+    nodes: Sequence[Node] | None = None,
+) -> Inventory:
     """Read a tree, configured or customised. Packages are those of its own database.
 
-    `trees` are those that were laid over it, by their names in the definition, in that order.
+    `trees` are those that were laid over it, by their names in the definition, in that order; `nodes` are its paths,
+    where they were looked at already.
     """
-    nodes = scan(root)
+    if nodes is None:
+        nodes = scan(root)
     files = _regular_files(nodes)
     packages = tuple(installed_packages(root))
     owned = owners(root, packages)
@@ -146,7 +154,7 @@ def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _regular_files(nodes: list[Node]) -> dict[str, int]:
+def _regular_files(nodes: Iterable[Node]) -> dict[str, int]:
     """Sizes by path, each hard-linked file at its first path."""
     seen: set[tuple[int, int]] = set()
     files: dict[str, int] = {}
@@ -184,7 +192,7 @@ def _packages(
     yield from sorted(rows, key=lambda row: (-row.bytes, row.name, row.architecture))
 
 
-def _privileged(nodes: list[Node]) -> Iterator[PrivilegedFile]:
+def _privileged(nodes: Iterable[Node]) -> Iterator[PrivilegedFile]:
     for node in nodes:
         mode = node.status.st_mode
         capability = dict(node.xattrs).get("security.capability", b"")

@@ -107,6 +107,8 @@ def _aliases(path: Path) -> Mapping[str, tuple[str, ...]]:
 
 def plain_name(path: str) -> str:
     """The path of a module when it is not compressed."""
+    if ".ko." not in path:  # as with nearly all
+        return path
     return next((path.removesuffix(suffix) for suffix in _PACKED if path.endswith(f".ko{suffix}")), path)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ def listing(
     root: Path, nodes: Iterable[Node], owned: Mapping[str, tuple[str, str]], laid: Mapping[str, str]
 ) -> Iterator[Content]:
     """All of `nodes` but the root itself. `owned` has keys of packages, `laid` names of trees, by tree path."""
+    base = os.fspath(root)
     known: dict[tuple[int, int], tuple[str, str]] = {}
     for node in nodes:
         status = node.status
@@ -49,7 +51,7 @@ def listing(
             continue
         identity = (status.st_dev, status.st_ino)
         if regular and identity not in known:
-            known[identity] = _digests(root / node.path)
+            known[identity] = _digests(f"{base}/{node.path}")
         shared = stat.S_ISDIR(status.st_mode)
         yield Content(
             path=f"/{node.path}",
@@ -64,11 +66,14 @@ def listing(
         )
 
 
-def _digests(path: Path) -> tuple[str, str]:
+def _digests(path: str) -> tuple[str, str]:
     """SHA-256 and SHA-1, in one reading."""
     found = hashlib.sha256(), hashlib.sha1(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while chunk := os.read(file, _CHUNK):
             for one in found:
                 one.update(chunk)
+    finally:
+        os.close(file)
     return found[0].hexdigest(), found[1].hexdigest()

@@ -7,6 +7,7 @@ Packages' scripts have run in the tree. One of them could have made `etc` a link
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -17,31 +18,43 @@ from typing import BinaryIO
 from zaffre.errors import IntegrityError
 
 _MAX_LINKS = 40
+_NO_LINK = {errno.EINVAL, errno.ENOENT, errno.ENOTDIR}
 
 
 def inside(root: Path, path: str, *, follow: bool = True) -> Path:
     """Where `path` of the tree lies on the host. The last component need not exist; `follow` says whether a link
     there is followed. Raises IntegrityError for links in a circle."""
-    done: list[str] = []
+    base = os.fspath(root)
+    here = ""
     todo = [part for part in reversed(path.split("/")) if part not in {"", "."}]
     followed = 0
     while todo:
         part = todo.pop()
         if part == "..":
-            del done[-1:]
+            here = here.rpartition("/")[0]
             continue
-        here = root.joinpath(*done, part)
-        if (todo or follow) and here.is_symlink():
-            followed += 1
-            if followed > _MAX_LINKS:
-                raise IntegrityError("symbolic links of the tree lead in a circle", where=path)
-            target = str(here.readlink())
-            if target.startswith("/"):
-                done.clear()
-            todo.extend(one for one in reversed(target.split("/")) if one not in {"", "."})
-        else:
-            done.append(part)
-    return root.joinpath(*done)
+        place = f"{here}/{part}"
+        target = _link_text(f"{base}{place}") if todo or follow else None
+        if target is None:
+            here = place
+            continue
+        followed += 1
+        if followed > _MAX_LINKS:
+            raise IntegrityError("symbolic links of the tree lead in a circle", where=path)
+        if target.startswith("/"):
+            here = ""
+        todo.extend(one for one in reversed(target.split("/")) if one not in {"", "."})
+    return root / here[1:]
+
+
+def _link_text(place: str) -> str | None:
+    """Where a symbolic link leads; None for what is none, or is not there."""
+    try:
+        return os.readlink(place)  # noqa: PTH115 - a Path for each part of each path costs more than the call
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return None
+        raise
 
 
 def is_plain(root: Path, path: str) -> bool:
@@ -145,10 +158,11 @@ def walk(root: Path, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
     start = root / folder if folder else root
     if not start.is_dir() or start.is_symlink():
         return
+    base = os.fspath(root)
     folders = [folder]
     while folders:
         here = folders.pop()
-        with os.scandir(root / here) as entries:
+        with os.scandir(f"{base}/{here}") as entries:
             for entry in sorted(entries, key=lambda one: one.name):
                 path = f"{here}/{entry.name}" if here else entry.name
                 status = entry.stat(follow_symlinks=False)

@@ -109,6 +109,7 @@ def pack(
 
     Raises IntegrityError for a device or a pipe, which no tree of ours has.
     """
+    base = os.fspath(root)
     seen: dict[tuple[int, int], str] = {}
     for node in nodes:
         status = node.status
@@ -126,11 +127,11 @@ def pack(
             out.write(_header(name, "1", target=first, **common))
         else:
             out.write(_header(name, "0", size=status.st_size, **common))
-            _copy_content(root / node.path, status.st_size, out)
+            _copy_content(f"{base}/{node.path}", status.st_size, out)
     out.write(bytes(2 * _BLOCK))
 
 
-def _copy_content(path: Path, size: int, out: BinaryIO) -> None:
+def _copy_content(path: str, size: int, out: BinaryIO) -> None:
     if not size:
         return
     left = size
@@ -139,7 +140,7 @@ def _copy_content(path: Path, size: int, out: BinaryIO) -> None:
         while left:
             data = os.read(fd, min(left, _CHUNK))
             if not data:
-                raise IntegrityError(f"{path.name} became shorter while it was read")
+                raise IntegrityError(f"{path} became shorter while it was read")
             out.write(data)
             left -= len(data)
     finally:

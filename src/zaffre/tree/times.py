@@ -27,8 +27,9 @@ class Moments:
 
     def settle(self, root: Path, *, epoch: int) -> None:
         """What is as it was keeps its time; everything that was made or changed since has `epoch`."""
+        base = os.fspath(root)
         for path, status in [*walk(root), ("", root.lstat())]:
             size = status.st_size if stat.S_ISREG(status.st_mode) else 0
             same = not stat.S_ISLNK(status.st_mode) and self.known.get(path) == (int(status.st_mtime), size)
             moment = int(status.st_mtime) if same else epoch
-            os.utime(root / path, (moment, moment), follow_symlinks=False)
+            os.utime(f"{base}/{path}", (moment, moment), follow_symlinks=False)

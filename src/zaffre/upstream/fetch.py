@@ -15,6 +15,7 @@ from zaffre.upstream.acceptance import Acceptance
 from zaffre.upstream.download import CancelledError, Downloader, Limits
 from zaffre.upstream.lock import LockedPackage
 from zaffre.upstream.mirrors import Mirrors
+from zaffre.upstream.missing import missing
 from zaffre.upstream.obtain import UnobtainableError, obtain, urls_at
 from zaffre.upstream.pool import may_be_in_pool, pool_url
 
@@ -34,17 +35,6 @@ class DroppedError(WorldError):
     def names(self) -> tuple[str, ...]:
         """What `zaffre lock --update` has to be given."""
         return tuple(sorted({package.name for package in self.packages}))
-
-
-def missing(
-    packages: Iterable[LockedPackage], store: Store, acceptance: Acceptance | None = None
-) -> tuple[LockedPackage, ...]:
-    """Those whose file is not in the store, or is not accepted yet; each digest once."""
-    unique = {package.digest: package for package in packages}
-    absent = {digest for digest in unique if not store.has(digest)}
-    if acceptance is not None:
-        absent |= {package.digest for package in acceptance.pending(unique.values())}
-    return tuple(package for digest, package in unique.items() if digest in absent)
 
 
 def fetch(

@@ -20,7 +20,6 @@ from zaffre.digest import sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Sandbox
 from zaffre.upstream.family import Repositories, Solver
-from zaffre.upstream.fetch import missing
 from zaffre.upstream.lock import (
     COMPONENTS,
     BuiltPackage,
@@ -31,6 +30,7 @@ from zaffre.upstream.lock import (
     LockedSource,
     Outcome,
 )
+from zaffre.upstream.missing import missing
 from zaffre.upstream.plan import Plan
 from zaffre.upstream.solving import SetRequest, Solution
 from zaffre.upstream.world import Engine, World

@@ -28,7 +28,7 @@ from zaffre.tree.deb.declared import declared
 from zaffre.tree.deb.dpkgdb import ADMIN, DIRECTORIES, PROVIDES, database, without_package
 from zaffre.tree.deb.extract import extract_plan
 from zaffre.tree.deb.merge import Plan, merge
-from zaffre.tree.deb.model import Kind, PackageIndex
+from zaffre.tree.deb.model import ControlFile, Kind, PackageIndex
 from zaffre.tree.deb.ordering import dependency_order
 from zaffre.tree.deb.unpack import Unpacked, unpack_all
 from zaffre.tree.root import Built, Settings, Times, apply_setuid
@@ -61,11 +61,9 @@ export DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_DEBUG=0 DPKG_COLORS=
 DPKG_RUNNING_VERSION=$1; export DPKG_RUNNING_VERSION; shift
 cd /var/lib/dpkg
 while [ $# -gt 0 ]; do
-    mkdir tmp.ci
-    printf 'Package: %s\n' "$2" >tmp.ci/control
-    for file in info/"$1".*; do cp -p "$file" tmp.ci/"${file#info/"$1".}"; done
+    mv zaffre-preinsts/"$1" tmp.ci
     export DPKG_MAINTSCRIPT_PACKAGE=$2 DPKG_MAINTSCRIPT_ARCH=$3
-    (cd / && /var/lib/dpkg/tmp.ci/preinst install >&2) || {
+    (cd / && exec /var/lib/dpkg/tmp.ci/preinst install >&2) || {
         echo "the preinst of $2 failed (exit $?)" >&2
         exit 1
     }
@@ -73,14 +71,16 @@ while [ $# -gt 0 ]; do
     shift 3
 done
 """
+_PREINSTS = f"{ADMIN}/zaffre-preinsts"
 _CONFIGURE = 'exec dpkg --force-unsafe-io --abort-after=1 --log=/dev/null "$@" >&2'
 _FAILED = re.compile(r"dpkg: error processing package (?P<package>\S+)|the preinst of (?P<preinst>\S+) failed")
 ENVIRONMENT = {
+    "LANG": "C",
     "DEBIAN_FRONTEND": "noninteractive",
     "DEBCONF_NONINTERACTIVE_SEEN": "true",
     "DEBCONF_NOWARNINGS": "yes",
 }
-"""So that scripts ask nothing."""
+"""So that scripts ask nothing; and that thousands of small programs do not each load a locale."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,10 @@ def configure(
 def _configure(root: Path, packages: Sequence[PackageIndex], run: Callable[..., None], *, preinsts: bool) -> None:
     scripts = [index for index in packages if preinsts and "preinst" in index.files]
     dpkg = next((index.version for index in packages if index.name == "dpkg"), "")
+    for index in scripts:
+        _lay_control(root, index)
     run(_PREINST, dpkg, *(word for index in scripts for word in (index.label, index.name, index.architecture)))
+    remove(inside(root, _PREINSTS))
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"), packages)
     present = {index.name for index in packages}
     run(_CONFIGURE, "--force-depends", "--configure", *(name for name in EARLY if name in present))
@@ -208,6 +211,15 @@ def _configure(root: Path, packages: Sequence[PackageIndex], run: Callable[..., 
     refuse_diversions(read_text(root, f"{ADMIN}/diversions"), packages)
     write_text(root, _STATUS, without_package(read_text(root, _STATUS), PROVIDES))
     remove(inside(root, f"{ADMIN}/info/{PROVIDES}.list"))
+
+
+def _lay_control(root: Path, index: PackageIndex) -> None:
+    """A package's control files, to be moved to where dpkg has them while it unpacks."""
+    folder = make_folder(root, f"{_PREINSTS}/{index.label}")
+    for name, (mode, content) in {"control": ControlFile(0o644, index.control.encode()), **index.files}.items():
+        place = folder / name
+        place.write_bytes(content)
+        place.chmod(mode)
 
 
 def install_packages(root: Path, debs: Sequence[Path], *, epoch: int, sandbox: Sandbox) -> None:
