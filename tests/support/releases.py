@@ -22,7 +22,8 @@ from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
 from zaffre.release.metadata import DEFAULT_DAYS
-from zaffre.release.operate import add, payload_of, payload_of_promoted, promote, revoke, rollout
+from zaffre.release.operate import add, promote, revoke, rollout
+from zaffre.release.payload import payload_of, payload_of_promoted
 from zaffre.release.rotate import Turn, found, rotate, trustees_by_name
 from zaffre.release.selection import choose
 from zaffre.release.state import State, load_state

@@ -170,7 +170,8 @@ class PatchBench:
 def _published(work: Workspace, build: Path, how: Publishing) -> str:
     from zaffre.cli.releasedesk import keep_root, open_desk, root_path
     from zaffre.release.candidate import read_candidate
-    from zaffre.release.operate import add, payload_of, rollout
+    from zaffre.release.operate import add, rollout
+    from zaffre.release.payload import payload_of
     from zaffre.release.state import State
 
     pace = rollout(how.waves, work.distribution.waves(how.waves), work.now)

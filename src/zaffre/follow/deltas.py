@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The deltas that a channel offers: targets of the pool whose `custom` field says what they are for."""
+
+from __future__ import annotations
+
+from tuf.api.metadata import Targets
+
+from zaffre.follow.layout import pool_path
+from zaffre.offer.delta import SUFFIX, Listed, delta_of
+
+
+def deltas_of(signed: Targets) -> tuple[Listed, ...]:
+    """All of them. A target that is none, or is in a form that is not known, is left out."""
+    found = []
+    for path, target in signed.targets.items():
+        if not path.endswith(SUFFIX):
+            continue
+        delta, digest = delta_of(target.custom), target.hashes.get("sha256")
+        if delta is not None and digest is not None and path == delta_path(digest, delta.file):
+            found.append(Listed(delta, path, target.length, digest))
+    return tuple(found)
+
+
+def delta_path(sha256: str, file: str) -> str:
+    """The target's path of a delta with that digest, which makes a file of that name."""
+    return pool_path(sha256, f"{file}{SUFFIX}")
