@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from tuf.api.metadata import Targets
+from collections.abc import Mapping
+
+from tuf.api.metadata import TargetFile
 
 from zaffre.follow.layout import pool_path
 from zaffre.offer.delta import SUFFIX, Listed, delta_of
 
 
-def deltas_of(signed: Targets) -> tuple[Listed, ...]:
+def deltas_of(targets: Mapping[str, TargetFile]) -> tuple[Listed, ...]:
     """All of them. A target that is none, or is in a form that is not known, is left out."""
     found = []
-    for path, target in signed.targets.items():
+    for path, target in targets.items():
         if not path.endswith(SUFFIX):
             continue
         delta, digest = delta_of(target.custom), target.hashes.get("sha256")

@@ -123,7 +123,7 @@ class Workshop:
         known = {
             (one.delta.source.sha256, one.delta.target.sha256): channel.signed.targets[one.path]
             for channel in state.channels.values()
-            for one in deltas_of(channel.signed)
+            for one in deltas_of(channel.signed.targets)
         }
         made = []
         for delta in deltas:

@@ -38,7 +38,7 @@ def _lines(role: str, signed: Any, where: str) -> Iterator[str]:
             yield f"{name} is signed by {_who(signed, role_of(signed, name))}"
     elif isinstance(signed, Targets):
         records = records_of(role, signed, where).values()
-        deltas = deltas_of(signed)
+        deltas = deltas_of(signed.targets)
         for record in sorted(records, key=lambda one: (one.product, version_key(one.version)), reverse=True):
             yield _release(record, deltas)
         if not records:

@@ -152,7 +152,7 @@ def drop(state: State, releases: Mapping[str, Iterable[str]], *, now: datetime) 
         needed = {*kept, *(file for record in kept.values() for file in record.files.values())}
         needed |= {
             one.path
-            for one in deltas_of(changed.signed)
+            for one in deltas_of(changed.signed.targets)
             if {pool_path(end.sha256, one.delta.file) for end in (one.delta.source, one.delta.target)} <= needed
         }
         changed.signed.targets = {path: one for path, one in changed.signed.targets.items() if path in needed}

@@ -95,7 +95,7 @@ def shown(state: State, channel: str, record: Record) -> Shown:
         },
         deltas=tuple(
             DeltaFact(file=one.delta.file, source=version, bytes=one.length, path=one.path)
-            for version, found in leading_to(record, deltas_of(signed)).items()
+            for version, found in leading_to(record, deltas_of(signed.targets)).items()
             for one in found
         ),
     )

@@ -147,14 +147,14 @@ def _channel(follower: Follower, channel: str, place: Readable, now: datetime) -
     dated = _dated(signed, now)
     if faults or not dated.ok:
         return Check(channel, ok=False, detail="\n".join([*faults, *([] if dated.ok else [dated.detail])])), {}
-    deltas = len(deltas_of(signed))
+    deltas = len(deltas_of(signed.targets))
     counted = f"releases: {len(records)}" + (f", deltas: {deltas}" if deltas else "")
     return Check(channel, ok=True, detail=f"{dated.detail}; {counted}"), dict(signed.targets)
 
 
 def _loose_deltas(signed: Targets, records: Iterable[Record]) -> Iterator[str]:
     """What is named like a delta, and is none from a file of the channel to another one."""
-    known = {one.path: one.delta for one in deltas_of(signed)}
+    known = {one.path: one.delta for one in deltas_of(signed.targets)}
     files = {path for record in records for path in record.files.values()}
     for path in signed.targets:
         if not path.endswith(SUFFIX) or path in files:
