@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import random
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from zaffre.follow.deltas import delta_path, deltas_of
 from zaffre.follow.layout import RELEASE_FILE, target_place
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
-from zaffre.offer import Record, Rollout
+from zaffre.offer import Delta, Record, Rollout
 from zaffre.place.folder import Folder
 from zaffre.place.target import Target
 from zaffre.progress import SILENT
@@ -47,6 +49,16 @@ WAVES = Waves.model_validate({"steps": [{"share": 10, "until": "1h"}, {"share": 
 
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def neighbour(version: str) -> dict[str, bytes]:
+    """Files that are large enough for deltas, of which neighbouring versions share most, at other places."""
+    fix = random.Random(version).randbytes(5_000)
+    found = {}
+    for name, size in {"root.erofs": 300_000, "root.verity": 90_000, "uki.efi": 200_000}.items():
+        body = random.Random(name).randbytes(size)
+        found[name] = body[: size // 3] + fix + body[size // 3 :]
+    return found
 
 
 def make_build(
@@ -135,6 +147,11 @@ class Yard:
         self.place = Folder(self.root / "repo")
         if not self.signers:
             self.signers = [make_keys(self.root / "signers")]
+
+    def copy(self, root: Path) -> Yard:
+        """The same once more, to be changed."""
+        shutil.copytree(self.root, root)
+        return Yard(root, self.owner, [root / "signers"], self.trusted, self.first)
 
     @property
     def repo(self) -> Path:
@@ -243,16 +260,20 @@ class Yard:
         build = self.root / "out" / f"host-{goal.version}-amd64"
         return Workshop(self.place, folder, SILENT, lambda one: build / one.file)
 
-    def replace_delta(self, file: str, content: bytes, channel: str = "dev") -> None:
-        """Publish other content as the delta of that file, with all signatures."""
+    def replace_delta(self, file: str, content: bytes, *, told: Delta | None = None, dumb: bool = False) -> None:
+        """Publish other content as a delta of that file in `dev`, with all signatures. `told`: what is said of it;
+        `dumb`: nothing that can be read is.
+        """
+        channel = "dev"
         state = self.state()
         old = next(one for one in deltas_of(state.role(channel).signed.targets) if one.delta.file == file)
+        delta = told or old.delta
         digest = hashlib.sha256(content).hexdigest()
         target = TargetFile(
             len(content),
             {"sha256": digest},
-            delta_path(digest, file),
-            {"custom": old.delta.model_dump(mode="json")},
+            delta_path(digest, delta),
+            {"custom": {"file": file} if dumb else delta.model_dump(mode="json")},
         )
 
         def make(state: State) -> Change:

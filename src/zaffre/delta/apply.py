@@ -95,7 +95,8 @@ def _read_window(told: Packed, source: int, source_length: int) -> _Window:
     segment, start = (_integer(told), _integer(told)) if indicator else (0, 0)
     if start + segment > source_length:
         raise bad_delta("it copies from behind the end of the source")
-    _integer(told)  # the length of what follows, which its parts say too
+    said = _integer(told)
+    begin = told.given
     length = _integer(told)
     if told.read(1) != b"\0":
         raise bad_delta("a window is compressed by itself")
@@ -103,6 +104,8 @@ def _read_window(told: Packed, source: int, source_length: int) -> _Window:
     if not 0 < length <= MAX_WINDOW or max(sizes) > MAX_WINDOW:
         raise bad_delta("a window is empty, or larger than any that is taken")
     data, instructions, addresses = (told.read(size) for size in sizes)
+    if told.given - begin != said:
+        raise bad_delta("a window has another length than it says")
     return _Window(source, start, segment, length, data, instructions, addresses)
 
 

@@ -30,10 +30,13 @@ class Packed:
         self._unpack = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MEMORY)
         self._data = b""
         self._at = 0
+        self.given = 0
+        """Bytes that were read."""
 
     def read(self, size: int) -> bytes:
         """Exactly `size` bytes."""
         parts: list[bytes] = []
+        self.given += size
         while size:
             if not self._more():
                 raise bad_delta("it ends before its end")

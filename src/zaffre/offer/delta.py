@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zaffre.offer.record import Digest, FileName, Version
 
 SUFFIX: Final = ".vcdiff.xz"
-"""The name of a delta is that of the file that it makes, and this."""
+"""How the name of a delta ends; it begins with that of the file that it makes."""
 
 
 class _Model(BaseModel):

@@ -148,7 +148,7 @@ class Workshop:
             return None
         digest = sha256_file(path)
         custom = {"custom": delta.model_dump(mode="json")}
-        return Made(TargetFile(length, {"sha256": digest}, delta_path(digest, delta.file), custom), path)
+        return Made(TargetFile(length, {"sha256": digest}, delta_path(digest, delta), custom), path)
 
     def _fetched(self, name: str, end: End) -> Path:
         """A file of the pool, verified."""
