@@ -3,77 +3,88 @@
 
 Three versions of the container host are built from the project's lock: with its own packages, with another openssl, and
 with another kernel. The other packages are those that another image of the lock has, so they are real ones, of a real
-day. Deltas are made as `zaffre release publish` makes them, and applied by the sealed agent's own Python.
+day. They are published with deltas, and the sealed agent comes to them from the first, over HTTP, verifying all.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from figures import Figure, Limit, Unit
-from measure import BenchError, tail
+from measure import BenchError
+from neighbours import CHANGES, IMAGE, build, make_definition, program, run
 from noise import Noise, wait_for_calm
 
 from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
-from zaffre.definition import reference_root
+from zaffre.definition import Waves, reference_root
 from zaffre.digest import sha256_file
-from zaffre.release.candidate import UPDATE_FILES
-from zaffre.release.encode import write_delta
+from zaffre.manifest import MANIFEST_NAME, Manifest
+from zaffre.offer import Evidence
+from zaffre.place.folder import Folder
+from zaffre.progress import SILENT
+from zaffre.release.candidate import UPDATE_FILES, Candidate, File
+from zaffre.release.deltas import Goal, Workshop, wanted
+from zaffre.release.desk import Desk
+from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.metadata import DEFAULT_DAYS
+from zaffre.release.operate import add, rollout
+from zaffre.release.payload import payload_of
+from zaffre.release.rotate import found, trustees_by_name
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.slots import entry_name, root_uuids
 from zaffre.trust.gpt import read_partitions
 
-IMAGE = "container-host"
-ARCHITECTURE = "amd64"
-CHANGES: Mapping[str, Callable[[Mapping[str, Any]], str | None]] = {
-    "one security fix (openssl)": lambda package: str(package["name"]) if package["source"] == "openssl" else None,
-    "a new kernel": lambda package: _kernel(str(package["name"])),
-}
-"""By what has changed: the name under which a package of it has its like in another set; None for all others."""
 LIMITS = (0.10, 0.45)
 MEMORY = 60e6
 _SECONDS = 1800.0
 
+_CHANNEL = "stable"
+_SECRET = "bench"
+_KEYS = ("root-1", "root-2", "targets", "snapshot", "timestamp", _CHANNEL)
+_AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
+_SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{_CHANNEL}"\n'
 _SCRIPT = """\
-import json, resource, sys, time
+import json, resource, subprocess, sys, time
 sys.path.insert(0, "/usr/lib/zaffre-agent")
 from pathlib import Path
-import zaffre.agent.program
-from zaffre.agent.bring import Bringer
-from zaffre.agent.download import Downloads
-from zaffre.agent.handover import Expected
-from zaffre.agent.source import Folder
-from zaffre.offer import Listed
+from zaffre.agent.home import Home
+from zaffre.agent.host import Machine
+from zaffre.agent.program import main
 
-class Old:
-    def source(self, file):
-        return Path("/job/old") / file
+server = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/job/repo"],
+                          stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+time.sleep(2)
 
-told = json.loads(Path("/job/told.json").read_text())
-files = {name: Expected(**one) for name, one in told["files"].items()}
-deltas = [Listed(zaffre.offer.Delta.model_validate(one["delta"]), one["path"], one["length"], one["sha256"])
-          for one in told["deltas"]]
+class Here(Machine):
+    staged = ()
+    def blessed(self): return True
+    def versions(self): return self.staged
+    def installed(self, version): return version in self.staged
+    def forget(self, version): pass
+    def stage(self, version): Here.staged = (version,)
+
+words = ["--root", "/job/root", "--settings", "/job/agent.toml", "--state", "/job/state", "--trusted", "/job/root.json"]
 begun = time.perf_counter()
-found, brought = Bringer(Downloads(Folder(Path("/job/place")), Path("/job/parts")), Old()).bring(files, deltas, "1")
+code = main([*words, "update"], host=Here(Path("/job/root")))
 print(json.dumps({
+    "code": code,
     "seconds": time.perf_counter() - begun,
     "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    "by_delta": brought.by_delta,
-    "fell_back": brought.fell_back,
+    "brought": Home(Path("/job/state")).brought,
 }))
+server.kill()
 """
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """Of one change: bytes of its deltas and of the whole files, seconds and bytes of memory to apply them."""
+    """Of one change: bytes that were fetched and those of the whole files; seconds and bytes of memory of the agent."""
 
     title: str
     delta: int
@@ -82,50 +93,34 @@ class Delivered:
     memory: int
 
 
-def _kernel(name: str) -> str | None:
-    """Its package has the kernel's release in its name."""
-    if name.startswith("linux-image-cloud"):
-        return "the newest kernel"
-    return "a kernel" if name.startswith("linux-image-") and "-cloud-" in name else None
-
-
-def swapped(lock: Mapping[str, Any], like: Callable[[Mapping[str, Any]], str | None]) -> list[dict[str, Any]] | None:
-    """The image's packages, with those that are alike from another set that has them in other versions; None when no
-    set has.
-    """
-    sets = [one for one in lock["sets"] if one["architecture"] == ARCHITECTURE]
-    mine = next(one["packages"] for one in sets if one["name"] == IMAGE)
-    have = {key: package["version"] for package in mine if (key := like(package)) is not None}
-    for other in sets:
-        theirs = {key: package for package in other["packages"] if (key := like(package)) in have}
-        if have and theirs.keys() == have.keys() and all(theirs[key]["version"] != have[key] for key in have):
-            changed = [theirs[key] if (key := like(package)) is not None else package for package in mine]
-            return sorted(changed, key=lambda package: str(package["name"]))
-    return None
-
-
 def measure_deltas(folder: Path, *, say: Callable[[str], None]) -> tuple[list[Delivered], list[float]]:
     """Build the versions, make the deltas, apply them. With it, the shares of the machine that others used."""
     place = folder / "deltas"
     place.mkdir()
-    _run([_program(), "--keys", str(place / "keys"), "keys", "init", "--owner", "bench"], folder / "deltas.log")
+    run([program(), "--keys", str(place / "keys"), "keys", "init", "--owner", "bench"], folder / "deltas.log")
     say("building a container host, and its neighbours")
-    base = _definition(place / "definition-0", 0, None)
-    old = _build(base, place, IMAGE, folder / "deltas.log")
-    root = _root(place, _build(base, place, "agent", folder / "deltas.log"), old)
-    found, others = [], []
+    base = make_definition(place / "definition-0", 0, None)
+    old = build(base, place, IMAGE, folder / "deltas.log")
+    root = _root(place, build(base, place, "agent", folder / "deltas.log"), old)
+    delivered, others = [], []
     for number, (title, like) in enumerate(CHANGES.items(), 1):
-        definition = _definition(place / f"definition-{number}", number, like)
-        new = _build(definition, place, IMAGE, folder / "deltas.log")
-        told = _publish(old, new, place / f"job-{number}")
+        definition = make_definition(place / f"definition-{number}", number, like)
+        new = build(definition, place, IMAGE, folder / "deltas.log")
+        job = place / f"job-{number}"
+        job.mkdir()
+        publisher = _Publisher(job)
+        publisher.publish(old, deltas=0)
+        publisher.publish(new, deltas=1)
+        (job / "root.json").write_bytes(publisher.root)
+        _node(old, job)
         wait_for_calm()
         noise = Noise()
-        one = _apply(root, place / f"job-{number}", title, told)
+        one = _update(root, job, title)
         others.append(noise.share())
-        found.append(one)
+        delivered.append(one)
         say(f"{title}: {one.delta / 1e6:.1f} of {one.whole / 1e6:.1f} MB, {one.memory / 1e6:.0f} MB of memory")
-        shutil.rmtree(place / f"job-{number}")
-    return found, others
+        shutil.rmtree(job)
+    return delivered, others
 
 
 def delta_figures(found: Sequence[Delivered]) -> list[Figure]:
@@ -144,36 +139,9 @@ def delta_figures(found: Sequence[Delivered]) -> list[Figure]:
     worst = max(found, key=lambda one: one.memory)
     return [
         *figures,
-        Figure("the agent applies deltas: peak memory", Unit.BYTES, (worst.memory,), limit=Limit(value=MEMORY)),
-        Figure("the agent applies deltas: wall time", Unit.SECONDS, (max(one.seconds for one in found),)),
+        Figure("the agent updates by deltas: peak memory", Unit.BYTES, (worst.memory,), limit=Limit(value=MEMORY)),
+        Figure("the agent updates by deltas: wall time", Unit.SECONDS, (max(one.seconds for one in found),)),
     ]
-
-
-def _definition(target: Path, number: int, like: Callable[[Mapping[str, Any]], str | None] | None) -> Path:
-    """The reference distribution with other packages in its lock, as a lock that is `number` later."""
-    shutil.copytree(reference_root(), target, symlinks=True)
-    path = target / "zaffre.lock"
-    lock = json.loads(path.read_text())
-    lock["serial"] += number
-    if like is not None:
-        packages = swapped(lock, like)
-        if packages is None:
-            raise BenchError(
-                f"no image of the lock has these packages in another version than {IMAGE}: lock one of them anew, "
-                "and not the others (zaffre lock --update --image NAME)"
-            )
-        host = next(one for one in lock["sets"] if (one["name"], one["architecture"]) == (IMAGE, ARCHITECTURE))
-        host["packages"] = packages
-    path.write_text(json.dumps(lock))
-    return target
-
-
-def _build(definition: Path, place: Path, image: str, log: Path) -> Path:
-    """A build in the user's store, which has most of its steps."""
-    out = place / f"out-{definition.name}"
-    words = ["--distro", str(definition), "--keys", str(place / "keys"), "--quiet"]
-    _run([_program(), *words, "build", image, "--profile", "release", "--out", str(out)], log)
-    return next(out.glob(f"{image}-*"))
 
 
 def _root(place: Path, agent: Path, host: Path) -> Path:
@@ -196,59 +164,98 @@ def _root(place: Path, agent: Path, host: Path) -> Path:
     return place / "host"
 
 
-def _publish(old: Path, new: Path, job: Path) -> dict[str, Any]:
-    """A folder with what the agent needs, and what a channel would tell it."""
-    (job / "place").mkdir(parents=True)
-    (job / "old").mkdir()
-    files: dict[str, Any] = {}
-    deltas: list[dict[str, Any]] = []
-    for name in UPDATE_FILES:
-        shutil.copy(old / name, job / "old" / name)
-        path = job / "place" / f"{name}.delta"
-        write_delta(old / name, new / name, path)
-        source, target = (
-            {"version": version, "sha256": sha256_file(build / name), "length": (build / name).stat().st_size}
-            for version, build in (("1", old), ("2", new))
+class _Publisher:
+    """A repository of releases in a folder, with keys of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._now = datetime.now(UTC).replace(microsecond=0)
+        make_folder(folder / "signers")
+        for name in _KEYS:
+            make_key(folder / "signers", name, _SECRET)
+        desk = self._desk(b"")
+        change = found(trustees_by_name(desk.ring, [_CHANNEL], 2), [_CHANNEL], DEFAULT_DAYS, now=self._now)
+        done = desk.found(change).done
+        if done is None:
+            raise BenchError("the repository of releases could not be begun")
+        self.root = done.root
+
+    def publish(self, build: Path, *, deltas: int) -> None:
+        """A release of a build, for every node, with deltas from so many versions before it."""
+        manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
+        candidate = Candidate(
+            image=manifest.image,
+            architecture=manifest.architecture,
+            version=manifest.version,
+            profile=manifest.profile,
+            root_hash=manifest.root_hash,
+            created=self._now,
+            floor=None,
+            notes="",
+            manifest=_file(build / MANIFEST_NAME),
+            files={name: _file(build / name) for name in UPDATE_FILES},
+            evidence=Evidence(report="0" * 64, checked=self._now, held=1, machine="not booted"),
         )
-        digest = sha256_file(path)
-        listed = job / "place/targets" / f"{digest}.{path.name}"
-        listed.parent.mkdir(exist_ok=True)
-        path.rename(listed)
-        files[name] = {"place": name, "length": target["length"], "sha256": target["sha256"]}
-        deltas.append(
-            {
-                "delta": {"file": name, "source": source, "target": target},
-                "path": path.name,
-                "length": listed.stat().st_size,
-                "sha256": digest,
-            }
+        desk, pace = self._desk(self.root), rollout("at once", _AT_ONCE, self._now - timedelta(days=1))
+        state = desk.state()
+        scratch = self._folder / "scratch"
+        scratch.mkdir()
+        listed = wanted(
+            state.records(_CHANNEL).values(), state.role(_CHANNEL).signed, Goal.of_candidate(candidate), deltas
         )
-    return {"files": files, "deltas": deltas}
+        made = Workshop(desk.place, scratch, SILENT, lambda one: build / one.file).make(state, listed)
+        desk.carry_out(
+            lambda state: add(state, _CHANNEL, candidate, pace, now=self._now, deltas=[one.target for one in made]),
+            lambda _: payload_of(build, candidate, _CHANNEL, deltas=made),
+        )
+        shutil.rmtree(scratch)
+
+    def _desk(self, trusted: bytes) -> Desk:
+        ring = Ring([self._folder / "signers"], lambda _: _SECRET)
+        return Desk(Folder(self._folder / "repo"), trusted, ring, self._folder / "pending", self._now)
 
 
-def _apply(root: Path, job: Path, title: str, told: dict[str, Any]) -> Delivered:
-    (job / "told.json").write_text(json.dumps(told))
+def _node(old: Path, job: Path) -> None:
+    """A node that runs `old`: what the agent looks at of a host."""
+    manifest = Manifest.model_validate_json((old / MANIFEST_NAME).read_bytes())
+    if manifest.root_hash is None:
+        raise BenchError(f"{old} has no verified root")
+    data, tree = root_uuids(manifest.root_hash)
+    name = f"zaffre-{manifest.image}"
+    texts = {
+        "root/etc/os-release": f"ID=zaffre\nIMAGE_ID={name}\nIMAGE_VERSION={manifest.version}\n",
+        "root/etc/machine-id": f"{'0' * 32}\n",
+        "root/proc/sys/kernel/random/boot_id": f"{'0' * 32}\n",
+        "root/proc/cmdline": f"roothash={manifest.root_hash}\n",
+        "agent.toml": _SETTINGS,
+    }
+    files = {
+        f"root/dev/disk/by-partuuid/{data}": "root.erofs",
+        f"root/dev/disk/by-partuuid/{tree}": "root.verity",
+        f"root/boot/EFI/Linux/{entry_name(name, manifest.version)}": "uki.efi",
+    }
+    for path in (*texts, *files):
+        (job / path).parent.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        (job / path).write_text(text)
+    for path, file in files.items():
+        shutil.copy(old / file, job / path)
+
+
+def _update(root: Path, job: Path, title: str) -> Delivered:
+    """What the agent does on that node."""
     done = Sandbox(None).run(
         ["/usr/bin/python3.13", "-IB", "-c", _SCRIPT],
         root=root,
         mounts=[Mount(job, "/job", writable=True)],
         timeout=_SECONDS,
     )
-    said = json.loads(done.stdout)
-    if said["fell_back"] or len(said["by_delta"]) != len(UPDATE_FILES):
-        raise BenchError(f"not all came by delta: {said}")
-    whole = sum(one["length"] for one in told["files"].values())
-    return Delivered(title, sum(one["length"] for one in told["deltas"]), whole, said["seconds"], said["bytes"])
+    said = json.loads(done.stdout.splitlines()[-1])
+    brought = said["brought"]
+    if said["code"] or brought.get("fell_back") or set(brought.get("by_delta", ())) != set(UPDATE_FILES):
+        raise BenchError(f"not all came by delta: {said}\n{done.stderr_tail}")
+    return Delivered(title, brought["fetched"], brought["whole"], said["seconds"], said["bytes"])
 
 
-def _program() -> str:
-    return str(Path(sys.executable).parent / "zaffre")
-
-
-def _run(argv: Sequence[str], log: Path) -> None:
-    with log.open("ab") as output:
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=_SECONDS, check=False
-        )
-    if done.returncode != 0:
-        raise BenchError(f"{' '.join(argv)} failed (exit {done.returncode})\n{tail(log)}")
+def _file(path: Path) -> File:
+    return File(sha256=sha256_file(path), size=path.stat().st_size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 
-from deltas import CHANGES, IMAGE, LIMITS, Delivered, delta_figures, swapped
+from deltas import LIMITS, Delivered, delta_figures
+from neighbours import CHANGES, IMAGE, swapped
 
 from zaffre.definition import reference_root
 
