@@ -45,7 +45,7 @@ MEMORY = 60e6
 _SECONDS = 1800.0
 
 _CHANNEL = "stable"
-_SECRET = "bench"
+_SECRET = "a passphrase of the bench"
 _KEYS = ("root-1", "root-2", "targets", "snapshot", "timestamp", _CHANNEL)
 _AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
 _SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{_CHANNEL}"\n'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deltas of a release that is about to be published or promoted."""
+"""A release is published or promoted, with its deltas."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import typer
 from zaffre.cli.context import Workspace
 
 if TYPE_CHECKING:
+    from zaffre.offer import Rollout
+    from zaffre.release.candidate import Candidate
     from zaffre.release.change import Change
     from zaffre.release.deltas import Goal, Made
-    from zaffre.release.desk import Desk
+    from zaffre.release.desk import Desk, Outcome
     from zaffre.release.state import State
 
 DeltasOption = Annotated[
@@ -29,6 +31,39 @@ DeltasOption = Annotated[
         help="Deltas from so many versions before it. Else: release.deltas of the definition.",
     ),
 ]
+
+
+def publish_candidate(
+    work: Workspace,
+    desk: Desk,
+    found: tuple[Path, Candidate],
+    pace: Rollout,
+    *,
+    channel: str | None,
+    count: int | None = None,
+    dry_run: bool = False,
+) -> Outcome:
+    """A build and what is to be published of it, into a channel or the repository's first one, with its deltas."""
+    from zaffre.release.deltas import Goal
+    from zaffre.release.operate import add
+    from zaffre.release.payload import payload_of
+
+    build, candidate = found
+    goal = Goal.of_candidate(candidate)
+
+    def place_in(state: State) -> str:
+        return channel or next(iter(state.channels))
+
+    def make(state: State, made: tuple[Made, ...] = ()) -> Change:
+        targets = [one.target for one in made]
+        return add(state, place_in(state), candidate, pace, now=work.now, deltas=targets)
+
+    with deltas(work, desk, count, channel=place_in, change=make, goal=lambda _: goal, build=build) as made:
+        return desk.carry_out(
+            lambda state: make(state, made),
+            lambda state: payload_of(build, candidate, place_in(state), deltas=made),
+            dry_run=dry_run,
+        )
 
 
 @contextmanager

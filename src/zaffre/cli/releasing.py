@@ -10,7 +10,7 @@ import typer
 
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import amount, count, table
-from zaffre.cli.releasedeltas import DeltasOption, deltas
+from zaffre.cli.releasedeltas import DeltasOption, deltas, publish_candidate
 from zaffre.cli.releasedesk import (
     CHANNELS,
     PENDING,
@@ -149,31 +149,13 @@ def publish(
     Examples: zaffre release publish out/container-host-1.20260504.1-amd64 /srv/releases; add --dry-run to look first
     """
     from zaffre.release.candidate import read_candidate
-    from zaffre.release.change import Change
-    from zaffre.release.deltas import Goal, Made
-    from zaffre.release.operate import add, rollout
-    from zaffre.release.payload import payload_of
-    from zaffre.release.state import State
+    from zaffre.release.operate import rollout
 
     work = workspace(context)
     pace = rollout(waves, work.distribution.waves(waves), parse_time(begin, work.now, "--begin"))
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    folder, candidate = read_candidate(build, work.certificates, work.progress)
-
-    def place_in(state: State) -> str:
-        return channel or next(iter(state.channels))
-
-    def make(state: State, made: tuple[Made, ...] = ()) -> Change:
-        targets = [one.target for one in made]
-        return add(state, place_in(state), candidate, pace, now=work.now, deltas=targets)
-
-    goal = Goal.of_candidate(candidate)
-    with deltas(work, desk, delta, channel=place_in, change=make, goal=lambda _: goal, build=folder) as made:
-        outcome = desk.carry_out(
-            lambda state: make(state, made),
-            lambda state: payload_of(folder, candidate, place_in(state), deltas=made),
-            dry_run=dry_run,
-        )
+    found = read_candidate(build, work.certificates, work.progress)
+    outcome = publish_candidate(work, desk, found, pace, channel=channel, count=delta, dry_run=dry_run)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
 
 
