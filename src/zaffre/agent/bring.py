@@ -80,7 +80,6 @@ class Bringer:
         """All files, whole and verified. Raises as `Downloads.fetch` does for a whole file."""
         have = {name: self.downloads.have(one) for name, one in files.items()}
         chosen = self._with_room(files, choose(files, deltas, running, have))
-        self.downloads.keep_only([*files.values(), *map(expected, chosen.values())])
         told, found = Brought(), {}
         for name, one in files.items():
             path = self._by_delta(name, one, chosen[name], told) if name in chosen else None
@@ -92,13 +91,16 @@ class Bringer:
         return found, told
 
     def _with_room(self, files: Mapping[str, Expected], chosen: Mapping[str, Listed]) -> dict[str, Listed]:
-        """Deltas need room beside the files that they make; without it, all comes whole. Raises DiskFullError when
-        there is no room for that either.
+        """Deltas need room beside the files that they make; without it, all comes whole. What was downloaded for others
+        goes first. Raises DiskFullError when there is no room for whole files either.
         """
         if chosen:
+            all_of_it = [*files.values(), *map(expected, chosen.values())]
             with suppress(DiskFullError):
-                self.downloads.require_room([*files.values(), *map(expected, chosen.values())])
+                self.downloads.keep_only(all_of_it)
+                self.downloads.require_room(all_of_it)
                 return dict(chosen)
+        self.downloads.keep_only(files.values())
         self.downloads.require_room(files.values())
         return {}
 
