@@ -29,6 +29,7 @@ from customise import customising_figures, measure_customising
 from deltas import delta_figures, measure_deltas
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
+from fleet import fleet_figures, measure_fleet
 from lab import CONTAINERS, PROFILE, Extra, Lab, Say, lab
 from measure import BenchError
 from metadata import measure_metadata, metadata_figures
@@ -51,6 +52,7 @@ from zaffre.upstream.solving import SetRequest
 GROUPS = (
     "metadata",
     "drift",
+    "fleet",
     "bills",
     "scan",
     "deltas",
@@ -142,6 +144,9 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "drift" in groups:
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
+    if "fleet" in groups:
+        rolled = measure_fleet(folder, say=say)
+        found.add("fleet", fleet_figures(rolled), [rolled.others])
     if "bills" in groups:
         written = measure_bills(say=say)
         found.add("bills", bill_figures(written), written.others)
@@ -151,7 +156,7 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "deltas" in groups:
         delivered, others = measure_deltas(folder, say=say)
         found.add("deltas", delta_figures(delivered), others)
-    if set(groups) - {"drift", "bills", "scan", "deltas"}:
+    if set(groups) - {"drift", "fleet", "bills", "scan", "deltas"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -180,6 +185,7 @@ class _Found:
             "containers",
             "metadata",
             "drift",
+            "fleet",
             "bills",
             "scan",
             "deltas",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The edge image for arm64: made on this machine, booted in 256 MB, with its network from a signed medium."""
+"""The edge image for arm64: made on this machine, booted in 256 MB, with its network from a signed medium.
+
+The long tests are about arm64 too: the other images' checks, and a build that is the same again.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import pytest
 
 from support.lab import Lab
 
-pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot")]
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-edge")]
 
 CHECK = ("check", "edge", "--arch", "arm64", "--memory", "256", "--timeout", "900")
 
@@ -42,6 +45,7 @@ def test_the_build_says_what_it_is_for(lab: Lab, report: dict) -> None:
     assert lab.zaffre("verify", str(built)).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("image", ["container-host", "server"])
 def test_the_others_for_arm64(lab: Lab, image: str) -> None:
     done = lab.zaffre(
@@ -52,6 +56,7 @@ def test_the_others_for_arm64(lab: Lab, image: str) -> None:
     assert failed == {}
 
 
+@pytest.mark.long
 def test_an_emulated_build_is_the_same_again(lab: Lab) -> None:
     """Another clock, folder, host name and language: the scripts that an emulator runs see none of it."""
     found = lab.json("reproduce", "edge", "--arch", "arm64", check=False)

@@ -124,3 +124,10 @@ def test_the_agent_is_merged_and_nothing_failed(told: Told) -> None:
             assert boot["units"].split() == ["active", "active"]
             assert boot["failed"] == ""
             assert "agent" in boot["merged"]
+
+
+def test_nothing_differs_from_the_release(told: Told) -> None:
+    for story in (told.awake, told.late):
+        found = json.loads(story.told[-1]["drift"])
+        assert [one for one in found["found"] if not one["expected"]] == []
+        assert ("extension", "agent") in {(one["kind"], one["name"]) for one in found["found"]}

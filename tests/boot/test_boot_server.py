@@ -25,6 +25,8 @@ path = "debian"
 """
 _FURTHER = ("--image", "container-host")
 """An image whose packages the repository has too."""
+_LOCKED = (*_FURTHER, "--image", "server", "--image", "wsl")
+"""What is locked: the image of the repository's other packages, and the two that are of one set."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         story.change("images/server.toml", r'"panic=10"', '"panic=1"')
         story.change("images/server.toml", r"^profiles = .*$", 'profiles = ["hardened", "unattended-upgrades"]')
         set_budget(story.distro / "images/server.toml", "")  # that of a server that does not upgrade by itself
-        story.zaffre("lock")
+        story.zaffre("lock", *_LOCKED)
         story.publish(*_FURTHER)
         with story.booted(story.build()):
             yield story
@@ -72,7 +74,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     if old in kernels(story):
         # Right after a point release both archives have the same one.
         story.change("images/server.toml", 'package = "linux-image-cloud-{arch}"', 'package = "linux-image-{arch}"')
-        story.zaffre("lock")
+        story.zaffre("lock", *_LOCKED)
     story.publish(*_FURTHER)
     assert story.ssh("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer").split() == ["enabled"] * 2
     story.ssh("sudo apt-get --quiet update && sudo unattended-upgrade", seconds=900.0)

@@ -39,8 +39,6 @@ _SMALLER = (
     # Its Python is most of the set, and of the time that an upgrade takes in an emulated machine.
     (r'^  "cloud-init",\n', ""),
     (r'^  "curl",\n', ""),
-    (r'^trees = \["files/server"\]$', 'trees = ["files/server", "files/access"]'),
-    (r"^\[prune\]$", '[[users]]\nname = "admin"\nuid = 1000\nhome = "/"\nshell = "/bin/bash"\n\n[prune]'),
 )
 """What makes the reference server one without cloud-init."""
 
@@ -89,7 +87,7 @@ def upgrade(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgr
         set_budget(definition, "")  # that of Debian 13's packages
         for pattern, text in _SMALLER:
             server.change("images/server.toml", pattern, text)
-        _let_in(server)
+        server.let_in()
         newer = definition.read_text()
         for line in _ONLY_IN_NEW:
             server.change("images/server.toml", line, "")
@@ -112,18 +110,6 @@ def upgrade(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgr
         new = {one.name: one.version for one in server.lock.set("server", "amd64").packages}
         with server.booted(build):
             yield Upgrade(server, json.loads(said.stdout), new)
-
-
-def _let_in(server: Server) -> None:
-    """What cloud-init would do for the administrator, as files of the definition."""
-    for name, text in (
-        ("usr/lib/access/key", server.key),
-        ("etc/ssh/sshd_config.d/20-access.conf", "AuthorizedKeysFile /usr/lib/access/key"),
-        ("etc/sudoers.d/admin", "admin ALL=(ALL) NOPASSWD:ALL"),
-    ):
-        path = server.distro / "files/access" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(f"{text}\n")
 
 
 def _keys(lab: Lab) -> str:

@@ -16,6 +16,16 @@ case $1 in
 --no-variables) echo updated >"$ESP/updated" ;;
 esac
 """
+_UDEVADM = """#!/bin/sh
+echo "$@" >>"$LOG"
+"""
+_LATE = """#!/bin/sh
+case $1 in
+--print-esp-path) grep -qs settle "$LOG" || exit 1; echo "$ESP" ;;
+esac
+"""
+"""A manager that has no partition until udev gave it its name."""
+_DISK = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _STUB = "StubImageIdentifier-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 
@@ -48,6 +58,7 @@ class Place:
         environment = {
             "PATH": f"{self.root / 'bin'}:/usr/bin:/bin",
             "ESP": str(self.root / "esp") if esp else "",
+            "LOG": str(self.root / "udevadm.log"),
         }
         return subprocess.run(["sh", "-c", text], env=environment, capture_output=True, text=True, check=False)
 
@@ -56,8 +67,9 @@ class Place:
 def place(tmp_path: Path) -> Place:
     for folder in ("bin", "kernel", "efivars", "esp/EFI/Linux"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "bin/bootctl").write_text(_BOOTCTL)
-    (tmp_path / "bin/bootctl").chmod(0o755)
+    for name, text in {"bootctl": _BOOTCTL, "udevadm": _UDEVADM}.items():
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
     return Place(tmp_path)
 
 
@@ -104,6 +116,19 @@ def test_without_its_partition_the_package_is_left_unconfigured(place: Place) ->
     done = place.install("2", esp=False)
     assert done.returncode == 1
     assert "is not mounted" in done.stderr
+
+
+def test_its_partition_gets_its_new_name_before_anybody_waits_for_it(place: Place) -> None:
+    """As after the unpacking of a newer udev, whose rules have not seen the disk yet."""
+    (place.root / "bin/bootctl").write_text(_LATE)
+    (place.root / "efivars" / _DISK).write_bytes(b"\x06\0\0\0" + "AB-12\0".encode("utf-16-le"))
+    done = place.install("2")
+    assert done.returncode == 0, done.stderr
+    assert place.names() == {"acme-server_2+3.efi"}
+    assert (place.root / "udevadm.log").read_text().splitlines() == [
+        "trigger --action=change /dev/disk/by-partuuid/ab-12",
+        "settle --timeout=30",
+    ]
 
 
 def test_in_a_container_there_is_nothing_to_do(place: Place) -> None:

@@ -48,7 +48,11 @@ until [ -e /run/systemd/shutdown/scheduled ]; do
             --unit=systemd-sysext.service --output=cat --no-pager
         fact did cat "$kept/journal.jsonl"
         # What it decides to stay at is told by the agent itself.
-        case $after in *'"act": "stay"'*) fact status /usr/lib/zaffre-agent/zaffre-agent status --json ;; esac
+        case $after in *'"act": "stay"'*)
+            fact status /usr/lib/zaffre-agent/zaffre-agent status --json
+            fact drift /usr/lib/zaffre-agent/zaffre-agent drift --json
+            ;;
+        esac
         # The last one: whoever waits for it has all the others.
         fact last printf '%s' "$after"
     fi

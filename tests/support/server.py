@@ -31,6 +31,7 @@ from zaffre.cli.making import Making
 from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
 from zaffre.machine.qemu import ConsoleOutput, Ended, Machine
 from zaffre.machine.seed import SEED_DISK, make_seed
+from zaffre.sandbox import Mount
 from zaffre.trust import Role
 from zaffre.upstream import Lock, load_lock
 
@@ -98,6 +99,20 @@ class Server:
         assert count == 1, (name, pattern, count)
         path.write_text(changed)
 
+    def let_in(self) -> None:
+        """Have the image let its administrator in by itself, without cloud-init."""
+        self.change("images/server.toml", r'^trees = \["files/server"\]$', 'trees = ["files/server", "files/access"]')
+        user = '[[users]]\nname = "admin"\nuid = 1000\nhome = "/"\nshell = "/bin/bash"\n\n[prune]'
+        self.change("images/server.toml", r"^\[prune\]$", user)
+        for name, text in (
+            ("usr/lib/access/key", self.key),
+            ("etc/ssh/sshd_config.d/20-access.conf", "AuthorizedKeysFile /usr/lib/access/key"),
+            ("etc/sudoers.d/admin", "admin ALL=(ALL) NOPASSWD:ALL"),
+        ):
+            path = self.distro / "files/access" / name
+            path.parent.mkdir(parents=True)
+            path.write_text(f"{text}\n")
+
     def publish(self, *options: str) -> None:
         """What the lock names, to the channel that the machine follows."""
         self.zaffre("repo", "build", "--channel", "stable", "--to", str(self.published), "--image", "server", *options)
@@ -107,13 +122,20 @@ class Server:
         return Path(self.lab.json("--distro", str(self.distro), "build", "server", "--out", out)["directory"])
 
     @contextmanager
-    def booted(self, build: Path) -> Iterator[None]:
-        """The machine runs, with a seed from which cloud-init, if it has that, lets its administrator in."""
+    def booted(self, build: Path, *, user_data: str | None = None) -> Iterator[None]:
+        """The machine runs, with a seed from which cloud-init, if it has that, lets its administrator in; or with
+        that text for it.
+        """
         root = self.root
         with self.lab.workspace() as work:
             sandbox = Making(work).sandbox
             settings = {"ssh_authorized_keys": [self.key]}
             make_seed(root / "seed.img", instance="story", settings=settings, scratch=root, sandbox=sandbox)
+            if user_data is not None:
+                (root / "user-data").write_text(user_data)
+                mounts = [Mount(root / name, f"/job/{name}", writable=True) for name in ("seed.img", "user-data")]
+                words = ["mcopy", "-o", "-i", "/job/seed.img", "/job/user-data", "::user-data"]
+                sandbox.run(words, mounts=mounts, timeout=60)
             guest = Guest(
                 image=build / "image.raw",
                 architecture=AMD64,
@@ -139,7 +161,13 @@ class Server:
 
     def ssh(self, command: str, *, check: bool = True, seconds: float = 300.0) -> str:
         """What a command prints that the machine's administrator gives over SSH, with the machine kept running."""
-        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
+        options = (
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "ConnectTimeout=10",
+            "ServerAliveInterval=15",
+        )
         words = [
             *("ssh", "-p", str(self.port), "-i", str(self.root / "id"), "-o", "BatchMode=yes"),
             *(word for option in options for word in ("-o", option)),
@@ -172,8 +200,12 @@ class Server:
 
         def settled() -> bool:
             nonlocal found
+            # One session that waits: each log-in costs an emulated machine seconds of the boot that is waited for.
             said = self.ssh(
-                "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running", check=False, seconds=20.0
+                f"id=$(cat /proc/sys/kernel/random/boot_id); echo $id; [ $id = '{other_than}' ] || "
+                "systemctl is-system-running --wait",
+                check=False,
+                seconds=seconds,
             ).split()
             found = said[0] if said else ""
             return len(said) == 2 and said[1] == "running" and found != other_than

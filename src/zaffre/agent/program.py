@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from zaffre.agent.drift import drift
 from zaffre.agent.home import FOLDER, Home
 from zaffre.agent.host import Host, Machine
 from zaffre.agent.look import TRUSTED
@@ -29,6 +30,7 @@ from zaffre.offer.version import FORM
 
 _EPILOG = """example:
   zaffre-agent status            what runs, what is staged, and why
+  zaffre-agent drift             what this host has that its release does not
   zaffre-agent check             look at the channel, and decide
   zaffre-agent order 1.20261126.1   go to that version, before its turn
 """
@@ -65,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "update": "the same, and write what is to be staged; no restart",
         "run": "all of it, with a restart when that may be: what the timer calls",
         "status": "what runs, what is staged, and why; without the network",
+        "drift": "what /etc, units, extensions and mounts have that the release does not; ends with 1 if there is any",
     }.items():
         command = commands.add_parser(name, help=words, description=words)
         command.add_argument("--json", action="store_true", help="as JSON")
@@ -77,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace, host: Host) -> int:
+    if options.command == "drift":
+        return _drift(options)
     settings = read_settings([options.settings] if options.settings else PLACES)
     home = Home(options.state)
     if options.command == "status":
@@ -88,6 +93,12 @@ def _run(options: argparse.Namespace, host: Host) -> int:
         return _order(agent, options)
     act = agent.check if options.command == "check" or options.dry_run else getattr(agent, options.command)
     return _say(act(), as_json=options.json)
+
+
+def _drift(options: argparse.Namespace) -> int:
+    found = drift(options.root)
+    print(json.dumps(found.plain(), indent=1, ensure_ascii=False) if options.json else "\n".join(found.lines()))
+    return ExitCode.FINDING if found.unexpected else ExitCode.DONE
 
 
 def _agent(options: argparse.Namespace, settings: Settings, home: Home, host: Host) -> Agent:

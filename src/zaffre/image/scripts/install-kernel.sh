@@ -22,10 +22,12 @@ variable() {
     cat "$variables/$1-$vendor" 2>/dev/null | tail -c +5 | tr -d '\000'
 }
 
-# While systemd is upgraded, what mounts the partition can be gone: a generator of the version before had made it. Then
-# the one from which the boot loader came is mounted here, for so long as this takes.
+# While systemd is upgraded, its manager can ask for the partition by a name that only newer rules of udev give it, and wait
+# for that name. And what mounts it can be gone: a generator of the version before had made it. Then the partition from
+# which the boot loader came is mounted here, for so long as this takes.
+disk=/dev/disk/by-partuuid/$(variable LoaderDevicePartUUID | tr 'A-F' 'a-f')
+udevadm trigger --action=change "$disk" 2>/dev/null && udevadm settle --timeout=30 || true
 if ! esp=$(bootctl --print-esp-path 2>/dev/null); then
-    disk=/dev/disk/by-partuuid/$(variable LoaderDevicePartUUID | tr 'A-F' 'a-f')
     esp=$(mktemp --directory /run/zaffre-esp.XXXXXX)
     mount -t vfat -o umask=0077,nodev,nosuid,noexec "$disk" "$esp" || {
         rmdir "$esp"

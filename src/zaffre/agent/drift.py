@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a running host has that its release does not: in `/etc`, in its units, its extensions and its mounts.
+
+The root is verified, so what differs can only be beside it. `/etc` is an overlay whose upper layer holds exactly what
+was written since the start; a file of `/etc` that is kept is a bind mount from `/var`. Changes nothing.
+
+Sources: the kernel's Documentation/filesystems/overlayfs.rst (a character device 0/0 is a whiteout), systemd.unit(5)
+for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8) for `status`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from zaffre.agent.commands import Done, run
+from zaffre.errors import ToolError
+
+UPPER: Final = Path("/run/zaffre/etc/upper")
+KEPT: Final = Path("/var/lib/zaffre/etc")
+FOLLOW: Final = Path("/usr/lib/systemd/system/zaffre-follow.service")
+_KEPT_ON_ITS_DISK = "/lib/zaffre/etc/"
+_SECONDS = 60.0
+_VERIFIED = ("/usr/", "/run/systemd/generator/", "/run/systemd/generator.early/", "/run/systemd/generator.late/")
+"""Where units come from that the release has, or that its generators make of it."""
+_PASSING = (".scope", ".slice", ".mount", ".device", ".swap")
+"""Kinds of units that programs make while they work: a container's, a session's, what is mounted."""
+
+
+class Ask(Protocol):
+    def __call__(self, *words: str, seconds: float) -> Done: ...
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`kind` is "file", "unit", "extension" or "mount". `expected` is what the definition lets differ."""
+
+    kind: str
+    name: str
+    words: str
+    expected: bool = False
+
+
+@dataclass(frozen=True)
+class Drift:
+    found: tuple[Finding, ...]
+
+    @property
+    def unexpected(self) -> tuple[Finding, ...]:
+        return tuple(one for one in self.found if not one.expected)
+
+    def plain(self) -> dict[str, object]:
+        """As JSON has it."""
+        return {"drifted": bool(self.unexpected), "found": [asdict(one) for one in self.found]}
+
+    def lines(self) -> list[str]:
+        """As people read it."""
+        rows = [
+            f"{'as defined' if one.expected else 'drifted':<10}  {one.kind:<9}  {one.name}: {one.words}"
+            for one in self.found
+        ]
+        count = len(self.unexpected)
+        return [*rows, f"{count} differences from the release" if count else "nothing differs from the release"]
+
+
+def drift(root: Path = Path("/"), ask: Ask = run) -> Drift:
+    """Raises ToolError when systemd does not answer, and OSError for what cannot be read: an answer is whole."""
+    found = [*_files(root), *_kept(root), *_units(ask), *_extensions(root, ask), *_mounts(root)]
+    return Drift(tuple(sorted(found, key=lambda one: (one.expected, one.kind, one.name))))
+
+
+def _files(root: Path) -> Iterator[Finding]:
+    upper = _below(root, UPPER)
+    for path in _walk(upper):
+        mode = path.lstat()
+        name = f"/etc/{path.relative_to(upper)}"
+        if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
+            yield Finding("file", name, "was removed since the start")
+        elif not stat.S_ISDIR(mode.st_mode) or "trusted.overlay.opaque" in _attributes(path):
+            yield Finding("file", name, "was written since the start, and is gone after the next one")
+
+
+def _kept(root: Path) -> Iterator[Finding]:
+    kept = _below(root, KEPT)
+    for path in _walk(kept):
+        if not path.is_dir() or path.is_symlink():
+            yield Finding("file", f"/etc/{path.relative_to(kept)}", "is kept over restarts", expected=True)
+
+
+def _units(ask: Ask) -> Iterator[Finding]:
+    words = ("systemctl", "show", "*", "--all", "--property=Id,FragmentPath,DropInPaths,Transient")
+    said = ask(*words, seconds=_SECONDS).require("the system manager does not say which units it has").out
+    for block in said.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
+        name = values.get("Id", "")
+        if not name or name.endswith(_PASSING):
+            continue
+        if values.get("Transient") == "yes":
+            yield Finding("unit", name, "was made while the system runs")
+            continue
+        paths = [values.get("FragmentPath", ""), *values.get("DropInPaths", "").split()]
+        for path in paths:
+            if path and not path.startswith(_VERIFIED):
+                yield Finding("unit", name, f"comes from {path}")
+
+
+def _extensions(root: Path, ask: Ask) -> Iterator[Finding]:
+    agent = _followed(root)
+    for tool in ("systemd-sysext", "systemd-confext"):
+        done = ask(tool, "--json=short", "status", seconds=_SECONDS)
+        for hierarchy, name in _merged(done.require(f"{tool} does not say what is merged")):
+            words = f"is laid over {hierarchy}"
+            yield Finding("extension", name, words, expected=tool == "systemd-sysext" and name == agent)
+
+
+def _merged(done: Done) -> list[tuple[str, str]]:
+    """Hierarchies and names. Of a hierarchy that has none, `extensions` is a word and no list."""
+    try:
+        return [
+            (str(one["hierarchy"]), str(name))
+            for one in json.loads(done.out or "[]")
+            for name in (one["extensions"] if isinstance(one["extensions"], list) else ())
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ToolError(
+            "what is merged cannot be read", command=done.command, returncode=done.code, details=done.out[:200]
+        ) from error
+
+
+def _mounts(root: Path) -> Iterator[Finding]:
+    for line in _below(root, Path("/proc/self/mountinfo")).read_text("utf-8", "surrogateescape").splitlines():
+        source, point = (_unescaped(field) for field in line.split()[3:5])
+        if point.startswith(("/usr/", "/etc/")) and not source.startswith(_KEPT_ON_ITS_DISK):
+            yield Finding("mount", point, "is mounted over what the release has there")
+
+
+def _followed(root: Path) -> str | None:
+    """The extension that the host itself lays over: the agent's."""
+    unit = _below(root, FOLLOW)
+    lines = unit.read_text("utf-8").splitlines() if unit.is_file() else ()
+    return next((line.split()[-1] for line in lines if line.startswith("ExecStart=")), None)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """What is in a folder that may be missing, links not followed. Raises OSError for a folder that cannot be read."""
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path)
+
+
+def _attributes(path: Path) -> list[str]:
+    return os.listxattr(path, follow_symlinks=False)
+
+
+def _unescaped(field: str) -> str:
+    """proc_pid_mountinfo(5): white space and backslashes are octal."""
+    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        field = field.replace(code, character)
+    return field
+
+
+def _below(root: Path, path: Path) -> Path:
+    return root / path.relative_to("/")
