@@ -17,7 +17,7 @@ from zaffre.delta.packed import DICTIONARY
 from zaffre.delta.vcdiff import ADD, COPY, HEADER, VCD_SOURCE, integer
 from zaffre.release.matching import Content, Piece, pieces
 
-WINDOW: Final = 1 << 20
+WINDOW: Final = 256 << 10
 """Bytes of the target that a window makes."""
 _PRESET: Final = 6
 
