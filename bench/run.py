@@ -26,6 +26,7 @@ from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
 from containers import container_figures, container_requests, measure_containers
 from customise import customising_figures, measure_customising
+from deltas import delta_figures, measure_deltas
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
 from fleet import fleet_figures, measure_fleet
@@ -54,6 +55,7 @@ GROUPS = (
     "fleet",
     "bills",
     "scan",
+    "deltas",
     "publishing",
     "rebuild",
     "containers",
@@ -151,7 +153,10 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "scan" in groups:
         scans = measure_scans(folder, say=say)
         found.add("scan", scan_figures(scans), [cost.others for cost in (scans.cold, *scans.warm)])
-    if set(groups) - {"drift", "fleet", "bills", "scan"}:
+    if "deltas" in groups:
+        delivered, others = measure_deltas(folder, say=say)
+        found.add("deltas", delta_figures(delivered), others)
+    if set(groups) - {"drift", "fleet", "bills", "scan", "deltas"}:
         images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -183,6 +188,7 @@ class _Found:
             "fleet",
             "bills",
             "scan",
+            "deltas",
             "rebuild",
             "publishing",
         )

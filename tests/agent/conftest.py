@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,8 +32,4 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Yard:
 
 @pytest.fixture
 def yard(published: Yard, tmp_path: Path) -> Yard:
-    root = tmp_path / "yard"
-    shutil.copytree(published.root, root)
-    made = Yard(root, published.owner, [root / "signers"], published.trusted, published.first)
-    made.clock = now()
-    return made
+    return published.copy(tmp_path / "yard")

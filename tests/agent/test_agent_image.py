@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 import shutil
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from support.lab import Lab
-from support.releases import Yard
+from support.releases import Yard, neighbour
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.slots import root_uuids
 
 pytestmark = pytest.mark.tools
 
@@ -37,7 +38,7 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 class Here(Machine):
     staged = ()
     def blessed(self): return True
-    def versions(self): return ("1.1", *self.staged)
+    def versions(self): return ("1.3", *self.staged)
     def installed(self, version): return version in self.versions()
     def forget(self, version): pass
     def stage(self, version):
@@ -105,26 +106,44 @@ def run(root: Path, job: Path, *words: str) -> dict[str, object]:
     return {**json.loads(lines[-1]), "said": "\n".join(lines[:-1]), "told": done.stderr_tail}
 
 
+def lay(root: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+
+
 def test_it_follows_a_channel_with_what_debian_packages(root: Path, yard: Yard, tmp_path: Path) -> None:
+    yard.publish("1.3", contents=neighbour("1.3"))
+    yard.publish("1.4", contents=neighbour("1.4"), deltas=1)
     job = tmp_path / "job"
-    (job / "root/etc").mkdir(parents=True)
-    (job / "root/proc/sys/kernel/random").mkdir(parents=True)
-    (job / "root/proc/sys/kernel/random/boot_id").write_text("12345678-1234-1234-1234-123456789012\n")
-    (job / "root/etc/os-release").write_text("ID=zaffre\nIMAGE_ID=zaffre-host\nIMAGE_VERSION=1.1\n")
-    (job / "root/etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    uuid, _ = root_uuids("1" * 64)
+    lay(
+        job / "root",
+        {
+            "proc/sys/kernel/random/boot_id": b"12345678-1234-1234-1234-123456789012\n",
+            "proc/cmdline": f"quiet roothash={'1' * 64}\n".encode(),
+            "etc/os-release": b"ID=zaffre\nIMAGE_ID=zaffre-host\nIMAGE_VERSION=1.3\n",
+            "etc/machine-id": b"0123456789abcdef0123456789abcdef\n",
+            # The verity tree's partition would have the same UUID by this root hash: it is not what its delta needs.
+            f"dev/disk/by-partuuid/{uuid}": neighbour("1.3")["root.erofs"] + bytes(4096),
+            "boot/EFI/Linux/zaffre-host_1.3.efi": neighbour("1.3")["uki.efi"],
+        },
+    )
     (job / "root.json").write_bytes(yard.first)
     (job / "agent.toml").write_text('place = "http://127.0.0.1:8000"\nchannel = "dev"\n')
     shutil.copytree(yard.repo, job / "repo")
 
-    assert run(root, job, "order", "1.2")["code"] == 0
+    assert run(root, job, "order", "1.4")["code"] == 0
     done = run(root, job, "update")
     assert done["code"] == 0, done["told"]
     assert str(done["tuf"]).startswith("5.")
-    assert str(done["said"]).startswith("restart 1.2")
-    build = yard.root / "out/host-1.2-amd64"
+    assert str(done["said"]).startswith("restart 1.4")
+    build = yard.root / "out/host-1.4-amd64"
     files = ("root.erofs", "root.verity", "uki.efi")
     handed = {name: next((job / "handed").glob(f"*.{name}")).read_bytes() for name in files}
     assert handed == {name: (build / name).read_bytes() for name in files}
+    brought = json.loads((job / "state/brought.json").read_bytes())
+    assert (brought["by_delta"], list(brought["fell_back"])) == (["root.erofs", "uki.efi"], ["root.verity"])
     assert float(str(done["megabytes"])) < 60
     assert float(str(done["seconds"])) < 0.5  # 0.05 on an idle machine
 
@@ -146,8 +165,8 @@ def test_a_library_that_is_not_there_would_be_seen(root: Path) -> None:
     """All modules of the agent are in the image, and import in it."""
     script = (
         "import sys, pkgutil, importlib; sys.path.insert(0, '/usr/lib/zaffre-agent');"
-        "import zaffre.agent, zaffre.follow;"
-        "[importlib.import_module(f'{p.__name__}.{m.name}') for p in (zaffre.agent, zaffre.follow)"
+        "import zaffre.agent, zaffre.delta, zaffre.follow;"
+        "[importlib.import_module(f'{p.__name__}.{m.name}') for p in (zaffre.agent, zaffre.delta, zaffre.follow)"
         " for m in pkgutil.iter_modules(p.__path__) if m.name != '__main__'];"
         "import ssl, bz2, lzma, zlib; print(ssl.OPENSSL_VERSION)"
     )

@@ -80,6 +80,15 @@ def test_it_goes_from_version_to_version_by_itself(told: Told) -> None:
     assert status["previous"] == [fourth]
 
 
+def test_files_come_by_deltas_of_what_runs(told: Told) -> None:
+    """From the fourth to the fifth: partitions and the ESP are read as they are."""
+    brought = agent(told.awake, -1)["brought"]
+    assert isinstance(brought, dict)
+    assert brought["fell_back"] == {}
+    assert {"root.erofs", "uki.efi"} <= set(brought["by_delta"])
+    assert brought["fetched"] < 0.1 * brought["whole"]
+
+
 def test_its_build_holds(publisher: Publisher, told: Told) -> None:
     build = told.versions[0].folder
     lab = publisher.versions.lab

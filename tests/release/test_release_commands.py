@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.releases import SECRET, leave_check, make_build
+from support.releases import SECRET, leave_check, make_build, neighbour
 from support.shell import Shell
 from zaffre.definition import reference_root
 from zaffre.trust import Keys
@@ -119,6 +119,40 @@ def test_from_keys_to_a_stable_channel(run: Callable[..., Shell], tmp_path: Path
     (erofs, *_) = (tmp_path / "mirror").rglob("*.root.erofs")
     erofs.unlink()
     assert "it is missing" in run("verify", "mirror", code=1).out
+
+
+def test_deltas_are_made_and_told(run: Callable[..., Shell], tmp_path: Path, keys: Keys) -> None:
+    def create(version: str) -> Path:
+        folder = make_build(tmp_path / "out", keys, version, image="container-host", contents=neighbour(version))
+        leave_check(folder, keys)
+        run("create", folder)
+        return folder
+
+    run("keys", "init")
+    run("init", "repo")
+    run("publish", create("1.1"), "repo")
+    run("promote", "repo", "stable")
+    second = create("1.2")
+    assert "would bring 7 files" in run("publish", second, "repo", "--dry-run", "--deltas", "0").out
+    assert "would bring 10 files" in run("publish", second, "repo", "--dry-run").out
+    run("publish", second, "repo")
+    shown = run("show", "repo", "dev").out
+    assert "root.erofs from 1.1" in shown
+    told = json.loads(run("show", "repo", "dev", "--json").out)
+    assert [(one["file"], one["source"]) for one in told["deltas"]] == [
+        (name, "1.1") for name in ("root.erofs", "root.verity", "uki.efi")
+    ]
+    assert told["version"] == "1.2"
+    run("promote", "repo", "stable", "--deltas", "0")
+    assert "from 1.1" not in run("show", "repo", "stable").out
+    third = create("1.3")
+    run("publish", third, "repo", "--deltas", "1")
+    run("promote", "repo", "stable")
+    for channel, sources in {"dev": {"1.2"}, "stable": {"1.1", "1.2"}}.items():
+        told = json.loads(run("show", "repo", channel, "--json").out)
+        assert {one["source"] for one in told["deltas"]} == sources
+    assert "already" in run("publish", third, "repo").out
+    assert run("verify", "repo").out.count("releases: 3, deltas: 6") == 2
 
 
 def test_root_keys_on_a_stick(run: Callable[..., Shell], tmp_path: Path) -> None:

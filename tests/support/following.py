@@ -85,7 +85,8 @@ class Publisher:
         """Publish a build, as one that passed its check, for every node at once."""
         leave_check(version.folder, self.yard.owner)
         pace = rollout("at once", _AT_ONCE, self.yard.clock - timedelta(days=1))
-        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=floor.name if floor else None)
+        name = floor.name if floor else None
+        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=name, deltas=1)
 
     def revoke(self, version: Version) -> None:
         self.yard.revoke(version.name, f"{version.manifest.image}-{version.manifest.architecture}")

@@ -42,6 +42,7 @@ class Slots:
     restarts: int = 0
     kill_in_stage: int | None = None
     written: list[str] = field(default_factory=list)
+    room: int = 4096
 
     def __post_init__(self) -> None:
         self.contents.setdefault(self.running, dict.fromkeys(ORDER, b"running"))
@@ -61,6 +62,13 @@ class Slots:
 
     def installed(self, version: str) -> bool:
         return set(self.contents.get(version, {})) == set(ORDER) and version in self.entries
+
+    def source(self, file: str) -> Path | None:
+        """As a partition is: what was written to it is followed by what was there before."""
+        path = self.incoming.parent / "slot" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.contents[self.running][file] + bytes(self.room))
+        return path
 
     def stage(self, version: str) -> None:
         assert self.is_blessed

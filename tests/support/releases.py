@@ -4,25 +4,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import random
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tuf.api.metadata import TargetFile
 
 from zaffre.definition import Waves
 from zaffre.follow.client import Follower
+from zaffre.follow.deltas import delta_path, deltas_of
+from zaffre.follow.layout import RELEASE_FILE, target_place
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
-from zaffre.offer import Record, Rollout
+from zaffre.offer import Delta, Record, Rollout
 from zaffre.place.folder import Folder
 from zaffre.place.target import Target
 from zaffre.progress import SILENT
 from zaffre.release.candidate import create, read_candidate, write_candidate
+from zaffre.release.change import Change
+from zaffre.release.deltas import Goal, Made, Workshop, wanted
 from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
-from zaffre.release.metadata import DEFAULT_DAYS
-from zaffre.release.operate import add, payload_of, payload_of_promoted, promote, revoke, rollout
+from zaffre.release.metadata import DEFAULT_DAYS, succeed, until
+from zaffre.release.operate import add, promote, revoke, rollout
+from zaffre.release.payload import payload_of, payload_of_promoted
+from zaffre.release.publish import Payload
 from zaffre.release.rotate import Turn, found, rotate, trustees_by_name
 from zaffre.release.selection import choose
 from zaffre.release.state import State, load_state
@@ -39,12 +51,25 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def make_build(out: Path, keys: Keys, version: str, **changes: object) -> Path:
-    """A folder as `zaffre build` leaves it, of a host whose files are small."""
+def neighbour(version: str) -> dict[str, bytes]:
+    """Files that are large enough for deltas, of which neighbouring versions share most, at other places."""
+    fix = random.Random(version).randbytes(5_000)
+    found = {}
+    for name, size in {"root.erofs": 300_000, "root.verity": 90_000, "uki.efi": 200_000}.items():
+        body = random.Random(name).randbytes(size)
+        found[name] = body[: size // 3] + fix + body[size // 3 :]
+    return found
+
+
+def make_build(
+    out: Path, keys: Keys, version: str, *, contents: Mapping[str, bytes] | None = None, **changes: object
+) -> Path:
+    """A folder as `zaffre build` leaves it, of a host whose files are small, or have the `contents` that are given."""
     folder = out / f"{changes.get('image', 'host')}-{version}-amd64"
     folder.mkdir(parents=True)
     for name, size in {"root.erofs": 3000, "root.verity": 300, "uki.efi": 2000, "inventory.json": 200}.items():
-        (folder / name).write_bytes((f"{name} of {version}\n".encode() * size)[:size])
+        made = (f"{name} of {version}\n".encode() * size)[:size]
+        (folder / name).write_bytes((contents or {}).get(name, made))
     (folder / "image.raw").write_bytes(b"the whole disk " * 500)
     sign_build(folder, keys, version=version, **changes)
     return folder
@@ -123,6 +148,11 @@ class Yard:
         if not self.signers:
             self.signers = [make_keys(self.root / "signers")]
 
+    def copy(self, root: Path) -> Yard:
+        """The same once more, to be changed."""
+        shutil.copytree(self.root, root)
+        return Yard(root, self.owner, [root / "signers"], self.trusted, self.first)
+
     @property
     def repo(self) -> Path:
         return self.root / "repo"
@@ -139,8 +169,8 @@ class Yard:
         change = found(trustees_by_name(desk.ring, CHANNELS, threshold), CHANNELS, DEFAULT_DAYS, now=self.clock)
         return self._keep(desk.found(change))
 
-    def build(self, version: str, **changes: object) -> Path:
-        folder = make_build(self.root / "out", self.owner, version, **changes)
+    def build(self, version: str, *, contents: Mapping[str, bytes] | None = None, **changes: object) -> Path:
+        folder = make_build(self.root / "out", self.owner, version, contents=contents, **changes)
         leave_check(folder, self.owner)
         return folder
 
@@ -157,36 +187,103 @@ class Yard:
         return write_candidate(build, made)
 
     def publish(
-        self, version: str, channel: str = "dev", *, floor: str | None = None, place: Target | None = None
+        self,
+        version: str,
+        channel: str = "dev",
+        *,
+        floor: str | None = None,
+        place: Target | None = None,
+        contents: Mapping[str, bytes] | None = None,
+        deltas: int = 0,
     ) -> Outcome:
         build = self.root / "out" / f"host-{version}-amd64"
         if not build.exists():
-            self.build(version)
-        return self.publish_build(build, channel, floor=floor, pace=rollout("standard", WAVES, self.clock), place=place)
+            self.build(version, contents=contents)
+        pace = rollout("standard", WAVES, self.clock)
+        return self.publish_build(build, channel, floor=floor, pace=pace, place=place, deltas=deltas)
 
     def publish_build(
-        self, build: Path, channel: str, *, pace: Rollout, floor: str | None = None, place: Target | None = None
+        self,
+        build: Path,
+        channel: str,
+        *,
+        pace: Rollout,
+        floor: str | None = None,
+        place: Target | None = None,
+        deltas: int = 0,
     ) -> Outcome:
         """Release a folder that was checked."""
         self.create(build, floor=floor)
         folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
-        return self._keep(
-            self.desk(place).carry_out(
-                lambda state: add(state, channel, candidate, pace, now=self.clock),
-                lambda _: payload_of(folder, candidate, channel),
+        with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas) as made:
+            targets = [one.target for one in made]
+            return self._keep(
+                self.desk(place).carry_out(
+                    lambda state: add(state, channel, candidate, pace, now=self.clock, deltas=targets),
+                    lambda _: payload_of(folder, candidate, channel, deltas=made),
+                )
             )
+
+    def promote(self, version: str, channel: str = "stable", *, deltas: int = 0) -> Outcome:
+        pace = rollout("standard", WAVES, self.clock)
+
+        def chosen(state: State) -> Record:
+            return choose(state, "dev", None, None, version)
+
+        def bring(state: State) -> Payload:
+            return payload_of_promoted(self.place, state, "dev", channel, chosen(state), deltas=made)
+
+        def make(state: State) -> Change:
+            targets = [one.target for one in made]
+            return promote(
+                state, channel, "host-amd64", version, source="dev", pace=pace, now=self.clock, deltas=targets
+            )
+
+        def goal(state: State) -> Goal:
+            return Goal.of_record(chosen(state), state.role("dev").signed)
+
+        with self._deltas(channel, goal, deltas) as made:
+            return self._keep(self.desk().carry_out(make, bring))
+
+    @contextmanager
+    def _deltas(self, channel: str, goal: Callable[[State], Goal], count: int) -> Iterator[tuple[Made, ...]]:
+        """Deltas from so many versions of the channel, all files from the repository."""
+        if not count:
+            yield ()
+            return
+        with TemporaryDirectory() as folder:
+            state = self.state()
+            found = wanted(state.records(channel).values(), state.role(channel).signed, goal(state), count)
+            yield self._workshop(Path(folder), goal(state)).make(state, found)
+
+    def _workshop(self, folder: Path, goal: Goal) -> Workshop:
+        build = self.root / "out" / f"host-{goal.version}-amd64"
+        return Workshop(self.place, folder, SILENT, lambda one: build / one.file)
+
+    def replace_delta(self, file: str, content: bytes, *, told: Delta | None = None, dumb: bool = False) -> None:
+        """Publish other content as a delta of that file in `dev`, with all signatures. `told`: what is said of it;
+        `dumb`: nothing that can be read is.
+        """
+        channel = "dev"
+        state = self.state()
+        old = next(one for one in deltas_of(state.role(channel).signed.targets) if one.delta.file == file)
+        delta = told or old.delta
+        digest = hashlib.sha256(content).hexdigest()
+        target = TargetFile(
+            len(content),
+            {"sha256": digest},
+            delta_path(digest, delta),
+            {"custom": {"file": file} if dumb else delta.model_dump(mode="json")},
         )
 
-    def promote(self, version: str, channel: str = "stable") -> Outcome:
-        pace = rollout("standard", WAVES, self.clock)
-        return self._keep(
-            self.desk().carry_out(
-                lambda state: promote(state, channel, "host-amd64", version, source="dev", pace=pace, now=self.clock),
-                lambda state: payload_of_promoted(
-                    self.place, state, "dev", channel, choose(state, "dev", None, None, version)
-                ),
-            )
-        )
+        def make(state: State) -> Change:
+            changed = succeed(state.channels[channel], until(state.root.signed, channel, self.clock))
+            del changed.signed.targets[old.path]
+            changed.signed.targets[target.path] = target
+            return Change("another delta", {channel: changed})
+
+        lies = target_place(target.path, digest)
+        self._keep(self.desk().carry_out(make, lambda _: Payload(texts={lies: content})))
 
     def revoke(self, version: str, product: str = "host-amd64") -> Outcome:
         return self._keep(
@@ -233,7 +330,11 @@ class Yard:
         """The versions that a node is offered at this moment."""
         node = self.node(name)
         signed = node.channel(channel)
-        return sorted(Record.model_validate(one.custom).version for one in signed.targets.values() if one.custom)
+        return sorted(
+            Record.model_validate(one.custom).version
+            for path, one in signed.targets.items()
+            if path.endswith(f"/{RELEASE_FILE}")
+        )
 
     def later(self, **delta: float) -> None:
         self.clock += timedelta(**delta)

@@ -4,5 +4,5 @@
     look at the channel -> decide -> download -> hand over -> systemd-sysupdate -> restart
 
 It is not part of the host but ships as an image of its own, with Debian's Python and python-tuf, so it imports what is
-offered, how it is followed, and errors; and of others' code python-tuf, pydantic and urllib3.
+offered, how it is followed, how deltas are applied, and errors; and of others' code python-tuf, pydantic and urllib3.
 """

@@ -52,7 +52,7 @@ class Downloads:
     def require_room(self, wanted: Iterable[Expected]) -> None:
         """Raises DiskFullError before anything is begun that has no room."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        missing = sum(one.length - self._have(one) for one in wanted)
+        missing = sum(one.length - self.have(one) for one in wanted)
         free = self.free(self.folder)
         if missing and missing + SPARE > free:
             raise DiskFullError(
@@ -61,6 +61,12 @@ class Downloads:
                 details=f"{(missing + SPARE) / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free",
                 resolution="make room in /var; the next run tries again",
             )
+
+    def have(self, one: Expected) -> int:
+        """Bytes of a file that are here, whatever they are."""
+        whole = self.folder / one.sha256
+        path = whole if whole.exists() else whole.with_suffix(".part")
+        return min(path.stat().st_size, one.length) if path.exists() else 0
 
     def keep_only(self, wanted: Iterable[Expected]) -> None:
         """Remove what was downloaded for others."""
@@ -145,11 +151,6 @@ class Downloads:
     def _pause(self, brought: int, begun: float) -> None:
         if self.rate and (ahead := brought / self.rate - (self.clock() - begun)) > 0:
             self.sleep(ahead)
-
-    def _have(self, one: Expected) -> int:
-        whole = self.folder / one.sha256
-        path = whole if whole.exists() else whole.with_suffix(".part")
-        return min(path.stat().st_size, one.length) if path.exists() else 0
 
     def _bad(self, one: Expected, why: str) -> IntegrityError:
         return IntegrityError(

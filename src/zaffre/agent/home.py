@@ -7,6 +7,7 @@
     staged.json     which version is, or is being, written into the other slot, and in which boot that was
     failed.json     versions that did not come up here
     order.json      the version that somebody asked for
+    brought.json    how the files of the version came that was fetched last
     last.json       the last decision or what kept the agent from one
     journal.jsonl   what it did, the newest last
 
@@ -97,6 +98,13 @@ class Home:
             remove(path)
         else:
             write_json(path, {"version": version})
+
+    @property
+    def brought(self) -> dict[str, object]:
+        return read_json(self.folder / "brought.json")
+
+    def keep_brought(self, value: dict[str, object]) -> None:
+        write_json(self.folder / "brought.json", value)
 
     @property
     def last(self) -> dict[str, object]:

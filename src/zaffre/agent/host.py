@@ -19,11 +19,15 @@ from zaffre.agent.health import FOLDER as HEALTH
 from zaffre.agent.health import fell_back, health_of
 from zaffre.agent.sysupdate import Slots
 from zaffre.errors import DefinitionError
-from zaffre.slots import entry_name
+from zaffre.slots import entry_name, root_uuids
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _ENTRIES = "boot/EFI/Linux"
 """Where kernel images lie: the ESP is mounted at /boot while somebody looks at it."""
+_BY_UUID = "dev/disk/by-partuuid"
+_PARTITIONS = {"root.erofs": 0, "root.verity": 1}
+"""Which of the UUIDs of `root_uuids` is that of the partition."""
+_ROOT_HASH = re.compile(r"(?:^|\s)roothash=([0-9a-f]{64})(?=\s|$)")
 BLESSED: Final = ("good", "clean")
 """What systemd-bless-boot(8) says of a boot that nothing more is awaited of."""
 
@@ -59,6 +63,10 @@ class Host(Protocol):
 
     def installed(self, version: str) -> bool:
         """Whether all of a version is in a slot."""
+        ...
+
+    def source(self, file: str) -> Path | None:
+        """Where a file of the running version can be read again; None when that is not known."""
         ...
 
     def stage(self, version: str) -> None:
@@ -117,6 +125,18 @@ class Machine:
     def installed(self, version: str) -> bool:
         return self._slots.installed(version)
 
+    def source(self, file: str) -> Path | None:
+        """Partitions themselves, and not the device over them that verifies: a node whose root is damaged where nobody
+        reads it is to find that out, and not to panic.
+        """
+        if file == "uki.efi":
+            entries = self._entries(self.identity().version)
+            return entries[0] if len(entries) == 1 else None
+        found = _ROOT_HASH.search(self._text("proc/cmdline"))
+        if found is None or file not in _PARTITIONS:
+            return None
+        return self._root / _BY_UUID / str(root_uuids(found[1])[_PARTITIONS[file]])
+
     def stage(self, version: str) -> None:
         self._slots.update(version)
 
@@ -124,17 +144,20 @@ class Machine:
         """systemd-sysupdate has no command for that, and bootctl(1) unlinks by names that differ by counters: the file
         of the boot loader's entry is removed, in each form that its counters give it.
         """
-        name = entry_name(_os_release(self._root).get("IMAGE_ID", ""), version).removesuffix(".efi")
-        entry = re.compile(rf"{re.escape(name)}(\+\d+(-\d+)?)?\.efi")
+        for path in self._entries(version):
+            path.unlink()
         place = self._root / _ENTRIES
-        for path in sorted(place.iterdir()) if place.is_dir() else ():
-            if entry.fullmatch(path.name):
-                path.unlink()
         if place.is_dir():
             sync_folder(place)
 
     def restart(self) -> None:
         run("systemctl", "reboot", seconds=60).require("the host does not restart")
+
+    def _entries(self, version: str) -> list[Path]:
+        name = entry_name(_os_release(self._root).get("IMAGE_ID", ""), version).removesuffix(".efi")
+        entry = re.compile(rf"{re.escape(name)}(\+\d+(-\d+)?)?\.efi")
+        place = self._root / _ENTRIES
+        return [path for path in sorted(place.iterdir()) if entry.fullmatch(path.name)] if place.is_dir() else []
 
     def _text(self, path: str) -> str:
         try:

@@ -17,8 +17,9 @@ from zaffre.agent.handover import ORDER, Expected
 from zaffre.agent.source import Place
 from zaffre.errors import FindingError, IntegrityError, WorldError
 from zaffre.follow.client import Follower
+from zaffre.follow.deltas import deltas_of
 from zaffre.follow.layout import TIMESTAMP_ROLE, TOP_ROLES, release_path, target_place
-from zaffre.offer import Record
+from zaffre.offer import Listed, Record
 from zaffre.slots import incoming_names
 
 TRUSTED: Final = Path("/usr/lib/zaffre/root.json")
@@ -44,6 +45,10 @@ class Offers:
                 "the release has no root hash", where=version, resolution="it is none of a host with two slots"
             )
         return incoming_names(record.image, version, record.root_hash)
+
+    @property
+    def deltas(self) -> tuple[Listed, ...]:
+        return deltas_of(self.targets)
 
     def files(self, version: str) -> dict[str, Expected]:
         """What is handed over of a version. Raises FindingError for a release that lacks one of these files."""

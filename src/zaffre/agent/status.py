@@ -22,7 +22,8 @@ from zaffre.offer import decide, version_key
 @dataclass(frozen=True)
 class Status:
     """`previous` are the other versions that are whole in a slot, the newest first; None when that cannot be found out.
-    `next` is what the agent would do by what it has seen; `last`, what it did decide, or what kept it from that.
+    `next` is what the agent would do by what it has seen; `brought`, how the files came that were fetched last; `last`,
+    what it did decide, or what kept it from that.
     """
 
     product: str
@@ -42,6 +43,7 @@ class Status:
     expired: tuple[str, ...]
     free_bytes: int
     next: dict[str, str | None] | None
+    brought: dict[str, object] = field(default_factory=dict)
     last: dict[str, object] = field(default_factory=dict)
 
     def plain(self) -> dict[str, object]:
@@ -67,6 +69,7 @@ class Status:
             "expired": ", ".join(self.expired) or "nothing",
             "free in /var": f"{self.free_bytes / 1e6:.0f} MB",
             "would now": f"{self.next['act']}: {self.next['reason']}" if self.next else "look at its channel first",
+            "fetched": _brought(self.brought),
             "last": _last(self.last),
         }
         width = max(len(name) for name in rows)
@@ -99,6 +102,7 @@ def status(host: Host, home: Home, settings: Settings, now: datetime, *, health:
         expired=tuple(role for role, until in good.items() if until <= now),
         free_bytes=_free(home.folder),
         next={"act": decision.act.value, "version": decision.version, "reason": decision.reason} if decision else None,
+        brought=home.brought,
         last=home.last,
     )
 
@@ -119,6 +123,18 @@ def _free(folder: Path) -> int:
 
 def _health(health: Health) -> str:
     return f"{health.verdict} ({', '.join(health.failed)})" if health.failed else health.verdict
+
+
+def _brought(brought: dict[str, object]) -> str:
+    fetched, whole = brought.get("fetched"), brought.get("whole")
+    if not isinstance(fetched, int) or not isinstance(whole, int):
+        return "nothing yet"
+    words = f"{brought.get('version')}: {fetched / 1e6:.1f} MB of {whole / 1e6:.1f} MB"
+    if by_delta := brought.get("by_delta"):
+        words += f", by deltas from {brought.get('from')}" if isinstance(by_delta, list) else ""
+    if isinstance(failed := brought.get("fell_back"), dict) and failed:
+        words += f"; whole, as their delta failed: {', '.join(failed)}"
+    return words
 
 
 def _last(last: dict[str, object]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from zaffre.agent.bring import Bringer
 from zaffre.agent.download import Downloads
 from zaffre.agent.files import alone, told_when_full
 from zaffre.agent.handover import Expected, clear, hand_over, take_back
@@ -137,7 +138,7 @@ class Agent:
         before = self.home.staged
         if before is None or before.version != version or not self.host.installed(version):
             names = offered.names(version)
-            fetched = self._fetch(files, names)
+            fetched = self._fetch(version, files, names, mine, offered)
             self._require_blessed(mine)
             self._write(version, fetched, names, mine, before)
         self.home.keep_staged(Staged(version, whole=True, boot=mine.boot))
@@ -145,12 +146,17 @@ class Agent:
         clear(self.home.incoming)
         clear(self.home.parts)
 
-    def _fetch(self, files: Mapping[str, Expected], names: Mapping[str, str]) -> dict[str, tuple[Path, Expected]]:
+    def _fetch(
+        self, version: str, files: Mapping[str, Expected], names: Mapping[str, str], mine: Identity, offered: Offers
+    ) -> dict[str, tuple[Path, Expected]]:
         downloads = self.downloads(self.place, self.home.parts, self.settings.rate, self.progress)
         take_back(files, names, self.home.incoming, self.home.parts)
-        downloads.keep_only(files.values())
-        downloads.require_room(files.values())
-        return {name: (downloads.fetch(name, one), one) for name, one in files.items()}
+        found, told = Bringer(downloads, self.host).bring(files, offered.deltas, mine.version)
+        self.home.keep_brought({"version": version, "from": mine.version, **told.plain()})
+        for name, why in told.fell_back.items():
+            self.home.note("delta failed", self.now(), version=version, file=name, reason=why)
+        self.home.note("fetched", self.now(), version=version, by_delta=", ".join(told.by_delta) or None)
+        return found
 
     def _write(
         self,

@@ -168,10 +168,10 @@ class PatchBench:
 
 
 def _published(work: Workspace, build: Path, how: Publishing) -> str:
+    from zaffre.cli.releasedeltas import publish_candidate
     from zaffre.cli.releasedesk import keep_root, open_desk, root_path
     from zaffre.release.candidate import read_candidate
-    from zaffre.release.operate import add, payload_of, rollout
-    from zaffre.release.state import State
+    from zaffre.release.operate import rollout
 
     pace = rollout(how.waves, work.distribution.waves(how.waves), work.now)
     desk = open_desk(
@@ -182,15 +182,8 @@ def _published(work: Workspace, build: Path, how: Publishing) -> str:
         passphrase=how.passphrase,
         pending=how.pending,
     )
-    folder, candidate = read_candidate(build, work.certificates, work.progress)
-
-    def channel(state: State) -> str:
-        return how.channel or next(iter(state.channels))
-
-    outcome = desk.carry_out(
-        lambda state: add(state, channel(state), candidate, pace, now=work.now),
-        lambda state: payload_of(folder, candidate, channel(state)),
-    )
+    found = read_candidate(build, work.certificates, work.progress)
+    outcome = publish_candidate(work, desk, found, pace, channel=how.channel)
     keep_root(outcome, root_path(work, how.signers, how.root))
     if outcome.done is None:
         return f"{outcome.title}: waits in {outcome.pending} for signatures that are made elsewhere"

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from zaffre.cli.context import JsonOption, workspace
-from zaffre.cli.output import amount, count, table
+from zaffre.cli.output import amount, count
 from zaffre.cli.releasedesk import (
     PENDING,
     ArchitectureOption,
@@ -29,14 +29,6 @@ from zaffre.cli.releasedesk import (
 )
 from zaffre.errors import ExitCode
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
-    from zaffre.offer import Record
-    from zaffre.release.overview import Overview
-    from zaffre.release.verify import VerifyReport
-
 SourceArgument = Annotated[
     str, typer.Argument(metavar="TARGET|URL", help="A folder, s3://bucket/folder, or the URL that nodes use.")
 ]
@@ -53,11 +45,12 @@ def list_releases(
 
     Example: zaffre release list /srv/releases
     """
+    from zaffre.cli.releasewords import overview_words
     from zaffre.release.overview import overview
 
     work = workspace(context)
     found = overview(published(work, target, signers, root), work.now)
-    work.emit(found, lambda: "\n".join(_overview(found)), as_json=json)
+    work.emit(found, lambda: "\n".join(overview_words(found)), as_json=json)
 
 
 def show(
@@ -73,16 +66,19 @@ def show(
     root: RootOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say all that a channel tells nodes of a release: files, pace, floor, evidence.
+    """Say all that a channel tells nodes of a release: files, deltas, pace, floor, evidence.
 
     Example: zaffre release show /srv/releases stable
     """
+    from zaffre.cli.releasewords import shown_words
+    from zaffre.release.overview import shown
     from zaffre.release.selection import choose
 
     work = workspace(context)
     state = published(work, target, signers, root)
     record = choose(state, channel, image, arch, version)
-    work.emit(record, lambda: "\n".join(_record(record, work.now)), as_json=json)
+    found = shown(state, channel, record)
+    work.emit(found, lambda: "\n".join(shown_words(found, work.now)), as_json=json)
 
 
 def verify(
@@ -105,6 +101,7 @@ def verify(
     Examples: zaffre release verify /srv/releases; zaffre release verify https://mirror.example/acme --root root.json
     """
     from zaffre.cli.published import fields
+    from zaffre.cli.releasewords import verified_words
     from zaffre.place.target import open_readable
     from zaffre.release.verify import verify_releases
 
@@ -117,7 +114,7 @@ def verify(
         quick=quick,
         progress=work.progress,
     )
-    work.emit({"ok": report.ok, **fields(report)}, lambda: _verified(report), as_json=json)
+    work.emit({"ok": report.ok, **fields(report)}, lambda: verified_words(report), as_json=json)
     if not report.ok:
         raise typer.Exit(ExitCode.FINDING)
 
@@ -189,72 +186,3 @@ def gc(
     words = [f"\ndropped from '{channel}': {path}" for channel, paths in done.dropped.items() for path in paths]
     words.append(f"\n{verb} {count(len(done.removed), 'file')}, {amount(sum(done.removed.values()))}")
     finish(work, done.outcome, target, root=root_path(work, signers, root), as_json=json, more="".join(words))
-
-
-def _overview(found: Overview) -> Iterator[str]:
-    rows = [
-        (
-            one.channel,
-            f"{one.image}-{one.architecture}",
-            one.version,
-            one.state,
-            f"{one.share:.1%}" if one.share is not None else "-",
-            f"{one.begin:%Y-%m-%d %H:%M}",
-            one.floor or "-",
-            amount(one.bytes),
-        )
-        for one in found.releases
-    ]
-    headers = ("CHANNEL", "PRODUCT", "VERSION", "STATE", "REACHED", "BEGUN", "FLOOR", "SIZE")
-    if rows:
-        yield table(rows, headers=headers, right=(4, 7))
-    else:
-        yield "no release is published yet"
-    yield ""
-    roles = [
-        (
-            one.role,
-            str(one.version),
-            f"{one.expires:%Y-%m-%d %H:%M}",
-            "OUT OF DATE" if one.expired else "ends soon" if one.soon else "good",
-            f"{one.threshold} of {', '.join(one.keys)}",
-        )
-        for one in found.roles
-    ]
-    yield table(roles, headers=("ROLE", "VERSION", "GOOD UNTIL", "STATE", "SIGNED BY"), right=(1,))
-    yield f"\n{found.where}"
-
-
-def _record(record: Record, now: datetime) -> Iterator[str]:
-    rollout, evidence = record.rollout, record.evidence
-    share = rollout.schedule.share(rollout.elapsed(now))
-    pace = f"{rollout.name}, begun {rollout.begin:%Y-%m-%d %H:%M} UTC, {share:.1%} of all nodes had their turn"
-    rows = [
-        ("release", f"{record.image} {record.version} for {record.architecture}, profile {record.profile}"),
-        ("made", f"{record.created:%Y-%m-%d %H:%M} UTC"),
-        ("pace", pace + (f", paused since {rollout.stopped:%Y-%m-%d %H:%M} UTC" if rollout.stopped else "")),
-        ("floor", record.floor or "none: every older version may come to it"),
-        (
-            "checked",
-            f"{evidence.checked:%Y-%m-%d %H:%M} UTC: all {evidence.held} lines held ({evidence.machine})",
-        ),
-        ("root hash", record.root_hash or "-"),
-    ]
-    if record.revoked is not None:
-        rows.append(("REVOKED", f"{record.revoked.at:%Y-%m-%d %H:%M} UTC: {record.revoked.reason}"))
-    yield table(rows)
-    yield ""
-    yield table([(f"  {name}", path) for name, path in sorted(record.files.items())])
-    if record.notes:
-        yield f"\n{record.notes}"
-
-
-def _verified(report: VerifyReport) -> str:
-    rows = [
-        ("ok" if check.ok else "BAD", check.name, line) if number == 0 else ("", "", line)
-        for check in report.checks
-        for number, line in enumerate(check.detail.splitlines() or [""])
-    ]
-    bad = sum(not check.ok for check in report.checks)
-    verdict = "whole, fresh and complete" if report.ok else f"{bad} of {count(len(rows), 'check')} do not hold"
-    return f"{table(rows)}\n\n{report.where}: {verdict}"

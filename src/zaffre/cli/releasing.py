@@ -10,6 +10,7 @@ import typer
 
 from zaffre.cli.context import JsonOption, workspace
 from zaffre.cli.output import amount, count, table
+from zaffre.cli.releasedeltas import DeltasOption, deltas, publish_candidate
 from zaffre.cli.releasedesk import (
     CHANNELS,
     PENDING,
@@ -131,6 +132,7 @@ def publish(
     ] = None,
     waves: WavesOption = "standard",
     begin: BeginOption = None,
+    delta: DeltasOption = None,
     signers: SignersOption = None,
     root: RootOption = None,
     passphrase: PassphraseOption = None,
@@ -140,28 +142,20 @@ def publish(
 ) -> None:
     """Publish a release in a channel, at the pace of a schedule.
 
-    Files first, the timestamp last: nodes see the old state or the new one. If it stops half-way, run it again.
+    Nodes of the versions before it get deltas. Files first, the timestamp last: nodes see the old state or the new one.
+    If it stops half-way, run it again.
     Refused: a version that isn't newer than all that the channel has, and a floor over which nodes could not come.
 
     Examples: zaffre release publish out/container-host-1.20260504.1-amd64 /srv/releases; add --dry-run to look first
     """
     from zaffre.release.candidate import read_candidate
-    from zaffre.release.operate import add, payload_of, rollout
-    from zaffre.release.state import State
+    from zaffre.release.operate import rollout
 
     work = workspace(context)
     pace = rollout(waves, work.distribution.waves(waves), parse_time(begin, work.now, "--begin"))
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    folder, candidate = read_candidate(build, work.certificates, work.progress)
-
-    def place_in(state: State) -> str:
-        return channel or next(iter(state.channels))
-
-    outcome = desk.carry_out(
-        lambda state: add(state, place_in(state), candidate, pace, now=work.now),
-        lambda state: payload_of(folder, candidate, place_in(state)),
-        dry_run=dry_run,
-    )
+    found = read_candidate(build, work.certificates, work.progress)
+    outcome = publish_candidate(work, desk, found, pace, channel=channel, count=delta, dry_run=dry_run)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
 
 
@@ -179,6 +173,7 @@ def promote(
     arch: ArchitectureOption = None,
     waves: WavesOption = "standard",
     begin: BeginOption = None,
+    delta: DeltasOption = None,
     signers: SignersOption = None,
     root: RootOption = None,
     passphrase: PassphraseOption = None,
@@ -186,13 +181,17 @@ def promote(
     dry_run: DryRunOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Offer in one channel what another one has, at a pace of its own. The same files serve both.
+    """Offer in one channel what another one has, at a pace of its own. The same files serve both; deltas are made
+    for the versions that this channel has.
 
     Example: zaffre release promote /srv/releases stable --waves standard
     """
+    from zaffre.offer import Record
     from zaffre.release.change import Change
-    from zaffre.release.operate import payload_of_promoted, rollout
+    from zaffre.release.deltas import Goal, Made
     from zaffre.release.operate import promote as promoted
+    from zaffre.release.operate import rollout
+    from zaffre.release.payload import payload_of_promoted
     from zaffre.release.publish import Payload
     from zaffre.release.selection import choose
     from zaffre.release.state import State
@@ -204,13 +203,22 @@ def promote(
     def origin(state: State) -> str:
         return source or next(iter(state.channels))
 
-    def make(state: State) -> Change:
-        record = choose(state, origin(state), image, arch, version)
-        return promoted(state, channel, record.product, record.version, source=origin(state), pace=pace, now=work.now)
+    def chosen(state: State) -> Record:
+        return choose(state, origin(state), image, arch, version)
 
-    def bring(state: State) -> Payload:
-        record = choose(state, origin(state), image, arch, version)
-        return payload_of_promoted(desk.place, state, origin(state), channel, record)
+    def make(state: State, made: tuple[Made, ...] = ()) -> Change:
+        one, source = chosen(state), origin(state)
+        targets = [one.target for one in made]
+        return promoted(
+            state, channel, one.product, one.version, source=source, pace=pace, now=work.now, deltas=targets
+        )
 
-    outcome = desk.carry_out(make, bring, dry_run=dry_run)
+    def bring(state: State, made: tuple[Made, ...]) -> Payload:
+        return payload_of_promoted(desk.place, state, origin(state), channel, chosen(state), deltas=made)
+
+    def goal(state: State) -> Goal:
+        return Goal.of_record(chosen(state), state.role(origin(state)).signed)
+
+    with deltas(work, desk, delta, channel=lambda _: channel, change=make, goal=goal) as made:
+        outcome = desk.carry_out(lambda state: make(state, made), lambda state: bring(state, made), dry_run=dry_run)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)

@@ -56,3 +56,6 @@ class Release(Model):
 
     waves: dict[Identifier, Waves] = Field(default_factory=dict)
     """Schedules by name."""
+    deltas: Annotated[int, Field(ge=0, le=20)] = 3
+    """From how many versions before it in its channel a release offers deltas, which nodes of these versions fetch in
+    the place of whole files. 0: from none."""

@@ -21,7 +21,7 @@ from zaffre.sandbox import Mount, Sandbox
 
 AGENT = "usr/lib/zaffre-agent"
 _MODULES = ("__init__.py", "errors.py", "progress.py", "slots.py")
-_PACKAGES = ("agent", "follow", "offer")
+_PACKAGES = ("agent", "delta", "follow", "offer")
 _OURS = Path(__file__).resolve().parent.parent
 _LIBRARIES = "usr/lib/*-linux-gnu/*.so.*"
 _SECONDS = 300.0

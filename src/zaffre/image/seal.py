@@ -15,6 +15,7 @@ from zaffre.sandbox import Mount, Sandbox
 _SEAL_SECONDS = 1800.0
 # On a full disk, mkfs.erofs 1.8.6 may say so and hang, or exit 0 with a damaged image.
 _ERROR = "<E> "
+_SALT = sha256_bytes(b"zaffre dm-verity")
 _ROOT_HASH = re.compile(r"^Root hash:\s+([0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -45,14 +46,15 @@ def make_erofs(
 def make_verity(data: Path, target: Path, *, digest: Sha256, sandbox: Sandbox) -> str:
     """Write the dm-verity hash tree of `data` to `target` and return the root hash (SHA-256, hexadecimal).
 
-    Salt and UUID come from `digest`, that of the data: equal images have equal trees, different ones share no hash.
+    The UUID comes from `digest`, that of the data. The salt is always the same: so a block that two versions share has
+    the same hash in both, and the delta of a tree is small.
     """
     target.touch()
     completed = sandbox.run(
         [
             "veritysetup",
             "format",
-            f"--salt={digest}",
+            f"--salt={_SALT}",
             f"--uuid={uuid.UUID(sha256_bytes(digest.encode())[:32])}",
             "/job/data",
             "/job/hash",

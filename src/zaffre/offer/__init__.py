@@ -6,6 +6,7 @@ neither, and imports nothing of ours.
 """
 
 from zaffre.offer.decision import Act, Decision, Node, Policy, decide
+from zaffre.offer.delta import Delta, Listed, delta_of, smallest
 from zaffre.offer.path import newer, stranded, way
 from zaffre.offer.record import Evidence, Halt, Record, Revocation, Rollout, Step
 from zaffre.offer.turn import Schedule, position
@@ -15,8 +16,10 @@ from zaffre.offer.window import Window
 __all__ = [
     "Act",
     "Decision",
+    "Delta",
     "Evidence",
     "Halt",
+    "Listed",
     "Node",
     "Policy",
     "Record",
@@ -26,8 +29,10 @@ __all__ = [
     "Step",
     "Window",
     "decide",
+    "delta_of",
     "newer",
     "position",
+    "smallest",
     "stranded",
     "version_key",
     "way",

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from tuf.api.metadata import Role, Root, Targets
 
 from zaffre.follow.client import channels_of
+from zaffre.follow.deltas import deltas_of
 from zaffre.follow.layout import TOP_ROLES
-from zaffre.offer import Record, version_key
+from zaffre.offer import Listed, Record, version_key
 from zaffre.release.change import Change
+from zaffre.release.deltas import leading_to
 from zaffre.release.keys import key_name
 from zaffre.release.metadata import role_of
 from zaffre.release.state import records_of
@@ -36,8 +38,9 @@ def _lines(role: str, signed: Any, where: str) -> Iterator[str]:
             yield f"{name} is signed by {_who(signed, role_of(signed, name))}"
     elif isinstance(signed, Targets):
         records = records_of(role, signed, where).values()
+        deltas = deltas_of(signed.targets)
         for record in sorted(records, key=lambda one: (one.product, version_key(one.version)), reverse=True):
-            yield _release(record)
+            yield _release(record, deltas)
         if not records:
             yield "no release"
 
@@ -50,7 +53,7 @@ def _who(signed: Root | Targets, role: Role) -> str:
     return f"{role.threshold} of {', '.join(key_name(signed.get_key(keyid)) for keyid in role.keyids)}"
 
 
-def _release(record: Record) -> str:
+def _release(record: Record, deltas: Iterable[Listed]) -> str:
     words = [f"{record.product} {record.version}, made {record.created:%Y-%m-%d}"]
     words.append(f"since {record.rollout.begin:%Y-%m-%d %H:%M} UTC at the pace {record.rollout.name}")
     if record.floor is not None:
@@ -59,4 +62,6 @@ def _release(record: Record) -> str:
         words.append("paused")
     if record.revoked is not None:
         words.append(f"REVOKED: {record.revoked.reason}")
+    if found := leading_to(record, deltas):
+        words.append(f"deltas from {', '.join(found)}")
     return ", ".join(words)

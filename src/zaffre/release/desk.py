@@ -121,7 +121,7 @@ class Desk:
 
         return self.carry_out(make)
 
-    def _state(self) -> State:
+    def state(self) -> State:
         """What is published. Raises IntegrityError as `load_state` does; it may be a change of ours that stopped."""
         try:
             return load_state(self.place, self.trusted)
@@ -132,7 +132,7 @@ class Desk:
             raise
 
     def _made(self, make: Callable[[State], Change]) -> tuple[Change, State]:
-        state = self._state()
+        state = self.state()
         if state.timestamp.signed.version < self.seen:
             raise IntegrityError(
                 f"the place shows state {state.timestamp.signed.version}, and {self.seen} was published from here",

@@ -5,21 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from zaffre.definition import Waves
-from zaffre.digest import sha256_bytes
-from zaffre.errors import DefinitionError, FindingError, IntegrityError
-from zaffre.follow.layout import RELEASE_FILE, pool_path, release_path, target_place
+from zaffre.errors import DefinitionError, FindingError
+from zaffre.follow.deltas import deltas_of
+from zaffre.follow.layout import pool_path, release_path
 from zaffre.offer import Halt, Record, Revocation, Rollout, Step, version_key, way
 from zaffre.offer.record import MAX_REASON, MILLION
-from zaffre.place.target import Readable
 from zaffre.release.candidate import Candidate
 from zaffre.release.change import Change
 from zaffre.release.metadata import succeed, until
-from zaffre.release.publish import Payload
 from zaffre.release.selection import find, of_product
 from zaffre.release.state import State
 
@@ -36,8 +33,18 @@ def rollout(name: str, waves: Waves, begin: datetime) -> Rollout:
     )
 
 
-def add(state: State, channel: str, candidate: Candidate, pace: Rollout, *, now: datetime) -> Change:
-    """A new release in a channel. Raises FindingError for a version that isn't newer, and for a floor that can't be."""
+def add(
+    state: State,
+    channel: str,
+    candidate: Candidate,
+    pace: Rollout,
+    *,
+    now: datetime,
+    deltas: Iterable[TargetFile] = (),
+) -> Change:
+    """A new release in a channel, and deltas to it. Raises FindingError for a version that isn't newer, and for a floor
+    that can't be.
+    """
     record = Record(
         image=candidate.image,
         architecture=candidate.architecture,
@@ -61,12 +68,20 @@ def add(state: State, channel: str, candidate: Candidate, pace: Rollout, *, now:
     }
     path = release_path(channel, record.product, record.version)
     entry = _target(path, candidate.manifest.size, candidate.manifest.sha256, record)
-    changed.signed.targets.update({**pool, path: entry})
+    changed.signed.targets.update({**pool, path: entry, **{one.path: one for one in deltas}})
     return Change(f"{record.product} {record.version} in '{channel}'", {channel: changed})
 
 
 def promote(
-    state: State, channel: str, product: str, version: str, *, source: str, pace: Rollout, now: datetime
+    state: State,
+    channel: str,
+    product: str,
+    version: str,
+    *,
+    source: str,
+    pace: Rollout,
+    now: datetime,
+    deltas: Iterable[TargetFile] = (),
 ) -> Change:
     """What one channel has in another one too, at a pace of its own. Raises as `add` does."""
     record = find(state, source, product, version)
@@ -85,6 +100,7 @@ def promote(
     changed = _next(state, channel, now)
     path = release_path(channel, product, version)
     changed.signed.targets.update({one: listed[one] for one in record.files.values()})
+    changed.signed.targets.update({one.path: one for one in deltas})
     changed.signed.targets[path] = _target(path, origin.length, origin.hashes["sha256"], record)
     return Change(f"{product} {version} from '{source}' in '{channel}'", {channel: changed})
 
@@ -123,7 +139,9 @@ def resume(state: State, channel: str, product: str, version: str, *, now: datet
 
 
 def drop(state: State, releases: Mapping[str, Iterable[str]], *, now: datetime) -> Change:
-    """Releases that channels no longer offer, by their paths; what no other release has of their files goes too."""
+    """Releases that channels no longer offer, by their paths; what no other release has of their files goes too, and
+    the deltas that lead to them or from them.
+    """
     roles: dict[str, Metadata[Targets]] = {}
     for channel, paths in releases.items():
         gone = set(paths)
@@ -132,6 +150,11 @@ def drop(state: State, releases: Mapping[str, Iterable[str]], *, now: datetime) 
         changed = _next(state, channel, now)
         kept = {path: record for path, record in state.records(channel).items() if path not in gone}
         needed = {*kept, *(file for record in kept.values() for file in record.files.values())}
+        needed |= {
+            one.path
+            for one in deltas_of(changed.signed.targets)
+            if {pool_path(end.sha256, one.delta.file) for end in (one.delta.source, one.delta.target)} <= needed
+        }
         changed.signed.targets = {path: one for path, one in changed.signed.targets.items() if path in needed}
         roles[channel] = changed
     return Change("old releases dropped", roles)
@@ -141,30 +164,6 @@ def renew(state: State, role: str, *, now: datetime) -> Change:
     """A role signed anew as it is, to be good for longer."""
     before = state.role(role)
     return Change(f"'{role}' signed anew", {role: succeed(before, until(state.root.signed, role, now))})
-
-
-def payload_of(build: Path, candidate: Candidate, channel: str) -> Payload:
-    """What a candidate's release refers to, from its build."""
-    files = {
-        target_place(pool_path(file.sha256, name), file.sha256): (candidate.source(build, name), file.size)
-        for name, file in candidate.files.items()
-    }
-    product = f"{candidate.image}-{candidate.architecture}"
-    path = release_path(channel, product, candidate.version)
-    manifest = (build / RELEASE_FILE, candidate.manifest.size)
-    return Payload({**files, target_place(path, candidate.manifest.sha256): manifest})
-
-
-def payload_of_promoted(place: Readable, state: State, source: str, channel: str, record: Record) -> Payload:
-    """The one file that lies below its channel's name. Raises IntegrityError when it is not what is listed."""
-    path = release_path(source, record.product, record.version)
-    listed = state.role(source).signed.targets[path]
-    origin = target_place(path, listed.hashes["sha256"])
-    data = place.read(origin, limit=listed.length)
-    if data is None or sha256_bytes(data) != listed.hashes["sha256"]:
-        raise IntegrityError("a file of the release is missing, or is another one", where=f"{place.shown}/{origin}")
-    path = release_path(channel, record.product, record.version)
-    return Payload(texts={target_place(path, listed.hashes["sha256"]): data})
 
 
 def _is_there(state: State, channel: str, record: Record, manifest: str) -> bool:

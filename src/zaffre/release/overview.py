@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from zaffre.follow.deltas import deltas_of
 from zaffre.follow.layout import ONLINE, TOP_ROLES
 from zaffre.offer import Record, version_key
+from zaffre.release.deltas import leading_to
 from zaffre.release.keys import key_name
 from zaffre.release.metadata import role_of
 from zaffre.release.state import State
@@ -32,6 +34,22 @@ class Listed(_Model):
     begin: datetime
     floor: str | None
     bytes: int
+
+
+class DeltaFact(_Model):
+    """A delta that a release offers: `file` is made of that of the version `source`."""
+
+    file: str
+    source: str
+    bytes: int
+    path: str
+
+
+class Shown(Record):
+    """A release as it is listed: its record, the bytes of its files, and its deltas."""
+
+    sizes: dict[str, int]
+    deltas: tuple[DeltaFact, ...]
 
 
 class RoleFact(_Model):
@@ -65,6 +83,22 @@ def overview(state: State, now: datetime) -> Overview:
     ]
     roles = [_role(state, name, now) for name in (*TOP_ROLES, *state.channels)]
     return Overview(where=state.where, releases=tuple(releases), roles=tuple(roles))
+
+
+def shown(state: State, channel: str, record: Record) -> Shown:
+    """All that a channel has of a release."""
+    signed = state.role(channel).signed
+    return Shown(
+        **dict(record),
+        sizes={
+            name: signed.targets[path].length for name, path in sorted(record.files.items()) if path in signed.targets
+        },
+        deltas=tuple(
+            DeltaFact(file=one.delta.file, source=version, bytes=one.length, path=one.path)
+            for version, found in leading_to(record, deltas_of(signed.targets)).items()
+            for one in found
+        ),
+    )
 
 
 def _listed(state: State, channel: str, record: Record, now: datetime) -> Listed:

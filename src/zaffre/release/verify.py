@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,10 @@ from tuf.api.metadata import Signed, TargetFile, Targets
 
 from zaffre.errors import IntegrityError, ZaffreError
 from zaffre.follow.client import SECONDS, Follower, channels_of
-from zaffre.follow.layout import MAX_METADATA, POOL, ROOT_ROLE, TARGETS, metadata_place, target_place
+from zaffre.follow.deltas import deltas_of
+from zaffre.follow.layout import MAX_METADATA, POOL, ROOT_ROLE, TARGETS, metadata_place, pool_path, target_place
+from zaffre.offer import Record
+from zaffre.offer.delta import SUFFIX
 from zaffre.place.target import Readable
 from zaffre.progress import Progress
 from zaffre.release.state import follow_roots, records_of
@@ -140,10 +143,27 @@ def _channel(follower: Follower, channel: str, place: Readable, now: datetime) -
         absent = sorted(name for name, path in record.files.items() if path not in signed.targets)
         if absent:
             faults.append(f"{record.product} {record.version} names files that are not listed: {', '.join(absent)}")
+    faults += _loose_deltas(signed, records.values())
     dated = _dated(signed, now)
     if faults or not dated.ok:
         return Check(channel, ok=False, detail="\n".join([*faults, *([] if dated.ok else [dated.detail])])), {}
-    return Check(channel, ok=True, detail=f"{dated.detail}; releases: {len(records)}"), dict(signed.targets)
+    deltas = len(deltas_of(signed.targets))
+    counted = f"releases: {len(records)}" + (f", deltas: {deltas}" if deltas else "")
+    return Check(channel, ok=True, detail=f"{dated.detail}; {counted}"), dict(signed.targets)
+
+
+def _loose_deltas(signed: Targets, records: Iterable[Record]) -> Iterator[str]:
+    """What is named like a delta, and is none from a file of the channel to another one."""
+    known = {one.path: one.delta for one in deltas_of(signed.targets)}
+    files = {path for record in records for path in record.files.values()}
+    for path in signed.targets:
+        if not path.endswith(SUFFIX) or path in files:
+            continue
+        delta = known.get(path)
+        if delta is None:
+            yield f"{path}: it does not say what it is a delta of"
+        elif not {pool_path(end.sha256, delta.file) for end in (delta.source, delta.target)} <= files:
+            yield f"{path}: it is a delta of what no release here has"
 
 
 def _odd(targets: Targets, channel: str, listed: Mapping[str, TargetFile]) -> Iterator[str]:

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node fetches when one thing of its host has changed, beside the whole files; and what applying that takes.
+
+Three versions of the container host are built from the project's lock: with its own packages, with another openssl, and
+with another kernel. The other packages are those that another image of the lock has, so they are real ones, of a real
+day. They are published with deltas, and the sealed agent comes to them from the first, over HTTP, verifying all.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from figures import Figure, Limit, Unit
+from measure import BenchError
+from neighbours import CHANGES, IMAGE, build, make_definition, program, run
+from noise import Noise, wait_for_calm
+
+from zaffre.cli.context import Workspace
+from zaffre.cli.making import Making
+from zaffre.definition import Waves, reference_root
+from zaffre.digest import sha256_file
+from zaffre.manifest import MANIFEST_NAME, Manifest
+from zaffre.offer import Evidence
+from zaffre.place.folder import Folder
+from zaffre.progress import SILENT
+from zaffre.release.candidate import UPDATE_FILES, Candidate, File
+from zaffre.release.deltas import Goal, Workshop, wanted
+from zaffre.release.desk import Desk
+from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.metadata import DEFAULT_DAYS
+from zaffre.release.operate import add, rollout
+from zaffre.release.payload import payload_of
+from zaffre.release.rotate import found, trustees_by_name
+from zaffre.sandbox import Mount, Sandbox
+from zaffre.slots import entry_name, root_uuids
+from zaffre.trust.gpt import read_partitions
+
+LIMITS = (0.10, 0.45)
+MEMORY = 60e6
+_SECONDS = 1800.0
+
+_CHANNEL = "stable"
+_SECRET = "a passphrase of the bench"
+_KEYS = ("root-1", "root-2", "targets", "snapshot", "timestamp", _CHANNEL)
+_AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
+_SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{_CHANNEL}"\n'
+_SCRIPT = """\
+import json, resource, subprocess, sys, time
+sys.path.insert(0, "/usr/lib/zaffre-agent")
+from pathlib import Path
+from zaffre.agent.home import Home
+from zaffre.agent.host import Machine
+from zaffre.agent.program import main
+
+server = subprocess.Popen([sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/job/repo"],
+                          stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+time.sleep(2)
+
+class Here(Machine):
+    staged = ()
+    def blessed(self): return True
+    def versions(self): return self.staged
+    def installed(self, version): return version in self.staged
+    def forget(self, version): pass
+    def stage(self, version): Here.staged = (version,)
+
+words = ["--root", "/job/root", "--settings", "/job/agent.toml", "--state", "/job/state", "--trusted", "/job/root.json"]
+begun = time.perf_counter()
+code = main([*words, "update"], host=Here(Path("/job/root")))
+print(json.dumps({
+    "code": code,
+    "seconds": time.perf_counter() - begun,
+    "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    "brought": Home(Path("/job/state")).brought,
+}))
+server.kill()
+"""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """Of one change: bytes that were fetched and those of the whole files; seconds and bytes of memory of the agent."""
+
+    title: str
+    delta: int
+    whole: int
+    seconds: float
+    memory: int
+
+
+def measure_deltas(folder: Path, *, say: Callable[[str], None]) -> tuple[list[Delivered], list[float]]:
+    """Build the versions, make the deltas, apply them. With it, the shares of the machine that others used."""
+    place = folder / "deltas"
+    place.mkdir()
+    run([program(), "--keys", str(place / "keys"), "keys", "init", "--owner", "bench"], folder / "deltas.log")
+    say("building a container host, and its neighbours")
+    base = make_definition(place / "definition-0", 0, None)
+    old = build(base, place, IMAGE, folder / "deltas.log")
+    root = _root(place, build(base, place, "agent", folder / "deltas.log"), old)
+    delivered, others = [], []
+    for number, (title, like) in enumerate(CHANGES.items(), 1):
+        definition = make_definition(place / f"definition-{number}", number, like)
+        new = build(definition, place, IMAGE, folder / "deltas.log")
+        job = place / f"job-{number}"
+        job.mkdir()
+        publisher = _Publisher(job)
+        publisher.publish(old, deltas=0)
+        publisher.publish(new, deltas=1)
+        (job / "root.json").write_bytes(publisher.root)
+        _node(old, job)
+        wait_for_calm()
+        noise = Noise()
+        one = _update(root, job, title)
+        others.append(noise.share())
+        delivered.append(one)
+        say(f"{title}: {one.delta / 1e6:.1f} of {one.whole / 1e6:.1f} MB, {one.memory / 1e6:.0f} MB of memory")
+        shutil.rmtree(job)
+    return delivered, others
+
+
+def delta_figures(found: Sequence[Delivered]) -> list[Figure]:
+    """The lines of the table that are about deltas."""
+    figures = [
+        Figure(
+            f"an update for {one.title}: bytes fetched",
+            Unit.BYTES,
+            (one.delta,),
+            "the whole files",
+            (one.whole,),
+            Limit(ratio=limit),
+        )
+        for one, limit in zip(found, LIMITS, strict=True)
+    ]
+    worst = max(found, key=lambda one: one.memory)
+    return [
+        *figures,
+        Figure("the agent updates by deltas: peak memory", Unit.BYTES, (worst.memory,), limit=Limit(value=MEMORY)),
+        Figure("the agent updates by deltas: wall time", Unit.SECONDS, (max(one.seconds for one in found),)),
+    ]
+
+
+def _root(place: Path, agent: Path, host: Path) -> Path:
+    """The host's root with the agent laid over it, as systemd-sysext does it."""
+    with Workspace() as work:
+        work.distro = reference_root()
+        sandbox = Making(work).sandbox
+    data = read_partitions(agent / "extension.raw")[0]
+    with (agent / "extension.raw").open("rb") as file:
+        file.seek(data.offset)
+        (place / "agent.erofs").write_bytes(file.read(data.size))
+    shutil.copy(host / "root.erofs", place / "host.erofs")
+    for name in ("host", "agent"):
+        sandbox.run(
+            ["fsck.erofs", f"--extract=/job/{name}", f"/job/{name}.erofs"],
+            mounts=[Mount(place, "/job", writable=True)],
+            timeout=_SECONDS,
+        )
+    shutil.copytree(place / "agent", place / "host", symlinks=True, dirs_exist_ok=True)
+    return place / "host"
+
+
+class _Publisher:
+    """A repository of releases in a folder, with keys of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._now = datetime.now(UTC).replace(microsecond=0)
+        make_folder(folder / "signers")
+        for name in _KEYS:
+            make_key(folder / "signers", name, _SECRET)
+        desk = self._desk(b"")
+        change = found(trustees_by_name(desk.ring, [_CHANNEL], 2), [_CHANNEL], DEFAULT_DAYS, now=self._now)
+        done = desk.found(change).done
+        if done is None:
+            raise BenchError("the repository of releases could not be begun")
+        self.root = done.root
+
+    def publish(self, build: Path, *, deltas: int) -> None:
+        """A release of a build, for every node, with deltas from so many versions before it."""
+        manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
+        candidate = Candidate(
+            image=manifest.image,
+            architecture=manifest.architecture,
+            version=manifest.version,
+            profile=manifest.profile,
+            root_hash=manifest.root_hash,
+            created=self._now,
+            floor=None,
+            notes="",
+            manifest=_file(build / MANIFEST_NAME),
+            files={name: _file(build / name) for name in UPDATE_FILES},
+            evidence=Evidence(report="0" * 64, checked=self._now, held=1, machine="not booted"),
+        )
+        desk, pace = self._desk(self.root), rollout("at once", _AT_ONCE, self._now - timedelta(days=1))
+        state = desk.state()
+        scratch = self._folder / "scratch"
+        scratch.mkdir()
+        listed = wanted(
+            state.records(_CHANNEL).values(), state.role(_CHANNEL).signed, Goal.of_candidate(candidate), deltas
+        )
+        made = Workshop(desk.place, scratch, SILENT, lambda one: build / one.file).make(state, listed)
+        desk.carry_out(
+            lambda state: add(state, _CHANNEL, candidate, pace, now=self._now, deltas=[one.target for one in made]),
+            lambda _: payload_of(build, candidate, _CHANNEL, deltas=made),
+        )
+        shutil.rmtree(scratch)
+
+    def _desk(self, trusted: bytes) -> Desk:
+        ring = Ring([self._folder / "signers"], lambda _: _SECRET)
+        return Desk(Folder(self._folder / "repo"), trusted, ring, self._folder / "pending", self._now)
+
+
+def _node(old: Path, job: Path) -> None:
+    """A node that runs `old`: what the agent looks at of a host."""
+    manifest = Manifest.model_validate_json((old / MANIFEST_NAME).read_bytes())
+    if manifest.root_hash is None:
+        raise BenchError(f"{old} has no verified root")
+    data, tree = root_uuids(manifest.root_hash)
+    name = f"zaffre-{manifest.image}"
+    texts = {
+        "root/etc/os-release": f"ID=zaffre\nIMAGE_ID={name}\nIMAGE_VERSION={manifest.version}\n",
+        "root/etc/machine-id": f"{'0' * 32}\n",
+        "root/proc/sys/kernel/random/boot_id": f"{'0' * 32}\n",
+        "root/proc/cmdline": f"roothash={manifest.root_hash}\n",
+        "agent.toml": _SETTINGS,
+    }
+    files = {
+        f"root/dev/disk/by-partuuid/{data}": "root.erofs",
+        f"root/dev/disk/by-partuuid/{tree}": "root.verity",
+        f"root/boot/EFI/Linux/{entry_name(name, manifest.version)}": "uki.efi",
+    }
+    for path in (*texts, *files):
+        (job / path).parent.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():
+        (job / path).write_text(text)
+    for path, file in files.items():
+        shutil.copy(old / file, job / path)
+
+
+def _update(root: Path, job: Path, title: str) -> Delivered:
+    """What the agent does on that node."""
+    done = Sandbox(None).run(
+        ["/usr/bin/python3.13", "-IB", "-c", _SCRIPT],
+        root=root,
+        mounts=[Mount(job, "/job", writable=True)],
+        timeout=_SECONDS,
+    )
+    said = json.loads(done.stdout.splitlines()[-1])
+    brought = said["brought"]
+    if said["code"] or brought.get("fell_back") or set(brought.get("by_delta", ())) != set(UPDATE_FILES):
+        raise BenchError(f"not all came by delta: {said}\n{done.stderr_tail}")
+    return Delivered(title, brought["fetched"], brought["whole"], said["seconds"], said["bytes"])
+
+
+def _file(path: Path) -> File:
+    return File(sha256=sha256_file(path), size=path.stat().st_size)
