@@ -152,6 +152,9 @@ def _persist_conf(persistent: Sequence[str], *, relabels: bool) -> str:
         lines += [
             "d /run/systemd/relabel-extra.d 0755",
             "f /run/systemd/relabel-extra.d/zaffre.relabel 0644 - - - /var",
+            # Of a new /var, what the first services would make themselves, with the label of the folder above.
+            "d /sysroot/var/log 0755",
+            "d /sysroot/var/lib/systemd 0755",
         ]
     for path in persistent:
         parents = _below_etc(path).split("/")[:-1]
