@@ -22,7 +22,7 @@ from zaffre.image.system import SystemPlan
 from zaffre.sandbox import TRIPLETS, Mount, Sandbox
 from zaffre.store import Action, ActionResult
 from zaffre.tree import extract_root, scratch_for
-from zaffre.tree.rootfs import inside, read_text, write_bytes
+from zaffre.tree.rootfs import inside, is_plain, read_text, write_bytes
 
 POLICY_VERSION = 33
 """Of the binary form: the newest that Linux 6.12 reads (security/selinux/include/security.h)."""
@@ -218,3 +218,9 @@ def lay_policy(root: Path, policy: Policy, mode: SelinuxMode, shop: Workshop) ->
     for path, blob in files.items():
         write_bytes(root, path, shop.store.verified(blob).read_bytes())
     write_bytes(root, "etc/selinux/config", f"SELINUX={mode}\nSELINUXTYPE=default\n".encode())
+
+
+def labels_in(root: Path) -> tuple[Path, Path] | None:
+    """The tables that the tree at `root` was labelled by, as `make_erofs` takes them; None if it has none."""
+    tables = inside(root, f"{_CONTEXTS}/file_contexts"), inside(root, f"{_CONTEXTS}/file_contexts.subs_dist")
+    return tables if all(is_plain(root, str(table.relative_to(root))) for table in tables) else None
