@@ -6,7 +6,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from zaffre.definition.values import Identifier, Model, RelativePath
 
@@ -19,20 +19,12 @@ class SelinuxMode(StrEnum):
     PERMISSIVE = "permissive"
 
 
-# An enum is written as its value, which strict mode would refuse.
-_Mode = Annotated[
-    SelinuxMode,
-    Field(strict=False),
-    WithJsonSchema({"type": "string", "pattern": f"^(?:{'|'.join(SelinuxMode)})$", "description": "a mode of SELinux"}),
-]
-
-
 class Selinux(Model):
     """SELinux: a policy says what each service may do, root or not. It is made when the image is built, of modules of
     the upstream's package and of files of our own, and its labels are in the image's file system. For a host; of
     packages, it takes the two that policy and compiler are in: selinux-policy-default and secilc."""
 
-    mode: _Mode = SelinuxMode.OFF
+    mode: Annotated[SelinuxMode, Field(strict=False)] = SelinuxMode.OFF
     """With "enforcing", what the policy does not allow is refused. With "permissive", it is done, and logged: for
     writing a policy. With "off", there is no SELinux."""
     modules: Annotated[tuple[Identifier, ...], Field(strict=False)] = ()
