@@ -43,8 +43,8 @@ def test_each_file_gets_the_label_of_its_path_or_of_the_one_that_it_stands_for(
     )
     (tmp_path / "same").write_text("/srv /data\n")
 
-    def sealed(labels: tuple[Path, Path] | None) -> bytes:
-        target = tmp_path / "out.erofs"
+    def sealed(name: str, labels: tuple[Path, Path] | None) -> bytes:
+        target = tmp_path / name
         make_erofs(
             tmp_path / "tree",
             target,
@@ -56,10 +56,10 @@ def test_each_file_gets_the_label_of_its_path_or_of_the_one_that_it_stands_for(
         )
         return target.read_bytes()
 
-    labelled = sealed((tmp_path / "contexts", tmp_path / "same"))
+    labelled = sealed("labelled", (tmp_path / "contexts", tmp_path / "same"))
     for kind in (b"plain_t", b"program_t", b"data_t"):
         assert b"system_u:object_r:" + kind + b":s0" in labelled
-    assert b"object_r" not in sealed(None)
+    assert b"object_r" not in sealed("plain", None)
 
 
 def test_a_host_has_its_policy_and_labels(lab: Lab, tools_sandbox: Sandbox, tmp_path: Path) -> None:
