@@ -20,8 +20,8 @@ DENIAL = (
 )
 ASKED_FOR = DENIAL.replace("system_u:system_r:dockerd_t:s0", CONFINED)
 HELD = (
-    f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/passwd\n"
-    "status 1 /host/etc/machine-id\nstatus 1 /host/var/log/journal\n"
+    f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/shadow\n"
+    "status 1 /host/var/log/journal\n"
 )
 
 
@@ -49,6 +49,14 @@ def test_a_host_that_refuses_nobody_but_the_container_that_asks_for_it_passes() 
 
 def test_a_host_without_a_policy_is_not_asked() -> None:
     assert not {"selinux", "container-confined"} & {line.name for line in judge(facts(reports()), EXPECTED)}
+
+
+def test_a_permissive_host_tells_what_it_would_refuse_and_holds_no_container() -> None:
+    expected = replace(EXPECTED, selinux="permissive")
+    found = {**reports(), (1, "selinux.enforce"): (0, b"0")}
+    told = {line.name: line for line in judge(facts(found), expected)}
+    assert (told["selinux"].verdict, told["selinux"].found) == (Verdict.PASSED, "permissive, no denials")
+    assert "container-confined" not in told
 
 
 @pytest.mark.parametrize(
@@ -83,11 +91,11 @@ def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "says"),
     [
-        ("status 1 /host/etc/passwd", "status 0 /host/etc/passwd", "it read /host/etc/passwd"),
+        ("status 1 /host/etc/shadow", "status 0 /host/etc/shadow", "it read /host/etc/shadow"),
         ("status 1 /other/nonce", "status 0 /other/nonce", "it read /other/nonce"),
         ("status 0 /own/nonce", "status 1 /own/nonce", "could not read its own"),
         (CONFINED, "system_u:system_r:spc_t:s0", "it ran as system_u:system_r:spc_t:s0"),
-        ("status 1 /host/var/log/journal\n", "", "status 1 /host/etc/machine-id"),
+        ("status 1 /host/var/log/journal\n", "", "status 1 /host/etc/shadow"),
     ],
 )
 def test_a_container_that_is_not_held_fails(before: str, after: str, says: str) -> None:

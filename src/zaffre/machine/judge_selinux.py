@@ -13,7 +13,7 @@ from zaffre.machine.report import CheckLine
 
 CONFINED = "system_u:system_r:container_t:s0:c11,c12"
 """The context of the container whose doing is to be refused."""
-_OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/passwd", "/host/etc/machine-id", "/host/var/log/journal")
+_OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
 _DENIED = re.compile(
     r"avc: +denied +\{ (?P<what>[^}]*) \}.* scontext=(?P<who>\S+) tcontext=(?P<whom>\S+) tclass=(?P<kind>\S+)"
 )
