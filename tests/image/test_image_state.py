@@ -10,6 +10,7 @@ import pytest
 
 from zaffre.definition import Image, Kind
 from zaffre.definition.image import Disk, Etc, Initrd, Kernel
+from zaffre.digest import sha256_bytes
 from zaffre.image.state import escape_path, state_files, state_modules, state_programs
 
 UNITS = "usr/lib/systemd/system"
@@ -85,3 +86,19 @@ def test_root_and_initrd_agree_on_var() -> None:
 def test_escape_path_agrees_with_systemd(path: str) -> None:
     oracle = subprocess.run(["systemd-escape", "--path", path], capture_output=True, text=True, check=True)
     assert escape_path("/".join(part for part in path.split("/") if part)) == oracle.stdout.strip()
+
+
+def test_var_is_labelled_at_the_first_boot_and_when_the_labels_are_others() -> None:
+    plain, labelled = (
+        state_files(host("/etc/machine-id")),
+        state_files(host("/etc/machine-id"), labels=sha256_bytes(b"1")),
+    )
+    stamp = f"/var/lib/zaffre/labels-{sha256_bytes(b'1')[:16]}"
+    unit = labelled.initrd[f"{UNITS}/zaffre-persist.service"]
+    assert f"ConditionPathExists=|!/sysroot{stamp}\n" in unit
+    persist = labelled.initrd["usr/lib/zaffre/persist.conf"].splitlines()
+    assert "f /run/systemd/relabel-extra.d/zaffre.relabel 0644 - - - /var" in persist
+    # The stamp is the root's to write, which runs when all is labelled; that of another version goes before it.
+    assert labelled.root["usr/lib/tmpfiles.d/zaffre-labels.conf"] == f"r! /var/lib/zaffre/labels-*\nf {stamp} 0644\n"
+    assert "label" not in "".join(plain.initrd.values()).replace("partlabel", "")
+    assert not any("labels" in name for name in plain.root)

@@ -91,6 +91,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         containers="containerd" in chosen.packages,
         updates=bool(chosen.update.tries),
         configuration=medium,
+        selinux=str(chosen.selinux.mode),
         memory_mib=order.memory,
         cpus=order.cpus,
     )

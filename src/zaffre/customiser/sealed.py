@@ -33,6 +33,7 @@ from zaffre.customiser.waiting import emit
 from zaffre.definition import Compression as Compressions
 from zaffre.digest import sha256_file
 from zaffre.image.fresh import fresh_directory, remove_leftovers
+from zaffre.image.policy import labels_in
 from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.system import mkfs_option
 from zaffre.image.uki import sign_pe
@@ -127,6 +128,7 @@ class _Work:
                     epoch=assembly.epoch,
                     label=image.erofs.label,
                     sandbox=sandbox,
+                    labels=labels_in(changed.root),
                 )
             else:
                 copy_sparse(self.scratch / "old.erofs", target)

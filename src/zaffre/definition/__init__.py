@@ -62,6 +62,7 @@ from zaffre.definition.overlay import Category, Overlay, UpstreamStatus
 from zaffre.definition.release import Halt, Release, Waves, WaveStep
 from zaffre.definition.repository import OWN, OwnRepository
 from zaffre.definition.schema import json_schema
+from zaffre.definition.selinux import Selinux, SelinuxMode
 from zaffre.definition.starter import init_distribution, reference, reference_root
 from zaffre.definition.surface import Surface
 from zaffre.definition.upstream import (
@@ -137,6 +138,8 @@ __all__ = [
     "Repository",
     "RpmSource",
     "RpmUpstream",
+    "Selinux",
+    "SelinuxMode",
     "Setuid",
     "Size",
     "Statement",

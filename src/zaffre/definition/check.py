@@ -16,7 +16,7 @@ from zaffre.definition.values import KeyPath, Kind, dotted
 
 SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides", "surface")
 BOOT_ONLY = ("kernel", "initrd", "disk")
-HOST_ONLY = ("etc", "compression", "update")
+HOST_ONLY = ("etc", "compression", "update", "selinux")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("extract", "oci", "agent")
 EXTENSION_ONLY = ("base", *SYSEXT_ONLY)
@@ -25,7 +25,7 @@ MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "debu
 MISPLACED = {
     Kind.HOST: (*SERVER_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
     Kind.SERVER: (*HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
-    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update"),
+    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update", "selinux"),
     Kind.CONFEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY, "packages"),
     Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *EXTENSION_ONLY),
     Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
@@ -92,7 +92,10 @@ def _check_container(image: Image, origins: Origins) -> Iterator[Problem]:
 
 
 def check_files(image: Image, origins: Origins, root: Path) -> Iterator[Problem]:
-    """Directories that the image names must be there, and what `files.owners` names must be in one of them."""
+    """Directories and files that the image names must be there, and what `files.owners` names in one of them."""
+    for index, policy in enumerate(image.selinux.files):
+        if not (root / policy).is_file():
+            yield _problem(origins, ("selinux", "files", index), f"there is no file {policy!r}")
     trees: list[tuple[KeyPath, str]] = [
         (("files", "trees", index), tree) for index, tree in enumerate(image.files.trees)
     ]

@@ -27,7 +27,7 @@ def digest(distribution: Distribution, image: Image) -> Sha256:
     """
     upstream = distribution.upstream_of(image)
     trees = [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
-    trusted = image.update.trusted
+    trusted, policies = image.update.trusted, image.selinux.files
     return sha256_json(
         {
             "identity": distribution.identity.model_dump(mode="json"),
@@ -36,6 +36,7 @@ def digest(distribution: Distribution, image: Image) -> Sha256:
             "upstream": upstream.model_dump(mode="json", exclude={"keyring_file", "ecosystem"}),
             "keyring": sha256_file(upstream.keyring_file),
             **({"trusted": sha256_file(distribution.path(trusted))} if trusted is not None else {}),
+            **({"selinux": [sha256_file(distribution.path(one)) for one in policies]} if policies else {}),
         }
     )
 

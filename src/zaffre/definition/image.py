@@ -13,6 +13,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.forms import Form
+from zaffre.definition.selinux import Selinux, SelinuxMode
 from zaffre.definition.surface import Surface
 from zaffre.definition.update import Update
 from zaffre.definition.values import (
@@ -59,6 +60,13 @@ Items = Annotated[tuple[T, ...], Field(strict=False)]
 
 SERIAL_CONSOLES: Mapping[Architecture, str] = {Architecture.AMD64: "ttyS0", Architecture.ARM64: "ttyAMA0"}
 """The first serial port, as the kernel calls it: a 16550 of a PC, a PL011 of an Arm server (SBSA)."""
+
+
+_SELINUX_ARGUMENTS: Mapping[SelinuxMode, tuple[str, ...]] = {
+    SelinuxMode.ENFORCING: ("security=selinux", "enforcing=1"),
+    SelinuxMode.PERMISSIVE: ("security=selinux", "enforcing=0"),
+}
+"""Of the kernel's large security modules only one is on at a time, and Debian's kernel takes AppArmor."""
 
 
 def _one_or_many(value: object) -> object:
@@ -300,6 +308,7 @@ class Fragment(Model):
     os_release: Mapping[OsReleaseKey, Line] = {}
     """Keys of os-release beside those that the distribution's identity gives."""
     surface: Surface = Surface()
+    selinux: Selinux = Selinux()
     debug: bool = False
     """A console shell, for development; os-release says that it is there."""
     extract: Items[Extract] = ()
@@ -358,7 +367,8 @@ class Image(ImageFile):
 
     def kernel_arguments(self, architecture: Architecture) -> tuple[str, ...]:
         """The kernel command line on `architecture`."""
-        return tuple(word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
+        words = (word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
+        return (*words, *_SELINUX_ARGUMENTS.get(self.selinux.mode, ()))
 
     def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
         """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""

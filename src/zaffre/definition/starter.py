@@ -98,7 +98,7 @@ def files_of(distribution: Distribution, images: Sequence[str]) -> list[str]:
     for name in images:
         image = distribution.image(name)
         found += distribution.lineage[name]
-        found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else [])]
+        found += [*image.files.trees, *([image.initrd.tree] if image.initrd.tree else []), *image.selinux.files]
     wanted = {package for name in images for package in _requested(distribution, name)}
     found += [one.folder for one in distribution.components.values() if _may_be_wanted(one, wanted)]
     return list(dict.fromkeys(found))

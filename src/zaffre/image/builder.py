@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.bill import Bill
-from zaffre.definition import Distribution, Image, Kind, Upstream, digest, located
+from zaffre.definition import Distribution, Image, Kind, SelinuxMode, Upstream, digest, located
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
 from zaffre.errors import DefinitionError
 from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
@@ -25,6 +25,7 @@ from zaffre.image.output import (
     read_build,
     write_manifest,
 )
+from zaffre.image.policy import Labels, policy_of
 from zaffre.image.python import agent_digest
 from zaffre.image.server import build_own, build_server, place_server, server_tree
 from zaffre.image.serverstate import repository_files
@@ -255,7 +256,19 @@ class Builder:
             return None
         image = self.distribution.image(job.image.update.agent)
         locked = self.lock.set(image.name, job.order.architecture)
-        return build_extension(self.distribution, image, self._extracted(image, locked), shop)
+        parts = self._extracted(image, locked)
+        return build_extension(self.distribution, image, parts, shop, labels=self._labels(job, image, shop))
+
+    def _labels(self, job: _Job, image: Image, shop: Workshop) -> Labels | None:
+        """The labels of the host that an extension is laid over."""
+        base = self.distribution.image(image.base) if image.base is not None else None
+        if base is None or base.selinux.mode is SelinuxMode.OFF:
+            return None
+        locked = self.lock.set(base.name, job.order.architecture)
+        self.fetch(locked.packages)
+        root = self._configured(_Job(base, locked, job.order, Path(), Sha256("")), shop)
+        policy = policy_of(SystemPlan(self.distribution, base, job.order.profile, self.version, root), shop)
+        return policy.labels if policy is not None else None
 
     def _extracted(self, image: Image, locked: LockedSet) -> tuple[LockedPackage, ...]:
         """The packages of which an extension takes files, fetched. Raises DefinitionError if the lock lacks one."""
@@ -272,7 +285,8 @@ class Builder:
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         chosen = self._extracted(job.image, job.locked)
-        blob = build_extension(self.distribution, job.image, chosen, shop)
+        labels = self._labels(job, job.image, shop)
+        blob = build_extension(self.distribution, job.image, chosen, shop, labels=labels)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=None, packages=chosen)
@@ -379,7 +393,15 @@ class Builder:
             "code": code_digest(),
             "papers": self.papers.code,
             **self._agent_inputs(image, order),
+            **self._base_inputs(image, order),
         }
+
+    def _base_inputs(self, image: Image, order: Order) -> dict[str, JSON]:
+        """What an extension takes from its host: labels."""
+        base = self.distribution.image(image.base) if image.base is not None else None
+        if base is None or base.selinux.mode is SelinuxMode.OFF:
+            return {}
+        return {"base": [digest(self.distribution, base), self.lock.set(base.name, order.architecture).digest]}
 
     def _agent_inputs(self, image: Image, order: Order) -> dict[str, JSON]:
         if image.update.place is None:

@@ -12,6 +12,7 @@ from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import Sha256, sha256_file
 from zaffre.image.oci import write_oci_archive
 from zaffre.image.output import place
+from zaffre.image.policy import Labels
 from zaffre.image.python import agent_digest, compile_python, lay_agent, name_libraries
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.image.steps import Workshop, code_digest
@@ -28,9 +29,16 @@ _RELOAD = "EXTENSION_RELOAD_MANAGER=1\n"
 
 
 def build_extension(
-    distribution: Distribution, image: Image, packages: Sequence[LockedPackage], shop: Workshop
+    distribution: Distribution,
+    image: Image,
+    packages: Sequence[LockedPackage],
+    shop: Workshop,
+    *,
+    labels: Labels | None = None,
 ) -> Sha256:
-    """The blob of the signed extension image. `packages` is the locked set; only named files of it are used."""
+    """The blob of the signed extension image. `packages` is the locked set; only named files of it are used. `labels`
+    are those of the host that it is laid over, if that has SELinux.
+    """
     wanted = {one.package for one in image.extract} | {one.package for one in image.oci}
     chosen = {package.name: package for package in packages if package.name in wanted}
     action = Action(
@@ -46,6 +54,7 @@ def build_extension(
             "trees": [[tree, tree_digest(distribution.path(tree))] for tree in image.files.trees],
             "identity": distribution.identity.model_dump(mode="json"),
             "agent": agent_digest() if image.agent else None,
+            "labels": labels.digest if labels else None,
             "certificate": sha256_file(shop.keys.verity_certificate),
             "epoch": shop.epoch,
             "tools": shop.sandbox.tools.key,
@@ -83,7 +92,9 @@ def build_extension(
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(text + (_RELOAD if (tree / _UNITS).is_dir() else ""))
         _normalise(tree)
-        return ActionResult({"extension": shop.store.add_file(_seal(image, tree, scratch, shop), move=True)}, {})
+        return ActionResult(
+            {"extension": shop.store.add_file(_seal(image, tree, scratch, shop, labels), move=True)}, {}
+        )
 
     return shop.perform("extension", action, produce).outputs["extension"]
 
@@ -124,7 +135,7 @@ def _normalise(tree: Path) -> None:
         os.chown(path, 0, 0)
 
 
-def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop) -> Path:
+def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop, labels: Labels | None) -> Path:
     data, target = scratch / "data.erofs", scratch / "extension.raw"
     make_erofs(
         tree,
@@ -133,6 +144,7 @@ def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop) -> Path:
         epoch=shop.epoch,
         label=image.name,
         sandbox=shop.sandbox,
+        labels=labels.files(shop) if labels else None,
     )
     write_sysext(
         target,

@@ -17,6 +17,7 @@ from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.output import place
+from zaffre.image.policy import Policy, lay_policy, policy_of
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
@@ -47,13 +48,16 @@ class HostParts:
     uki: Sha256
     root_hash: str
     pruned: Sha256
+    policy: Policy | None
 
 
 def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
     """Run the steps. The same plan and lock give the same blobs."""
-    kernel = shop.perform("initrd", *initrd_action(plan, state_files(plan.image).initrd, shop))
+    policy = policy_of(plan, shop)
+    labels = policy.labels.digest if policy else None
+    kernel = shop.perform("initrd", *initrd_action(plan, state_files(plan.image, labels=labels).initrd, shop))
     pruned = shop.perform("pruned root", *_pruned_action(plan, shop))
-    root = shop.perform("root", *_root_action(plan, pruned, shop))
+    root = shop.perform("root", *_root_action(plan, pruned, policy, shop))
     root_hash = str(root.facts["root_hash"])
     signed = shop.perform("kernel image", *_uki_action(plan, shop, kernel, root))
     return HostParts(
@@ -63,19 +67,22 @@ def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
         uki=signed.outputs["uki"],
         root_hash=root_hash,
         pruned=pruned.outputs["root"],
+        policy=policy,
     )
 
 
 def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
-    """The blob of a host's root as an archive of its files. Like the file system in the image, it has one time."""
-    inputs = _root_inputs(plan, parts.pruned, shop)
+    """The blob of a host's root as an archive of its files. Like the file system in the image, it has one time; labels
+    of SELinux are in the image alone.
+    """
+    inputs = _root_inputs(plan, parts.pruned, parts.policy, shop)
     action = Action("host-tree", f"tree {plan.image.name}", inputs, "the definition applied, as an archive of files")
 
     def produce(scratch: Path) -> ActionResult:
         archive = shop.store.verified(parts.pruned)
         with scratch_for(shop.store, "tree", expected=archive.stat().st_size) as folder:
             root = folder / "root"
-            _customised(plan, shop, archive, root)
+            _customised(plan, shop, archive, root, parts.policy)
             packed = scratch / "tree.tar"
             with packed.open("wb", buffering=1 << 20) as out:
                 pack(root, scan(root), out, mtime=lambda _: shop.epoch)
@@ -163,10 +170,10 @@ def _pruned_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
 
 
 def _root_action(
-    plan: SystemPlan, pruned: ActionResult, shop: Workshop
+    plan: SystemPlan, pruned: ActionResult, policy: Policy | None, shop: Workshop
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     inputs: Mapping[str, JSON] = {
-        **_root_inputs(plan, pruned.outputs["root"], shop),
+        **_root_inputs(plan, pruned.outputs["root"], policy, shop),
         "compression": f"{plan.compression.algorithm} {plan.compression.cluster}",
     }
     label = f"root {plan.image.name} {plan.profile}"
@@ -179,7 +186,8 @@ def _root_action(
             scratch_for(shop.store, "root", expected=archive.stat().st_size) as folder,
         ):
             sound = aside.submit(shop.store.verified, pruned.outputs["root"])
-            done = _seal(plan, shop, archive, folder / "root", scratch)
+            _customised(plan, shop, archive, folder / "root", policy)
+            done = _seal(plan, shop, folder / "root", scratch, policy)
             sound.result()
             return done
 
@@ -190,14 +198,15 @@ _ELSEWHERE = {"extends", "profiles", "packages", "initrd", "disk", "compression"
 """Settings that the files in the root don't depend on."""
 
 
-def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, JSON]:
+def _root_inputs(plan: SystemPlan, pruned: Sha256, policy: Policy | None, shop: Workshop) -> dict[str, JSON]:
     image = plan.image
     return {
         "root": pruned,
         "settings": image.model_dump(mode="json", exclude=_ELSEWHERE),
         "identity": plan.distribution.identity.model_dump(mode="json"),
         "trees": {tree: tree_digest(plan.distribution.path(tree)) for tree in image.files.trees},
-        "state": _generated(plan),
+        "state": _generated(plan, policy),
+        "policy": policy.inputs() if policy else None,
         "trust": sha256_file(shop.keys.verity_certificate),
         "carried": dict(plan.carried),
         "version": plan.version,
@@ -207,16 +216,16 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, shop: Workshop) -> dict[str, 
     }
 
 
-def _generated(plan: SystemPlan) -> dict[str, str]:
+def _generated(plan: SystemPlan, policy: Policy | None) -> dict[str, str]:
     """The files of our own making that a root has, by relative path."""
     return {
-        **state_files(plan.image).root,
+        **state_files(plan.image, labels=policy.labels.digest if policy else None).root,
         **update_files(plan.image, plan.slug),
         **follow_files(plan.distribution, plan.image),
     }
 
 
-def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path) -> None:
+def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, policy: Policy | None) -> None:
     """Make the image's tree at `root`, which is absent. DefinitionError if an update could break it."""
     customise(
         archive,
@@ -224,25 +233,34 @@ def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path) -> 
         plan.image,
         distribution=plan.distribution,
         version=plan.version,
-        generated={**_generated(plan), _TRUST: shop.keys.verity_certificate.read_text(), **plan.carried},
+        generated={**_generated(plan, policy), _TRUST: shop.keys.verity_certificate.read_text(), **plan.carried},
         architecture=shop.architecture,
         epoch=shop.epoch,
         sandbox=shop.sandbox,
     )
+    if policy is not None:
+        lay_policy(root, policy, plan.image.selinux.mode, shop)
     if plan.image.update.tries:
         require_contract(root, where=f"images/{plan.image.name}.toml")
 
 
-def _seal(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, scratch: Path) -> ActionResult:
-    """Make the image's tree at `root`, which is absent, and its sealed forms in `scratch`."""
+def _seal(plan: SystemPlan, shop: Workshop, root: Path, scratch: Path, policy: Policy | None) -> ActionResult:
+    """Make the sealed forms of the image's tree at `root` in `scratch`."""
     image = plan.image
-    _customised(plan, shop, archive, root)
     erofs, verity = scratch / "root.erofs", scratch / "root.verity"
     with ThreadPoolExecutor(1) as aside:
         trees = {name: plan.distribution.path(name) for name in image.files.trees}
         words = image.kernel_arguments(Architecture(shop.architecture))
         listed = aside.submit(inventory_of, root, command_line=words, trees=trees)
-        make_erofs(root, erofs, compression=plan.compression, epoch=shop.epoch, label=image.name, sandbox=shop.sandbox)
+        make_erofs(
+            root,
+            erofs,
+            compression=plan.compression,
+            epoch=shop.epoch,
+            label=image.name,
+            sandbox=shop.sandbox,
+            labels=policy.labels.files(shop) if policy else None,
+        )
         listing = inventory_text(listed.result())
     sealed = shop.store.add_file(erofs, move=True)
     root_hash = make_verity(shop.store.path(sealed), verity, digest=sealed, sandbox=shop.sandbox)

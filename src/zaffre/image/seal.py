@@ -28,16 +28,31 @@ class Compression:
 
 
 def make_erofs(
-    source: Path, target: Path, *, compression: Compression, epoch: int, label: str, sandbox: Sandbox
+    source: Path,
+    target: Path,
+    *,
+    compression: Compression,
+    epoch: int,
+    label: str,
+    sandbox: Sandbox,
+    labels: tuple[Path, Path] | None = None,
 ) -> None:
-    """Write `target` from the directory `source`, with its owners and modes, every time stamp at `epoch`."""
+    """Write `target` from the directory `source`, with its owners and modes, every time stamp at `epoch`.
+
+    With `labels`, a table of SELinux labels (file_contexts(5)) and one of paths that stand for others, each file has
+    the label that is for its path.
+    """
     target.touch()
     argv = ["mkfs.erofs", "--quiet", f"-T{epoch}", "--all-time", f"-U{_uuid(label)}", f"-L{label[:15]}"]
     if compression.algorithm:
         argv += [f"-z{compression.algorithm}", f"-C{compression.cluster}"]
+    mounts = [Mount(source, "/job/tree"), Mount(target, "/job/out.erofs", writable=True)]
+    if labels is not None:
+        argv.append("--file-contexts=/job/contexts")
+        mounts += [Mount(labels[0], "/job/contexts"), Mount(labels[1], "/job/contexts.subs_dist")]
     sandbox.run(
         [*argv, "/job/out.erofs", "/job/tree"],
-        mounts=[Mount(source, "/job/tree"), Mount(target, "/job/out.erofs", writable=True)],
+        mounts=mounts,
         timeout=_SEAL_SECONDS,
         fatal=(_ERROR,),
     )

@@ -16,6 +16,10 @@ The machine's id is made by the manager of the root itself, in the bind mount (m
 empty, so a boot is never a "first boot" and no preset runs on a node: units are enabled when the image is built,
 and nothing drifts.
 
+SELinux has no policy before the root's system manager loads it. What there is by then has no label: the manager gives
+/run and /dev theirs, and, because zaffre-persist.service asks it to (/run/systemd/relabel-extra.d), /var: at the first
+boot, and when another version has other labels.
+
 Each program that is started in the initrd is a fifth of a second of an emulated boot, so it has few: no journal (what
 is said goes to the kernel's log, from where the root's journal takes it), rules for no other device than disks, and
 no step that a restart has no need of.
@@ -27,6 +31,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from zaffre.definition import Image, Kind
+from zaffre.digest import Sha256
 
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
@@ -47,8 +52,11 @@ class StateFiles:
     root: Mapping[str, str]
 
 
-def state_files(image: Image) -> StateFiles:
-    """The generated files of a host. In `etc.persistent` a directory ends in `/`."""
+def state_files(image: Image, *, labels: Sha256 | None = None) -> StateFiles:
+    """The generated files of a host. In `etc.persistent` a directory ends in `/`. `labels` identifies the SELinux
+    labels that files have, if they have some.
+    """
+    stamp = f"/var/lib/zaffre/labels-{labels[:16]}" if labels else None
     persistent, var_min_bytes = image.etc.persistent, image.disk.var_min
     initrd = {
         "etc/systemd/system.conf.d/10-zaffre.conf": NO_JOURNAL,
@@ -62,10 +70,10 @@ def state_files(image: Image) -> StateFiles:
         f"{_UNITS}/sysroot-etc.mount": _ETC_MOUNT,
         f"{_UNITS}/sysroot-var.mount": _VAR_MOUNT.format(label=VAR_LABEL),
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
-        f"{_UNITS}/zaffre-persist.service": _persist_service(persistent),
+        f"{_UNITS}/zaffre-persist.service": _persist_service(persistent, stamp),
         # dm-verity takes the best SHA-256 that is there when it starts, and does not load a better one by itself.
         "usr/lib/modprobe.d/zaffre.conf": "softdep dm_verity pre: crypto-sha256\n",
-        "usr/lib/zaffre/persist.conf": _persist_conf(persistent),
+        "usr/lib/zaffre/persist.conf": _persist_conf(persistent, relabels=bool(stamp)),
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
     }
     wanted = ["sysroot-etc.mount", "sysroot-var.mount", "zaffre-persist.service"]
@@ -94,6 +102,8 @@ def state_files(image: Image) -> StateFiles:
     if image.initrd.readahead:
         # It is still at work when the root's system manager takes over, which has to know how its end is to be taken.
         root[f"{_UNITS}/zaffre-readahead.service"] = initrd[f"{_UNITS}/zaffre-readahead.service"]
+    if stamp is not None:
+        root["usr/lib/tmpfiles.d/zaffre-labels.conf"] = _STAMP.format(stamp=stamp)
     for path in persistent:
         # Mounted in the initrd; the unit tells the order in which both are unmounted.
         root[f"{_UNITS}/{escape_path(path)}.mount"] = _KEPT_MOUNT.format(
@@ -136,8 +146,16 @@ def _below_etc(path: str) -> str:
     return path.removeprefix("/etc/").rstrip("/")
 
 
-def _persist_conf(persistent: Sequence[str]) -> str:
+def _persist_conf(persistent: Sequence[str], *, relabels: bool) -> str:
     lines = [f"d /sysroot{_KEPT} 0755"]
+    if relabels:
+        lines += [
+            "d /run/systemd/relabel-extra.d 0755",
+            "f /run/systemd/relabel-extra.d/zaffre.relabel 0644 - - - /var",
+            # Of a new /var, what the first services would make themselves, with the label of the folder above.
+            "d /sysroot/var/log 0755",
+            "d /sysroot/var/lib/systemd 0755",
+        ]
     for path in persistent:
         parents = _below_etc(path).split("/")[:-1]
         lines += [f"d /sysroot{_KEPT}/{'/'.join(parents[: n + 1])} 0755" for n in range(len(parents))]
@@ -145,9 +163,12 @@ def _persist_conf(persistent: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _persist_service(persistent: Sequence[str]) -> str:
-    """It is passed over once all that it would copy is there: `|!` are alternatives (systemd.unit(5), "Conditions")."""
-    missing = "".join(f"ConditionPathExists=|!/sysroot{_KEPT}/{_below_etc(path)}\n" for path in persistent)
+def _persist_service(persistent: Sequence[str], stamp: str | None) -> str:
+    """It is passed over once all that it would copy is there, and /var has the labels of this version: `|!` are
+    alternatives (systemd.unit(5), "Conditions").
+    """
+    missing = f"ConditionPathExists=|!/sysroot{stamp}\n" if stamp else ""
+    missing += "".join(f"ConditionPathExists=|!/sysroot{_KEPT}/{_below_etc(path)}\n" for path in persistent)
     return _PERSIST_SERVICE.format(conditions=missing)
 
 
@@ -339,6 +360,10 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=systemd-tmpfiles --create /usr/lib/zaffre/persist.conf
 """
+
+# tmpfiles.d(5). What /var was labelled by, said when that is done: what runs from here has a policy. One at a time, so
+# that a version which comes back labels it again.
+_STAMP = "r! /var/lib/zaffre/labels-*\nf {stamp} 0644\n"
 
 _BIND_MOUNT = """\
 [Unit]

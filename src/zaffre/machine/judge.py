@@ -7,6 +7,7 @@ import json
 import tomllib
 
 from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
     Expectations,
@@ -36,11 +37,15 @@ _DOORS = ("getty", "sshd", "ssh.service", "debug-shell", "serial-getty", "consol
 
 def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     """All lines, in the order in which they are told."""
-    unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups}
+    unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups, confined}
     if expected.configuration is None:
         unfit.add(_configuration)
     if not expected.updates:
         unfit |= {_health, _slots}
+    if expected.selinux == "off":
+        unfit.add(selinux)
+    if expected.selinux != "enforcing":
+        unfit.add(confined)
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -275,6 +280,7 @@ _LINES: tuple[Judge, ...] = (
     _container,
     _container_network,
     _cgroups,
+    confined,
     address_of(4),
     address_of(6),
     resolver,
@@ -286,6 +292,7 @@ _LINES: tuple[Judge, ...] = (
     _doors,
     power_button,
     listening,
+    selinux,
     hardening,
     tpm,
 )

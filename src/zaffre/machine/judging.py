@@ -18,7 +18,7 @@ from zaffre.machine.report import CheckLine, Verdict
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots; `configuration` is the name of a
-    confext that it finds on a medium.
+    confext that it finds on a medium; `selinux` the mode, "off", "permissive" or "enforcing".
     """
 
     nonce: str
@@ -30,6 +30,7 @@ class Expectations:
     containers: bool = True
     updates: bool = False
     configuration: str | None = None
+    selinux: str = "off"
 
 
 DISK_GROWS_BY = 1 << 30

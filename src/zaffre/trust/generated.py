@@ -60,6 +60,9 @@ KNOWN = {
     "what Zaffre makes of the definition": (
         "*zaffre*",
         "/etc/machine-id",
+        "/etc/selinux/config",
+        "/etc/selinux/*/contexts/files/*",
+        "/etc/selinux/*/policy/*",
         "/usr/lib/os-release",
         "/usr/lib/os-release.upstream",
         "/usr/lib/repart.d/*",

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What SELinux has refused in a host that was looked at, and to whom. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from zaffre.machine.facts import Facts
+from zaffre.machine.judging import Expectations, line_of, some
+from zaffre.machine.report import CheckLine
+
+CONFINED = "system_u:system_r:container_t:s0:c11,c12"
+"""The context of the container whose doing is to be refused."""
+_OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
+_DENIED = re.compile(
+    r"avc: +denied +\{ (?P<what>[^}]*) \}.* scontext=(?P<who>\S+) tcontext=(?P<whom>\S+) tclass=(?P<kind>\S+)"
+)
+_REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
+"""The last is of the whole first boot, until the machine was off."""
+_FEW = 4
+
+
+def selinux(facts: Facts, expected: Expectations) -> CheckLine:
+    """In the mode of the definition, and nothing was denied but to the container that asks for it. A permissive system
+    tells what it would have denied.
+    """
+    mode = {"1": "enforcing", "0": "permissive"}.get(facts.get("selinux.enforce").text, "off")
+    told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS[:2])
+    denials = Counter(denial for name, boot in _REPORTS for denial in denials_of(facts.get(name, boot).text))
+    passed = mode == expected.selinux and told and not denials
+    found = f"{mode}, no denials"
+    if denials:
+        more = f" and {len(denials) - _FEW} more" if len(denials) > _FEW else ""
+        found = f"{mode}; denied: {'; '.join(sorted(denials)[:_FEW])}{more}"
+    elif not told:
+        found = f"{mode}; nobody told what was denied"
+    return line_of("selinux", "SELinux", passed=passed, found=found, wanted=f"{expected.selinux}, no denials")
+
+
+def denials_of(text: str) -> Iterator[str]:
+    """Denials in lines of the kernel's log, as "who: what of whom (kind)" in types. What is denied to the container
+    that asks for it is none.
+    """
+    for line in text.splitlines():
+        if (match := _DENIED.search(line)) is None:
+            if "avc:" in line and "denied" in line:
+                yield line.strip()
+        elif match["who"] != CONFINED:
+            yield f"{_type(match['who'])}: {match['what']} of {_type(match['whom'])} ({match['kind']})"
+
+
+def _type(context: str) -> str:
+    parts = context.split(":")
+    return parts[2] if len(parts) > 2 else context
+
+
+def confined(facts: Facts, _: Expectations) -> CheckLine:
+    """A container reads what has its own label, and of the host and of other containers nothing, though it is root."""
+    text = facts.get("container.confined").text
+    label = next((line.partition(" ")[2] for line in text.splitlines() if line.startswith("label ")), "").strip("\0 ")
+    statuses = dict(_statuses(text))
+    open_to_it = [path for path in _OTHERS if statuses.get(path) == "0"]
+    kept = [path for path in _OWN if statuses.get(path) != "0"]
+    unknown = [path for path in (*_OWN, *_OTHERS) if path not in statuses]
+    passed = label == CONFINED and not open_to_it and not kept and not unknown
+    if unknown:
+        found = " / ".join(text.splitlines()[-3:])
+    elif label != CONFINED:
+        found = f"it ran as {label or 'nobody knows what'}"
+    elif passed:
+        found = f"refused, as {label.split(':', 2)[2]}"
+    else:
+        found = f"it read {some(open_to_it)}" if open_to_it else f"it could not read its own {some(kept)}"
+    return line_of(
+        "container-confined",
+        "a container that reads the host's files, and another's",
+        passed=passed,
+        found=found,
+        wanted="refused, though it is root; what is its own, it reads",
+    )
+
+
+def _statuses(text: str) -> Iterator[tuple[str, str]]:
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == "status":
+            yield words[2], words[1]

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said of SELinux: of its mode, of what it has refused, and of a container that it holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from machine_facts import EXPECTED, Report, facts, sound
+
+from zaffre.machine.judge import judge
+from zaffre.machine.judge_selinux import CONFINED, denials_of
+from zaffre.machine.report import CheckLine, Verdict
+
+ENFORCING = replace(EXPECTED, selinux="enforcing")
+DENIAL = (
+    'audit: type=1400 audit(1764182252.012:18): avc:  denied  { read open } for  pid=231 comm="containerd" '
+    'name="shadow" dev="dm-0" ino=99 scontext=system_u:system_r:dockerd_t:s0 '
+    "tcontext=system_u:object_r:shadow_t:s0 tclass=file permissive=0"
+)
+ASKED_FOR = DENIAL.replace("system_u:system_r:dockerd_t:s0", CONFINED)
+HELD = (
+    f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/shadow\n"
+    "status 1 /host/var/log/journal\n"
+)
+
+
+def reports() -> dict[tuple[int, str], Report]:
+    return {
+        **sound(),
+        (1, "selinux.enforce"): (0, b"1"),
+        (1, "selinux.denials"): (0, f"{ASKED_FOR}\n".encode()),
+        (2, "selinux.denials"): (0, b""),
+        (2, "selinux.denials-before"): (0, f"{ASKED_FOR}\n".encode()),
+        (1, "container.confined"): (0, HELD.encode()),
+    }
+
+
+def lines(found: dict[tuple[int, str], Report]) -> dict[str, CheckLine]:
+    return {line.name: line for line in judge(facts(found), ENFORCING)}
+
+
+def test_a_host_that_refuses_nobody_but_the_container_that_asks_for_it_passes() -> None:
+    told = lines(reports())
+    assert (told["selinux"].verdict, told["selinux"].found) == (Verdict.PASSED, "enforcing, no denials")
+    assert told["container-confined"].verdict is Verdict.PASSED
+    assert told["container-confined"].found == "refused, as container_t:s0:c11,c12"
+
+
+def test_a_host_without_a_policy_is_not_asked() -> None:
+    assert not {"selinux", "container-confined"} & {line.name for line in judge(facts(reports()), EXPECTED)}
+
+
+def test_a_permissive_host_tells_what_it_would_refuse_and_holds_no_container() -> None:
+    expected = replace(EXPECTED, selinux="permissive")
+    found = {**reports(), (1, "selinux.enforce"): (0, b"0")}
+    told = {line.name: line for line in judge(facts(found), expected)}
+    assert (told["selinux"].verdict, told["selinux"].found) == (Verdict.PASSED, "permissive, no denials")
+    assert "container-confined" not in told
+
+
+@pytest.mark.parametrize(
+    ("boot", "name"), [(1, "selinux.denials"), (2, "selinux.denials"), (2, "selinux.denials-before")]
+)
+def test_one_denial_fails_and_is_named(boot: int, name: str) -> None:
+    line = lines({**reports(), (boot, name): (0, f"{DENIAL}\n".encode())})["selinux"]
+    assert line.verdict is Verdict.FAILED
+    assert "dockerd_t: read open of shadow_t (file)" in line.found
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "says"),
+    [
+        ("selinux.enforce", (0, b"0"), "permissive"),
+        ("selinux.enforce", (1, b"cat: No such file or directory"), "off"),
+        ("selinux.denials", (1, b""), "nobody told"),
+    ],
+)
+def test_silence_and_another_mode_fail(name: str, data: Report, says: str) -> None:
+    line = lines({**reports(), (1, name): data})["selinux"]
+    assert line.verdict is Verdict.FAILED
+    assert says in line.found
+
+
+def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
+    assert list(denials_of("avc: denied something of a new kind\nanother line\n")) == [
+        "avc: denied something of a new kind"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("status 1 /host/etc/shadow", "status 0 /host/etc/shadow", "it read /host/etc/shadow"),
+        ("status 1 /other/nonce", "status 0 /other/nonce", "it read /other/nonce"),
+        ("status 0 /own/nonce", "status 1 /own/nonce", "could not read its own"),
+        (CONFINED, "system_u:system_r:spc_t:s0", "it ran as system_u:system_r:spc_t:s0"),
+        ("status 1 /host/var/log/journal\n", "", "status 1 /host/etc/shadow"),
+    ],
+)
+def test_a_container_that_is_not_held_fails(before: str, after: str, says: str) -> None:
+    assert before in HELD
+    spoilt = HELD.replace(before, after).encode()
+    line = lines({**reports(), (1, "container.confined"): (0, spoilt)})["container-confined"]
+    assert line.verdict is Verdict.FAILED
+    assert says in line.found
