@@ -17,6 +17,8 @@ FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system")
 _PULLS = ("wants", "requires", "upholds")
 _TARGET = "/run/target"
 _SECONDS = 120.0
+_ENVIRONMENT = {"SYSTEMCTL_SKIP_SYSV": "1"}
+"""systemd's docs/ENVIRONMENT.md. It is a program of the tree, which is not always one that this machine runs."""
 
 
 def unit_names(root: Path) -> frozenset[str]:
@@ -30,7 +32,8 @@ def unit_names(root: Path) -> frozenset[str]:
 
 
 def apply_units(root: Path, units: Units, *, sandbox: Sandbox) -> None:
-    """Disable, enable and mask, by systemctl(1) itself, and write a preset that says the same.
+    """Disable, enable and mask, by systemctl(1) itself, and write a preset that says the same. What it would have the
+    tree's own update-rc.d say of scripts for another init is left as the packages made it.
 
     The preset matters where systemd takes a boot for the first one, as after a factory reset. Raises
     DefinitionError for a unit that the tree does not have.
@@ -50,6 +53,7 @@ def apply_units(root: Path, units: Units, *, sandbox: Sandbox) -> None:
             sandbox.run(
                 ["systemctl", f"--root={_TARGET}", "--quiet", command, *names],
                 mounts=[Mount(root, _TARGET, writable=True)],
+                env=_ENVIRONMENT,
                 timeout=_SECONDS,
             )
 
