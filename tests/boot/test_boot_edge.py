@@ -29,7 +29,7 @@ def test_everything_that_is_promised_holds(report: dict) -> None:
     assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
     passed = {name for name, line in lines.items() if line["verdict"] == "passed"}
     assert {"system", "secure-boot", "root", "verity", "usr", "etc", "var", "configuration", "watchdog"} <= passed
-    assert lines["ipv4"]["found"] == "10.0.2.77"
+    assert lines["ipv4"]["found"] == "10.0.2.77/24"
     assert "-arm64" in lines["release"]["found"]
 
 
