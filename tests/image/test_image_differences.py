@@ -26,6 +26,12 @@ def test_a_host_is_bit_for_bit_the_same(lab: Lab) -> None:
     assert {"image.raw", "root.erofs", "root.verity", "uki.efi"} <= found["artifacts"].keys()
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("image", ["server", "wsl", "edge"])
+def test_others_are_bit_for_bit_the_same(lab: Lab, image: str) -> None:
+    assert lab.json("reproduce", image, check=False)["differences"] == []
+
+
 def sealed(folder: Path, text: str, sandbox: Sandbox) -> None:
     tree = folder.with_name(f"{folder.name}-tree")
     (tree / "etc").mkdir(parents=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from pathlib import Path
@@ -39,9 +40,16 @@ def test_what_follows_from_usr_is_up_to_date(tmp_path: Path) -> None:
     """ConditionNeedsUpdate= (systemd.unit(5)) asks whether /usr is newer than the stamp."""
     for name in ("usr", "etc", "var"):
         (tmp_path / name).mkdir()
-    mark_updated(tmp_path)
+        os.utime(tmp_path / name, (1_700_000_000, 1_700_000_000))
+    before = os.umask(0o077)
+    try:
+        mark_updated(tmp_path)
+    finally:
+        os.umask(before)
     usr = int((tmp_path / "usr").stat().st_mtime)
     for name in ("etc", "var"):
         stamp = tmp_path / name / ".updated"
         assert stamp.stat().st_mtime == usr
+        assert stamp.stat().st_mode & 0o777 == 0o644, "whatever the umask of who builds"
+        assert (tmp_path / name).stat().st_mtime == 1_700_000_000, "the folder keeps its time"
         assert stamp.read_text() == f"TIMESTAMP_NSEC={usr}000000000\n"

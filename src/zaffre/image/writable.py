@@ -17,7 +17,7 @@ from zaffre.tree import extract_root, inventory_of, inventory_text, pack, scan, 
 from zaffre.tree.cleanup import clean
 from zaffre.tree.customise import prune_files
 from zaffre.tree.own import install_own_packages, mark_dependencies
-from zaffre.tree.rootfs import inside, remove
+from zaffre.tree.rootfs import inside, remove, write_text
 from zaffre.tree.times import Moments
 from zaffre.tree.units import apply_units
 
@@ -48,9 +48,11 @@ def mark_updated(root: Path) -> None:
     """
     moment = int((root / "usr").stat().st_mtime)
     for folder in ("etc", "var"):
-        stamp = root / folder / ".updated"
-        stamp.write_text(f"TIMESTAMP_NSEC={moment * 10**9}\n", encoding="utf-8")
-        os.utime(stamp, (moment, moment))
+        place = root / folder
+        before = place.stat()
+        write_text(root, f"{folder}/.updated", f"TIMESTAMP_NSEC={moment * 10**9}\n")
+        os.utime(place / ".updated", (moment, moment))
+        os.utime(place, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def root_inputs(plan: SystemPlan, ours: tuple[Sha256, ...], shop: Workshop) -> dict[str, JSON]:
