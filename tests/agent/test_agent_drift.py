@@ -44,10 +44,11 @@ class Node:
 
     root: Path
     said: dict[str, str] = field(default_factory=lambda: {"systemctl": _UNITS, "systemd-sysext": _NONE})
+    failing: str = ""
 
     def ask(self, *words: str, seconds: float) -> Done:
         assert seconds > 0
-        return Done(" ".join(words), 0 if words[0] != "broken" else 1, self.said.get(words[0], "[]\n"), "")
+        return Done(" ".join(words), int(words[0] == self.failing), self.said.get(words[0], "[]\n"), "")
 
     def write(self, path: str | Path, text: str = "") -> Path:
         target = self.root / str(path).lstrip("/")
@@ -120,4 +121,11 @@ def test_what_is_mounted_over_the_release_is_told(node: Node) -> None:
 def test_an_answer_that_cannot_be_read_is_an_error(node: Node, said: str) -> None:
     node.said["systemd-confext"] = said
     with pytest.raises(ToolError, match="cannot be read"):
+        drift(node.root, node.ask)
+
+
+@pytest.mark.parametrize("tool", ["systemctl", "systemd-sysext", "systemd-confext"])
+def test_a_program_that_fails_is_no_answer(node: Node, tool: str) -> None:
+    node.failing = tool
+    with pytest.raises(ToolError, match="does not say"):
         drift(node.root, node.ask)
