@@ -84,6 +84,7 @@ def machine(tmp_path: Path) -> Machine:
         (tmp_path / folder).mkdir(parents=True)
     machine.instance.symlink_to("instances/first")
     (machine.instance / "boot-finished").touch()
+    (machine.instance / "datasource").write_text("DataSourceNoCloud: DataSourceNoCloud [seed=/dev/vdb]\n")
     (tmp_path / "dmi/product_uuid").write_text(_MACHINE)
     for name, text in _UNITS.items():
         (tmp_path / "units" / name).write_text(text)
@@ -105,6 +106,14 @@ def test_a_restart_of_the_same_machine_waits_for_nothing_of_cloud_init(machine: 
     )
     assert "\nBefore=ssh.service\nConditionPathExistsGlob=" in units["zaffre-ssh-keys.service"]
     assert "ExecStartPost=/usr/lib/zaffre/known-instance settle" in "".join(units.values())
+
+
+@pytest.mark.parametrize("source", ["DataSourceAzure: DataSourceAzure [seed=IMDS]\n", "DataSourceEc2Local: …\n", ""])
+def test_the_network_waits_for_a_stage_that_may_ask_over_it(machine: Machine, source: str) -> None:
+    (machine.instance / "datasource").write_text(source)
+    units = machine.starts()
+    assert "cloud-init-local.service" not in units
+    assert "sshd" not in units["cloud-init-network.service"]
 
 
 def test_a_unit_of_the_administrators_own_is_the_one_that_counts(machine: Machine) -> None:
