@@ -12,30 +12,19 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from figures import Figure, Limit, Unit
 from measure import BenchError
 from neighbours import CHANGES, IMAGE, build, make_definition, program, run
 from noise import Noise, wait_for_calm
+from publisher import CHANNEL, Publisher
 
 from zaffre.cli.context import Workspace
 from zaffre.cli.making import Making
-from zaffre.definition import Waves, reference_root
-from zaffre.digest import sha256_file
+from zaffre.definition import reference_root
 from zaffre.manifest import MANIFEST_NAME, Manifest
-from zaffre.offer import Evidence
-from zaffre.place.folder import Folder
-from zaffre.progress import SILENT
-from zaffre.release.candidate import UPDATE_FILES, Candidate, File
-from zaffre.release.deltas import Goal, Workshop, wanted
-from zaffre.release.desk import Desk
-from zaffre.release.keys import Ring, make_folder, make_key
-from zaffre.release.metadata import DEFAULT_DAYS
-from zaffre.release.operate import add, rollout
-from zaffre.release.payload import payload_of
-from zaffre.release.rotate import found, trustees_by_name
+from zaffre.release.candidate import UPDATE_FILES
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.slots import entry_name, root_uuids
 from zaffre.trust.gpt import read_partitions
@@ -44,11 +33,7 @@ LIMITS = (0.10, 0.45)
 MEMORY = 60e6
 _SECONDS = 1800.0
 
-_CHANNEL = "stable"
-_SECRET = "a passphrase of the bench"
-_KEYS = ("root-1", "root-2", "targets", "snapshot", "timestamp", _CHANNEL)
-_AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
-_SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{_CHANNEL}"\n'
+_SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{CHANNEL}"\n'
 _SCRIPT = """\
 import json, resource, subprocess, sys, time
 sys.path.insert(0, "/usr/lib/zaffre-agent")
@@ -108,7 +93,7 @@ def measure_deltas(folder: Path, *, say: Callable[[str], None]) -> tuple[list[De
         new = build(definition, place, IMAGE, folder / "deltas.log")
         job = place / f"job-{number}"
         job.mkdir()
-        publisher = _Publisher(job)
+        publisher = Publisher(job)
         publisher.publish(old, deltas=0)
         publisher.publish(new, deltas=1)
         (job / "root.json").write_bytes(publisher.root)
@@ -164,57 +149,6 @@ def _root(place: Path, agent: Path, host: Path) -> Path:
     return place / "host"
 
 
-class _Publisher:
-    """A repository of releases in a folder, with keys of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._now = datetime.now(UTC).replace(microsecond=0)
-        make_folder(folder / "signers")
-        for name in _KEYS:
-            make_key(folder / "signers", name, _SECRET)
-        desk = self._desk(b"")
-        change = found(trustees_by_name(desk.ring, [_CHANNEL], 2), [_CHANNEL], DEFAULT_DAYS, now=self._now)
-        done = desk.found(change).done
-        if done is None:
-            raise BenchError("the repository of releases could not be begun")
-        self.root = done.root
-
-    def publish(self, build: Path, *, deltas: int) -> None:
-        """A release of a build, for every node, with deltas from so many versions before it."""
-        manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
-        candidate = Candidate(
-            image=manifest.image,
-            architecture=manifest.architecture,
-            version=manifest.version,
-            profile=manifest.profile,
-            root_hash=manifest.root_hash,
-            created=self._now,
-            floor=None,
-            notes="",
-            manifest=_file(build / MANIFEST_NAME),
-            files={name: _file(build / name) for name in UPDATE_FILES},
-            evidence=Evidence(report="0" * 64, checked=self._now, held=1, machine="not booted"),
-        )
-        desk, pace = self._desk(self.root), rollout("at once", _AT_ONCE, self._now - timedelta(days=1))
-        state = desk.state()
-        scratch = self._folder / "scratch"
-        scratch.mkdir()
-        listed = wanted(
-            state.records(_CHANNEL).values(), state.role(_CHANNEL).signed, Goal.of_candidate(candidate), deltas
-        )
-        made = Workshop(desk.place, scratch, SILENT, lambda one: build / one.file).make(state, listed)
-        desk.carry_out(
-            lambda state: add(state, _CHANNEL, candidate, pace, now=self._now, deltas=[one.target for one in made]),
-            lambda _: payload_of(build, candidate, _CHANNEL, deltas=made),
-        )
-        shutil.rmtree(scratch)
-
-    def _desk(self, trusted: bytes) -> Desk:
-        ring = Ring([self._folder / "signers"], lambda _: _SECRET)
-        return Desk(Folder(self._folder / "repo"), trusted, ring, self._folder / "pending", self._now)
-
-
 def _node(old: Path, job: Path) -> None:
     """A node that runs `old`: what the agent looks at of a host."""
     manifest = Manifest.model_validate_json((old / MANIFEST_NAME).read_bytes())
@@ -255,7 +189,3 @@ def _update(root: Path, job: Path, title: str) -> Delivered:
     if said["code"] or brought.get("fell_back") or set(brought.get("by_delta", ())) != set(UPDATE_FILES):
         raise BenchError(f"not all came by delta: {said}\n{done.stderr_tail}")
     return Delivered(title, brought["fetched"], brought["whole"], said["seconds"], said["bytes"])
-
-
-def _file(path: Path) -> File:
-    return File(sha256=sha256_file(path), size=path.stat().st_size)

@@ -49,12 +49,14 @@ EXTRA_TOOLS = (
     "libsolv-tools",
     "mkosi",
     "mmdebstrap",
+    "nghttp2-client",
+    "nginx-light",
     "openssh-client",
     "sbuild",
     "uidmap",
 )
 """What the peers need besides our own tools; apt-utils makes the index of the local archive, openssh-client logs in to
-servers, iproute2 and uidmap are sbuild's."""
+servers, iproute2 and uidmap are sbuild's, and nghttp2's client asks nginx what agents ask for."""
 CONTAINERS = ("base", "base-again", "distroless", "distroless-static")
 """Container images that are built to be measured; the second is made for that (containers.py)."""
 COMPONENTS_BUILT = ("lz4",)

@@ -35,6 +35,7 @@ from measure import BenchError
 from metadata import measure_metadata, metadata_figures
 from mkosi import INITRD_PACKAGES, LOADER_PACKAGE
 from noise import CALM
+from polls import measure_polls, poll_figures
 from publishing import measure_publishing, publishing_figures
 from rebuild import measure_rebuilds, rebuild_figures, rebuild_requests
 from scanning import measure_scans, scan_figures
@@ -56,6 +57,7 @@ GROUPS = (
     "bills",
     "scan",
     "deltas",
+    "polls",
     "publishing",
     "rebuild",
     "containers",
@@ -189,6 +191,7 @@ class _Found:
             "bills",
             "scan",
             "deltas",
+            "polls",
             "rebuild",
             "publishing",
         )
@@ -203,6 +206,9 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
     if "publishing" in groups:
         published = measure_publishing(place, rounds=builds, say=say)
         found.add("publishing", publishing_figures(published), published.others)
+    if "polls" in groups:
+        polled = measure_polls(place, rounds=builds, say=say)
+        found.add("polls", poll_figures(polled), polled.others)
     if "rebuild" in groups:
         say("making a chroot for sbuild")
         rebuilt = measure_rebuilds(place, rounds=builds, say=say)
