@@ -89,7 +89,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     assert new != old
     assert story.ssh(SECURE_BOOT).strip() == "1"
     assert "cloud-init-network.service" in story.ssh("ls /run/systemd/generator.early"), "a restart waits for no seed"
-    assert story.ssh("cloud-init status --wait").strip(".\n") == "status: done"
+    assert story.ssh("cloud-init status --wait").strip().endswith("status: done")
     story.wait(lambda: newer[0].replace("+3.efi", ".efi") in story.entries(), 60.0)
     assert original in story.entries(), "the kernel before stays bootable"
 
