@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
 from zaffre.machine.facts import Facts
 from zaffre.machine.judging import Expectations, line_of, some
 from zaffre.machine.report import CheckLine
+from zaffre.selinux import Context, Denial, read_denial
 
 CONFINED = "system_u:system_r:container_t:s0:c11,c12"
 """The context of the container whose doing is to be refused."""
 _OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
-_DENIED = re.compile(
-    r"avc: +denied +\{ (?P<what>[^}]*) \}.* scontext=(?P<who>\S+) tcontext=(?P<whom>\S+) tclass=(?P<kind>\S+)"
-)
+_CONFINED_AS = Context("container_t", frozenset({11, 12}))
 _REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
 _FEW = 4
@@ -39,21 +37,30 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
     return line_of("selinux", "SELinux", passed=passed, found=found, wanted=f"{expected.selinux}, no denials")
 
 
+def told_denials(facts: Facts) -> tuple[str, ...]:
+    """Lines of the log with what was denied, each once, but for the container that asks for it."""
+    lines = (line.strip() for name, boot in _REPORTS for line in facts.get(name, boot).text.splitlines())
+    return tuple(dict.fromkeys(line for line in lines if _counts(line)))
+
+
 def denials_of(text: str) -> Iterator[str]:
     """Denials in lines of the kernel's log, as "who: what of whom (kind)" in types. What is denied to the container
     that asks for it is none.
     """
     for line in text.splitlines():
-        if (match := _DENIED.search(line)) is None:
-            if "avc:" in line and "denied" in line:
-                yield line.strip()
-        elif match["who"] != CONFINED:
-            yield f"{_type(match['who'])}: {match['what']} of {_type(match['whom'])} ({match['kind']})"
+        if _counts(line):
+            denial = read_denial(line)
+            yield line.strip() if denial is None else _short(denial)
 
 
-def _type(context: str) -> str:
-    parts = context.split(":")
-    return parts[2] if len(parts) > 2 else context
+def _counts(line: str) -> bool:
+    denial = read_denial(line)
+    return ("avc:" in line and "denied" in line) if denial is None else denial.source != _CONFINED_AS
+
+
+def _short(denial: Denial) -> str:
+    what = " ".join(denial.permissions)
+    return f"{denial.source.type}: {what} of {denial.target.type} ({denial.kind})"
 
 
 def confined(facts: Facts, _: Expectations) -> CheckLine:
