@@ -20,6 +20,7 @@ DENIAL = (
 )
 ASKED_FOR = DENIAL.replace("system_u:system_r:dockerd_t:s0", CONFINED)
 HELD = (
+    "there /host/etc/shadow\nthere /host/var/log/journal\n"
     f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/shadow\n"
     "status 1 /host/var/log/journal\n"
 )
@@ -96,6 +97,7 @@ def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
         ("status 0 /own/nonce", "status 1 /own/nonce", "could not read its own"),
         (CONFINED, "system_u:system_r:spc_t:s0", "it ran as system_u:system_r:spc_t:s0"),
         ("status 1 /host/var/log/journal\n", "", "status 1 /host/etc/shadow"),
+        ("there /host/etc/shadow\n", "", "the host itself has no /host/etc/shadow to read"),
     ],
 )
 def test_a_container_that_is_not_held_fails(before: str, after: str, says: str) -> None:

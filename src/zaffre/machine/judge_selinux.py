@@ -64,18 +64,24 @@ def _short(denial: Denial) -> str:
 
 
 def confined(facts: Facts, _: Expectations) -> CheckLine:
-    """A container reads what has its own label, and of the host and of other containers nothing, though it is root."""
+    """A container reads what has its own label, and of the host and of other containers nothing, though it is root, and
+    the host could read it.
+    """
     text = facts.get("container.confined").text
     label = next((line.partition(" ")[2] for line in text.splitlines() if line.startswith("label ")), "").strip("\0 ")
     statuses = dict(_statuses(text))
     open_to_it = [path for path in _OTHERS if statuses.get(path) == "0"]
+    there = {line.partition(" ")[2] for line in text.splitlines() if line.startswith("there ")}
+    nothing = [path for path in _OTHERS if path.startswith("/host/") and path not in there]
     kept = [path for path in _OWN if statuses.get(path) != "0"]
     unknown = [path for path in (*_OWN, *_OTHERS) if path not in statuses]
-    passed = label == CONFINED and not open_to_it and not kept and not unknown
+    passed = label == CONFINED and not open_to_it and not kept and not unknown and not nothing
     if unknown:
         found = " / ".join(text.splitlines()[-3:])
     elif label != CONFINED:
         found = f"it ran as {label or 'nobody knows what'}"
+    elif nothing:
+        found = f"the host itself has no {some(nothing)} to read"
     elif passed:
         found = f"refused, as {label.split(':', 2)[2]}"
     else:
