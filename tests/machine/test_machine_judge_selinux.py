@@ -9,7 +9,7 @@ import pytest
 from machine_facts import EXPECTED, Report, facts, sound
 
 from zaffre.machine.judge import judge
-from zaffre.machine.judge_selinux import CONFINED, denials_of
+from zaffre.machine.judge_selinux import CONFINED, denials_of, told_denials
 from zaffre.machine.report import CheckLine, Verdict
 
 ENFORCING = replace(EXPECTED, selinux="enforcing")
@@ -81,6 +81,11 @@ def test_silence_and_another_mode_fail(name: str, data: Report, says: str) -> No
     line = lines({**reports(), (1, name): data})["selinux"]
     assert line.verdict is Verdict.FAILED
     assert says in line.found
+
+
+def test_the_report_has_each_denial_once_and_none_that_was_asked_for() -> None:
+    found = facts({**reports(), (2, "selinux.denials"): (0, f"{DENIAL}\n{ASKED_FOR}\n{DENIAL}\n".encode())})
+    assert told_denials(found) == (DENIAL,)
 
 
 def test_a_denial_that_cannot_be_read_counts_as_one() -> None:

@@ -91,6 +91,7 @@ def test_one_domain_alone() -> None:
         line(who=POD, whom="shadow_t"),
         line("connectto", who=POD, whom="dockerd_t", kind="unix_stream_socket"),
         line("sys_admin", who=POD, whom=POD, kind="capability"),
+        line("mknod", who=POD, whom=POD, kind="capability"),
         line("ptrace", who=POD, whom="init_t", kind="process"),
         line(who=POD, whom="container_file_t:s0:c3,c4"),
         line("read", whom="shadow_t"),
@@ -124,6 +125,7 @@ def test_what_would_undo_the_policy_is_in_no_rule(denied: str) -> None:
         line("create", whom="systemd_unit_t"),
         line("nnp_transition", whom="other_t", kind="process2"),
         line(who="initrc_t"),
+        line("ipc_lock", who=POD, whom=POD, kind="capability"),
         line("name_connect", who=POD, whom="http_port_t", kind="tcp_socket"),
     ],
 )

@@ -48,6 +48,7 @@ _CONTAINERS_NEVER = _KERNEL | {
     "audit_control",
     "bpf",
     "dac_read_search",
+    "mknod",
     "perfmon",
     "sys_admin",
     "sys_boot",
@@ -192,6 +193,11 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         lambda it: it.by_container and it.kind.endswith("_socket") and it.target != it.source,
         "all containers of this domain would get it",
         "most networks of pods are policed by their own rules, and not here",
+    )
+    yield look(
+        lambda it: it.by_container and it.kind in _CAPABILITIES,
+        "all containers of this domain would get it",
+        "make sure that it reaches nothing but what is the container's own",
     )
     yield look(
         lambda it: it.source in _EVERYBODY,
