@@ -18,7 +18,7 @@ from noise import Noise, wait_for_calm
 from zaffre.machine import Guest
 
 _SETTLE_SECONDS = 5
-_UNITS = ("multi-user.target", "containerd.service")
+UNITS = ("multi-user.target", "containerd.service")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def measure_boots(lab: Lab, ours: Path, stock: Path, *, rounds: int, say: Say) -
             wait_for_calm()
             noise = Noise()
             guest = Guest(image=image, architecture=lab.architecture, certificates=lab.certificates)
-            told = boot_twice(lab, guest, name, asked={"units": ask_units(*_UNITS)}, settle_seconds=_SETTLE_SECONDS)
-            facts = tuple(_facts(one) for one in told)
+            told = boot_twice(lab, guest, name, asked={"units": ask_units(*UNITS)}, settle_seconds=_SETTLE_SECONDS)
+            facts = tuple(boot_facts(one) for one in told)
             kept.append(facts)
             found.others.append(noise.share())
             for title, one in zip(("first boot", "restart"), facts, strict=True):
@@ -79,5 +79,6 @@ def boot_figures(found: Boots) -> list[Figure]:
     ]
 
 
-def _facts(told: Told) -> BootFacts:
-    return BootFacts(max(told.active_since(unit) for unit in _UNITS), told.memory, told.state)
+def boot_facts(told: Told) -> BootFacts:
+    """Of a machine that was asked for UNITS."""
+    return BootFacts(max(told.active_since(unit) for unit in UNITS), told.memory, told.state)

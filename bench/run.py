@@ -24,6 +24,7 @@ from pathlib import Path
 from bills import bill_figures, measure_bills
 from boots import boot_figures, measure_boots
 from builds import build_figures, measure_builds, release_build
+from confining import HOSTS, confining_figures, measure_confining
 from containers import container_figures, container_requests, measure_containers
 from customise import customising_figures, measure_customising
 from deltas import delta_figures, measure_deltas
@@ -64,6 +65,7 @@ GROUPS = (
     "customise",
     "builds",
     "boots",
+    "selinux",
     "server",
 )
 """What can be measured by itself."""
@@ -159,7 +161,8 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
         delivered, others = measure_deltas(folder, say=say)
         found.add("deltas", delta_figures(delivered), others)
     if set(groups) - {"drift", "fleet", "bills", "scan", "deltas"}:
-        images = (*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ()))
+        images = [*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ())]
+        images += [name for pair in HOSTS.items() for name in pair] if "selinux" in groups else []
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
     return found.figures, max(found.others)
@@ -183,6 +186,7 @@ class _Found:
             "builds",
             "customise",
             "boots",
+            "selinux",
             "server",
             "containers",
             "metadata",
@@ -229,6 +233,10 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
         cloud = make_cloud_disk(place, make_repository(place, "cloud-repository", place.stock))
         served = measure_servers(place, server, cloud, rounds=boots, say=say)
         found.add("server", server_figures(served), served.others)
+    if "selinux" in groups:
+        built = {name: release_build(place, name, say=say) for pair in HOSTS.items() for name in pair}
+        held = measure_confining(place, built, rounds=boots, say=say)
+        found.add("selinux", confining_figures(held), held.others)
     if not {"builds", "boots"} & set(groups):
         return
     release = release_build(place, say=say)

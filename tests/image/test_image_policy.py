@@ -76,7 +76,7 @@ def test_a_host_has_its_policy_and_labels(lab: Lab, tools_sandbox: Sandbox, tmp_
     policy = (out / f"root/etc/selinux/default/policy/policy.{POLICY_VERSION}").read_bytes()
     assert policy.startswith(_MAGIC)
     assert b"zaffre_health_t" in policy
-    assert "SELINUX=permissive\n" in (out / "root/etc/selinux/config").read_text()
+    assert "SELINUX=enforcing\n" in (out / "root/etc/selinux/config").read_text()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from machine_facts import EXPECTED, Report, facts, sound
 
 from zaffre.machine.judge import judge
-from zaffre.machine.judge_selinux import CONFINED, denials_of
+from zaffre.machine.judge_selinux import CONFINED, denials_of, told_denials
 from zaffre.machine.report import CheckLine, Verdict
 
 ENFORCING = replace(EXPECTED, selinux="enforcing")
@@ -20,6 +20,7 @@ DENIAL = (
 )
 ASKED_FOR = DENIAL.replace("system_u:system_r:dockerd_t:s0", CONFINED)
 HELD = (
+    "there /host/etc/shadow\nthere /host/var/log/journal\n"
     f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/shadow\n"
     "status 1 /host/var/log/journal\n"
 )
@@ -82,6 +83,11 @@ def test_silence_and_another_mode_fail(name: str, data: Report, says: str) -> No
     assert says in line.found
 
 
+def test_the_report_has_each_denial_once_and_none_that_was_asked_for() -> None:
+    found = facts({**reports(), (2, "selinux.denials"): (0, f"{DENIAL}\n{ASKED_FOR}\n{DENIAL}\n".encode())})
+    assert told_denials(found) == (DENIAL,)
+
+
 def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
     assert list(denials_of("avc: denied something of a new kind\nanother line\n")) == [
         "avc: denied something of a new kind"
@@ -96,6 +102,7 @@ def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
         ("status 0 /own/nonce", "status 1 /own/nonce", "could not read its own"),
         (CONFINED, "system_u:system_r:spc_t:s0", "it ran as system_u:system_r:spc_t:s0"),
         ("status 1 /host/var/log/journal\n", "", "status 1 /host/etc/shadow"),
+        ("there /host/etc/shadow\n", "", "the host itself has no /host/etc/shadow to read"),
     ],
 )
 def test_a_container_that_is_not_held_fails(before: str, after: str, says: str) -> None:

@@ -33,6 +33,7 @@ from zaffre.cli import (
     repository,
     sbom,
     scan,
+    selinux,
     store,
     surface,
     upgrade,
@@ -154,6 +155,7 @@ def make_app() -> typer.Typer:
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("surface", rich_help_panel=PROVE)(surface.surface)
     app.command("diff", rich_help_panel=PROVE)(diff.diff)
+    app.add_typer(selinux.app, name="selinux", rich_help_panel=PROVE)
     app.add_typer(patch.app, name="patch", rich_help_panel=CARE)
     app.add_typer(feed.app, name="feed", rich_help_panel=CARE)
     app.add_typer(release.app, name="release", rich_help_panel=CARE)

@@ -26,6 +26,7 @@ from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
 from zaffre.machine.inject import CHECK_DISK, check_credentials, server_check_credentials
 from zaffre.machine.judge import judge
+from zaffre.machine.judge_selinux import told_denials
 from zaffre.machine.judge_server import judge_server
 from zaffre.machine.judging import DISK_GROWS_BY, Expectations
 from zaffre.machine.measure import boot_times
@@ -142,6 +143,7 @@ def check_image(
         memory_used_bytes=used,
         memory_total_bytes=memory.get("MemTotal"),
         seconds=round(time.monotonic() - began, 3),
+        denials=told_denials(watch.facts),
     )
 
 

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 
 from zaffre.machine.facts import Facts
 from zaffre.machine.judging import Expectations, line_of, some
 from zaffre.machine.report import CheckLine
+from zaffre.selinux import Context, Denial, read_denial
 
 CONFINED = "system_u:system_r:container_t:s0:c11,c12"
 """The context of the container whose doing is to be refused."""
 _OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
-_DENIED = re.compile(
-    r"avc: +denied +\{ (?P<what>[^}]*) \}.* scontext=(?P<who>\S+) tcontext=(?P<whom>\S+) tclass=(?P<kind>\S+)"
-)
+_CONFINED_AS = Context("container_t", frozenset({11, 12}))
 _REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
 _FEW = 4
@@ -39,36 +37,51 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
     return line_of("selinux", "SELinux", passed=passed, found=found, wanted=f"{expected.selinux}, no denials")
 
 
+def told_denials(facts: Facts) -> tuple[str, ...]:
+    """Lines of the log with what was denied, each once, but for the container that asks for it."""
+    lines = (line.strip() for name, boot in _REPORTS for line in facts.get(name, boot).text.splitlines())
+    return tuple(dict.fromkeys(line for line in lines if _counts(line)))
+
+
 def denials_of(text: str) -> Iterator[str]:
     """Denials in lines of the kernel's log, as "who: what of whom (kind)" in types. What is denied to the container
     that asks for it is none.
     """
     for line in text.splitlines():
-        if (match := _DENIED.search(line)) is None:
-            if "avc:" in line and "denied" in line:
-                yield line.strip()
-        elif match["who"] != CONFINED:
-            yield f"{_type(match['who'])}: {match['what']} of {_type(match['whom'])} ({match['kind']})"
+        if _counts(line):
+            denial = read_denial(line)
+            yield line.strip() if denial is None else _short(denial)
 
 
-def _type(context: str) -> str:
-    parts = context.split(":")
-    return parts[2] if len(parts) > 2 else context
+def _counts(line: str) -> bool:
+    denial = read_denial(line)
+    return ("avc:" in line and "denied" in line) if denial is None else denial.source != _CONFINED_AS
+
+
+def _short(denial: Denial) -> str:
+    what = " ".join(denial.permissions)
+    return f"{denial.source.type}: {what} of {denial.target.type} ({denial.kind})"
 
 
 def confined(facts: Facts, _: Expectations) -> CheckLine:
-    """A container reads what has its own label, and of the host and of other containers nothing, though it is root."""
+    """A container reads what has its own label, and of the host and of other containers nothing, though it is root, and
+    the host could read it.
+    """
     text = facts.get("container.confined").text
     label = next((line.partition(" ")[2] for line in text.splitlines() if line.startswith("label ")), "").strip("\0 ")
     statuses = dict(_statuses(text))
     open_to_it = [path for path in _OTHERS if statuses.get(path) == "0"]
+    there = {line.partition(" ")[2] for line in text.splitlines() if line.startswith("there ")}
+    nothing = [path for path in _OTHERS if path.startswith("/host/") and path not in there]
     kept = [path for path in _OWN if statuses.get(path) != "0"]
     unknown = [path for path in (*_OWN, *_OTHERS) if path not in statuses]
-    passed = label == CONFINED and not open_to_it and not kept and not unknown
+    passed = label == CONFINED and not open_to_it and not kept and not unknown and not nothing
     if unknown:
         found = " / ".join(text.splitlines()[-3:])
     elif label != CONFINED:
         found = f"it ran as {label or 'nobody knows what'}"
+    elif nothing:
+        found = f"the host itself has no {some(nothing)} to read"
     elif passed:
         found = f"refused, as {label.split(':', 2)[2]}"
     else:

@@ -62,6 +62,7 @@ class CheckReport(_Model):
     memory_used_bytes: int | None = Field(description="MemTotal less MemAvailable, after the first boot has settled")
     memory_total_bytes: int | None
     seconds: float = Field(description="wall time of the whole check")
+    denials: tuple[str, ...] = Field(default=(), description="what SELinux has refused, in lines of the kernel's log")
 
     @property
     def passed(self) -> bool:

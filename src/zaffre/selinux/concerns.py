@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which rights would undo what a policy is for. Pure.
+
+A right is *refused* when it would open the host to a container, or is one by which a service gets all others: it is
+not put into a module, whoever asks. It is to be *looked at* when a few services need it, and most that ask for it are
+wrong. The names are those of the upstream's policy (refpolicy) and of the kernel's classes
+(security/selinux/include/classmap.h).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+_FILES = frozenset({"file", "dir", "lnk_file", "chr_file", "blk_file", "sock_file", "fifo_file"})
+_CAPABILITIES = frozenset({"capability", "capability2", "cap_userns", "cap2_userns"})
+_PROCESSES = frozenset({"process", "process2"})
+_WRITES = frozenset(
+    {
+        "add_name",
+        "append",
+        "create",
+        "link",
+        "relabelfrom",
+        "relabelto",
+        "remove_name",
+        "rename",
+        "reparent",
+        "rmdir",
+        "setattr",
+        "unlink",
+        "write",
+    }
+)
+
+_PASSWORDS = frozenset({"passwd_secrets_t", "shadow_history_t", "shadow_lock_t", "shadow_t"})
+_POLICY = frozenset({"default_context_t", "file_context_t", "policy_config_t", "policy_src_t", "selinux_config_t"})
+_BOOT = frozenset({"boot_t", "efivarfs_t", "modules_object_t", "modules_dep_t"})
+_RAW = frozenset({"fixed_disk_device_t", "memory_device_t", "scsi_generic_device_t"})
+_PROGRAMS = frozenset({"bin_t", "lib_t", "ld_so_t", "shell_exec_t", "systemd_unit_t", "textrel_shlib_t", "usr_t"})
+_NO_LABEL = frozenset({"default_t", "file_t", "unlabeled_t"})
+_EVERYBODY = frozenset({"init_t", "initrc_t", "kernel_t"})
+_UNCONFINED = frozenset({"spc_t", "unconfined_t", "unconfined_service_t"})
+
+_KERNEL = frozenset({"mac_admin", "mac_override", "sys_module", "sys_rawio"})
+_CONTAINERS_NEVER = _KERNEL | {
+    "audit_control",
+    "bpf",
+    "dac_read_search",
+    "mknod",
+    "perfmon",
+    "sys_admin",
+    "sys_boot",
+    "sys_ptrace",
+    "sys_time",
+    "syslog",
+}
+_SERVICES_RARELY = frozenset(
+    {"bpf", "dac_override", "dac_read_search", "perfmon", "sys_admin", "sys_boot", "sys_ptrace"}
+)
+_CHANGES_POLICY = frozenset({"load_policy", "setbool", "setcheckreqprot", "setenforce", "setsecparam"})
+_MEMORY = frozenset({"execheap", "execmem", "execmod", "execstack"})
+_BECOMES = frozenset({"dyntransition", "nnp_transition", "nosuid_transition", "setcurrent", "setexec", "transition"})
+
+
+class Weight(StrEnum):
+    """What becomes of a right that there is a concern about."""
+
+    REFUSED = "refused"
+    LOOK = "look"
+
+
+@dataclass(frozen=True)
+class Concern:
+    """Why a right is not given, or is to be looked at; `instead`, what else may be done."""
+
+    weight: Weight
+    why: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One permission. `beyond`: the target is in categories that the source is not in."""
+
+    source: str
+    target: str
+    kind: str
+    permission: str
+    beyond: bool = False
+
+    @property
+    def by_container(self) -> bool:
+        return is_container(self.source)
+
+    @property
+    def writes(self) -> bool:
+        return self.kind in _FILES and self.permission in _WRITES
+
+    def one_of(self, kinds: Collection[str], permissions: Collection[str]) -> bool:
+        return self.kind in kinds and self.permission in permissions
+
+
+def is_container(kind: str) -> bool:
+    """Whether processes of containers run as this: the domains of refpolicy's module `container`, and their like."""
+    return (kind.startswith("container_") and kind.endswith("_t")) or kind.startswith("svirt_")
+
+
+def concern_of(wanted: Wanted) -> Concern | None:
+    """The first that there is, the heaviest ones before; None for a right that is as good as any."""
+    return next((concern for applies, concern in _CONCERNS if applies(wanted)), None)
+
+
+def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
+    def refused(applies: Callable[[Wanted], bool], why: str, instead: str) -> tuple[Callable[[Wanted], bool], Concern]:
+        return applies, Concern(Weight.REFUSED, why, instead)
+
+    def look(applies: Callable[[Wanted], bool], why: str, instead: str) -> tuple[Callable[[Wanted], bool], Concern]:
+        return applies, Concern(Weight.LOOK, why, instead)
+
+    yield refused(
+        lambda it: it.by_container and it.beyond,
+        "it is another container's: the categories refuse it, and no rule of types changes that",
+        "mount the volume into one pod, or give both pods the same level (seLinuxOptions)",
+    )
+    yield refused(
+        lambda it: it.by_container and it.kind in _CAPABILITIES and it.permission in _CONTAINERS_NEVER,
+        "with this capability, all containers of this domain can get out",
+        "do in a service of the host what needs it",
+    )
+    yield refused(
+        lambda it: it.by_container and it.kind in _FILES and not is_container(it.target),
+        "it is the host's: all containers of this domain would get it",
+        "give the container a volume of its own, which gets the type container_file_t",
+    )
+    yield refused(
+        lambda it: it.by_container and it.target != it.source and not is_container(it.target) and _reaches(it),
+        "it is a process of the host: all containers of this domain would reach it",
+        "let them talk over the network, or run a service on the host",
+    )
+    yield refused(
+        lambda it: it.target in _NO_LABEL,
+        "this is what has no label: a rule opens all such files, whatever they are",
+        'give it a label: (filecon "/path(/.*)?" any (system_u object_r TYPE ((s0) (s0))))',
+    )
+    yield refused(
+        lambda it: it.target in _PASSWORDS,
+        "it has the passwords of users",
+        "ask a service that may read them, or keep the service's secrets as credentials (LoadCredential=)",
+    )
+    yield refused(
+        lambda it: it.one_of({"security"}, _CHANGES_POLICY) or (it.target in _POLICY and it.writes),
+        "who may change the policy may do everything",
+        "the policy is made with the image",
+    )
+    yield refused(
+        lambda it: it.one_of(_CAPABILITIES, _KERNEL) or it.one_of({"system"}, {"module_load"}),
+        "it changes the kernel, which decides what everybody may do",
+        "load modules at boot: `load` in [kernel]",
+    )
+    yield refused(
+        lambda it: it.target in _RAW and it.kind in _FILES and it.permission not in {"getattr", "ioctl"},
+        "it is the disk or the memory itself, below all labels",
+        "give the service a domain of its own and say in a file of yours why, as zaffre_grow_t does",
+    )
+    yield refused(
+        lambda it: it.target in _UNCONFINED and it.one_of(_PROCESSES, _BECOMES),
+        "it would become a domain to which nothing is refused",
+        "give what is started a domain of its own",
+    )
+    yield look(
+        lambda it: it.writes and it.target in _BOOT | _PROGRAMS,
+        "it writes programs, units, or what is booted",
+        "let it write below /var/lib, to a type of its own",
+    )
+    yield look(
+        lambda it: it.one_of(_CAPABILITIES, _SERVICES_RARELY),
+        "this capability stands for many rights",
+        "find what needs it: often a file that has the wrong owner or mode",
+    )
+    yield look(
+        lambda it: it.one_of({"process", "file"}, _MEMORY),
+        "it executes memory that it can write",
+        "few programs need that, beside compilers in the program itself",
+    )
+    yield look(
+        lambda it: it.one_of({"process"}, {"ptrace"}) or it.one_of(_PROCESSES, _BECOMES),
+        "it takes over a process, or becomes another domain",
+        "make sure that the domain may do no more than this one",
+    )
+    yield look(
+        lambda it: it.by_container and it.kind.endswith("_socket") and it.target != it.source,
+        "all containers of this domain would get it",
+        "most networks of pods are policed by their own rules, and not here",
+    )
+    yield look(
+        lambda it: it.by_container and it.kind in _CAPABILITIES,
+        "all containers of this domain would get it",
+        "make sure that it reaches nothing but what is the container's own",
+    )
+    yield look(
+        lambda it: it.source in _EVERYBODY,
+        "this is the domain of everything that has none of its own",
+        "give the service a domain of its own",
+    )
+
+
+def _reaches(wanted: Wanted) -> bool:
+    sockets = {"unix_stream_socket", "unix_dgram_socket", "fifo_file", "fd", "dbus", "system", "service"}
+    return wanted.kind in _PROCESSES or wanted.kind in sockets
+
+
+_CONCERNS = tuple(_concerns())
