@@ -215,7 +215,7 @@ class Yard:
         """Release a folder that was checked."""
         self.create(build, floor=floor)
         folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
-        with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas) as made:
+        with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas, build=build) as made:
             targets = [one.target for one in made]
             return self._keep(
                 self.desk(place).carry_out(
@@ -246,19 +246,18 @@ class Yard:
             return self._keep(self.desk().carry_out(make, bring))
 
     @contextmanager
-    def _deltas(self, channel: str, goal: Callable[[State], Goal], count: int) -> Iterator[tuple[Made, ...]]:
-        """Deltas from so many versions of the channel, all files from the repository."""
+    def _deltas(
+        self, channel: str, goal: Callable[[State], Goal], count: int, *, build: Path | None = None
+    ) -> Iterator[tuple[Made, ...]]:
+        """Deltas from so many versions of the channel: of the repository's files to those of the build."""
         if not count:
             yield ()
             return
         with TemporaryDirectory() as folder:
             state = self.state()
             found = wanted(state.records(channel).values(), state.role(channel).signed, goal(state), count)
-            yield self._workshop(Path(folder), goal(state)).make(state, found)
-
-    def _workshop(self, folder: Path, goal: Goal) -> Workshop:
-        build = self.root / "out" / f"host-{goal.version}-amd64"
-        return Workshop(self.place, folder, SILENT, lambda one: build / one.file)
+            new = build or self.root / "out" / f"host-{goal(state).version}-amd64"
+            yield Workshop(self.place, Path(folder), SILENT, lambda one: new / one.file).make(state, found)
 
     def replace_delta(self, file: str, content: bytes, *, told: Delta | None = None, dumb: bool = False) -> None:
         """Publish other content as a delta of that file in `dev`, with all signatures. `told`: what is said of it;
