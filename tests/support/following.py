@@ -84,7 +84,7 @@ class Node:
 
     def written(self) -> int:
         """Bytes that the machine has written to its disk since it was powered on."""
-        found = json.loads(canonical_json(self.machine.query("query-blockstats")))
+        found = json.loads(canonical_json(self.machine.query("query-blockstats", seconds=60)))
         return sum(int(one["stats"]["wr_bytes"]) for one in found if one.get("node-name") == "disk0")
 
     def last(self) -> dict[str, object]:
