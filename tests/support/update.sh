@@ -4,7 +4,8 @@
 #
 # The disk `payload` is a tar of folders, one a version in the order in which they are installed, with the files as they
 # are handed over to systemd-sysupdate; `order` in it lists the versions. A script `after` in such a folder is run when
-# the version is in its slot. A version that restarts by itself is left alone. Reports are lines of JSON, as those of
+# the version is in its slot; one beside `order`, with the name `last`, when no other version is left, and the machine
+# restarts once more. A version that restarts by itself is left alone. Reports are lines of JSON, as those of
 # `zaffre check`.
 set -u
 export LC_ALL=C
@@ -54,6 +55,11 @@ if [ -n "$next" ]; then
     [ ! -e "$work/$next/after" ] || fact after sh "$work/$next/after"
     rm -r "${incoming:?}"/* "${work:?}/$next"
     fact staged ls /boot/EFI/Linux
+    sync
+    systemctl --no-block reboot
+elif [ -e "$work/last" ]; then
+    mv "$work/last" "$work/done"
+    fact last sh "$work/done"
     sync
     systemctl --no-block reboot
 else

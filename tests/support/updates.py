@@ -115,12 +115,14 @@ class Versions:
         folder = Path(told["directory"])
         return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
 
-    def played(self, first: Version, others: Sequence[Version], *, after: Mapping[str, str] | None = None) -> Story:
+    def played(
+        self, first: Version, others: Sequence[Version], *, after: Mapping[str, str] | None = None, last: str = ""
+    ) -> Story:
         """Boot the first one, and go from version to version until the machine says that it is through. `after` are
-        scripts by version, which the machine runs when it is in its slot.
+        scripts by version, which the machine runs when it is in its slot; after `last` it restarts once more.
         """
         payload = self.root / "payload.tar"
-        _pack(payload, others, after or {})
+        _pack(payload, others, after or {}, last)
         story = Story()
         deadline = time.monotonic() + _SECONDS
         with self.running(first, story, _SCRIPT, disks={"payload": payload}) as machine:
@@ -171,12 +173,15 @@ class Versions:
                 (self.root / "console.log").write_bytes(story.console)
 
 
-def _pack(payload: Path, versions: Sequence[Version], after: Mapping[str, str]) -> None:
+def _pack(payload: Path, versions: Sequence[Version], after: Mapping[str, str], last: str) -> None:
     order = payload.with_name("order")
     order.write_text("".join(f"{one.name}\n" for one in versions))
     script = payload.with_name("after")
     with tarfile.open(payload, "w") as archive:
         archive.add(order, "order")
+        if last:
+            script.write_text(last)
+            archive.add(script, "last")
         for one in versions:
             names = incoming_names(IMAGE, one.name, one.manifest.root_hash or "")
             for file, name in names.items():
