@@ -2,7 +2,7 @@
 # `make demo` and `make test` do all their own set-up, and can be run again cheaply.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check format docs bench lock-python clean
+.PHONY: help setup demo test test-all soak check format docs bench lock-python clean
 
 BIN := .venv/bin
 
@@ -22,6 +22,10 @@ test: ## pure tests, those with real tools, those that boot a machine: all but t
 test-all: ## the long tests too: kubelet from nothing, RPM and customised hosts, an upgrade, a node that follows releases
 	@scripts/setup tests
 	@$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder --long $(PYTEST_FLAGS)
+
+soak: ## cut the power 20 times and more while a host updates itself, each time at another point; takes an hour
+	@scripts/setup tests
+	@ZAFFRE_SOAK_SEEDS=20 $(BIN)/pytest --log-cli-level=INFO --long tests/boot/test_boot_powercut.py $(PYTEST_FLAGS)
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check

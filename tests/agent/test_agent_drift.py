@@ -20,6 +20,11 @@ FragmentPath=/usr/lib/systemd/system/ssh.service
 DropInPaths=/usr/lib/systemd/system/ssh.service.d/10.conf
 Transient=no
 
+Id=getty.target
+FragmentPath=/etc/systemd/system/getty.target
+DropInPaths=/etc/systemd/system/getty.target.d/10.conf
+Transient=no
+
 Id=var.mount
 FragmentPath=/run/systemd/generator/var.mount
 DropInPaths=
@@ -66,7 +71,7 @@ def node(tmp_path: Path) -> Node:
     made.write("proc/self/mountinfo", _MOUNTS)
     made.write(FOLLOW, "[Service]\nExecStart=sh /usr/lib/zaffre/follow agent\n")
     made.write(KEPT / "machine-id", "0" * 32)
-    (tmp_path / UPPER.relative_to("/")).mkdir(parents=True)
+    made.write(UPPER / "machine-id")  # systemd touches what it mounts over
     return made
 
 
@@ -94,7 +99,7 @@ def test_what_was_removed_from_etc_is_told(node: Node) -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        ("Id=evil.service\nFragmentPath=/etc/systemd/system/evil.service\nDropInPaths=\nTransient=no\n", "comes from"),
+        ("Id=evil.service\nFragmentPath=/run/systemd/system/evil.service\nDropInPaths=\nTransient=no\n", "comes from"),
         ("Id=ssh.service\nFragmentPath=/usr/lib/systemd/system/a.service\nDropInPaths=/run/systemd/x.conf\n", "/run/"),
         ("Id=run-1.service\nFragmentPath=/run/systemd/transient/run-1.service\nTransient=yes\n", "was made"),
     ],
@@ -104,6 +109,23 @@ def test_units_from_elsewhere_are_told(node: Node, block: str, words: str) -> No
     (found,) = drift(node.root, node.ask).unexpected
     assert found.kind == "unit"
     assert words in found.words
+
+
+@pytest.mark.parametrize("layer", [UPPER, KEPT])
+def test_a_unit_of_etc_is_told_if_it_was_written_there(node: Node, layer: Path) -> None:
+    node.write(layer / "systemd/system/getty.target", "[Unit]\n")
+    assert ("unit", "getty.target") in node.differs()
+    (node.root / layer.relative_to("/") / "systemd/system/getty.target").unlink()
+    node.write(layer / "systemd/system/getty.target.d/10.conf", "[Unit]\n")
+    told = [one for one in drift(node.root, node.ask).unexpected if one.kind == "unit"]
+    assert [one.words for one in told] == ["comes from /etc/systemd/system/getty.target.d/10.conf"]
+
+
+def test_what_a_kept_folder_hides_is_not_told(node: Node) -> None:
+    node.write("proc/self/mountinfo", f"{_MOUNTS}26 23 254:3 /lib/zaffre/etc/mine /etc/mine rw - ext4 /dev/vda4 rw\n")
+    node.write(UPPER / "mine/hidden")
+    node.write(UPPER / "mine2/seen")
+    assert node.differs() == [("file", "/etc/mine2/seen")]
 
 
 def test_extensions_that_the_host_does_not_lay_over_itself_are_told(node: Node) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from support.nodes import Seat
 from support.releases import Yard
-from zaffre.agent.commands import run
+from zaffre.agent.commands import Done, run
 from zaffre.agent.health import fell_back, health_of
 from zaffre.agent.host import Machine
 from zaffre.agent.program import main
@@ -123,6 +123,41 @@ def test_a_host_says_what_it_is(tmp_path: Path) -> None:
         (entries / one).touch()
     Machine(tmp_path).forget("1.20261126.1")
     assert {path.name for path in entries.iterdir()} == others
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "entry", "verdict", "blessed"),
+    [
+        ("good", 0, "2.efi", None, True),
+        ("clean", 0, "2.efi", None, True),
+        ("indeterminate", 0, "2+2-1.efi", None, False),
+        ("", 1, "2+3.efi", None, True),  # it has its tries again, which systemd-bless-boot takes for no state
+        ("", 1, "2+0-3.efi", None, False),
+        ("", 1, "3+3.efi", None, False),
+        ("", 1, "2+3.efi", False, False),
+        ("good", 0, "2.efi", False, False),
+    ],
+)
+def test_a_boot_is_blessed(  # noqa: PLR0917 - a table
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    told: str,
+    code: int,
+    entry: str,
+    verdict: bool | None,  # noqa: FBT001 - as above
+    blessed: bool,  # noqa: FBT001
+) -> None:
+    for path, text in {
+        "etc/os-release": "ID=acme\nIMAGE_ID=acme-host\nIMAGE_VERSION=2\n",
+        "etc/machine-id": f"{'0' * 32}\n",
+        "proc/sys/kernel/random/boot_id": "a-b\n",
+        f"boot/EFI/Linux/acme-host_{entry}": "",
+        **({"var/lib/zaffre/health/2.json": '{"healthy": false, "boot": "ab"}'} if verdict is False else {}),
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    monkeypatch.setattr("zaffre.agent.host.run", lambda *_, **__: Done(("bless",), code, told, ""))
+    assert Machine(tmp_path).blessed() is blessed
 
 
 def test_health_is_read_leniently(tmp_path: Path) -> None:

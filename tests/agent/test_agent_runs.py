@@ -10,7 +10,7 @@ import pytest
 
 from support.nodes import Failing, KilledError, Seat
 from support.releases import Yard
-from zaffre.agent import files, handover, work
+from zaffre.agent import handover, work
 from zaffre.agent.files import alone, write_json
 from zaffre.agent.handover import ORDER
 from zaffre.agent.source import Folder
@@ -212,57 +212,6 @@ def test_a_full_disk_is_told_before_anything_is_begun(yard: Yard) -> None:
     with pytest.raises(DiskFullError, match="not enough room"):
         seat.agent.run()
     assert not list(seat.home.parts.iterdir())
-
-
-STEPS = [
-    (work, "take_back"),
-    (work, "hand_over"),
-    (work, "clear"),
-    (handover, "_require"),
-    (handover, "_sync"),
-    (handover, "sync_folder"),
-    (files, "sync_folder"),
-]
-
-
-@pytest.mark.parametrize(("module", "name"), STEPS, ids=lambda one: one if isinstance(one, str) else one.__name__)
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_killed_anywhere_the_next_run_goes_on(
-    yard: Yard, monkeypatch: pytest.MonkeyPatch, module: object, name: str, *, after: bool
-) -> None:
-    """At each call of the step in turn, until a run is through without meeting its end."""
-    real = getattr(module, name)
-    for which in range(1, 40):
-        seat = Seat.at(yard, "1.1")
-        seat.home = type(seat.home)(yard.root / f"agent-{which}")
-        seat.slots.incoming = seat.home.incoming
-        calls = 0
-
-        def mortal(*arguments: object, which: int = which, **named: object) -> object:
-            nonlocal calls
-            calls += 1
-            if calls == which and not after:
-                raise KilledError
-            found = real(*arguments, **named)
-            if calls == which:
-                raise KilledError
-            return found
-
-        monkeypatch.setattr(module, name, mortal)
-        try:
-            seat.agent.run()
-        except KilledError:
-            monkeypatch.setattr(module, name, real)
-            assert seat.slots.running in seat.slots.entries
-            assert all(seat.slots.installed(one) for one in seat.slots.entries)
-            assert seat.agent.run().act is Act.RESTART
-            assert seat.slots.contents["1.2"] == seat.payload("1.2")
-            monkeypatch.undo()
-        else:
-            assert which > 1
-            break
-    else:
-        pytest.fail("it never came to its end")
 
 
 @pytest.mark.parametrize("part", range(len(ORDER)))

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,6 +164,7 @@ def publish(yard: Yard, version: str, root_hash: str) -> None:
     build = make_build(yard.root / "out", yard.owner, version)
     (build / "root.erofs").write_bytes(os.urandom(1 << 20))
     (build / "root.verity").write_bytes(os.urandom(64 << 10))
+    (build / "uki.efi").write_bytes(os.urandom(1 << 20))
     sign_build(build, yard.owner, version=version, root_hash=root_hash)
     leave_check(build, yard.owner)
     yard.publish(version)
@@ -221,3 +224,39 @@ def test_what_systemd_sysupdate_could_not_finish_is_done_again(seat: Seat, tmp_p
     assert lying == set(incoming_names("host", "1.3", "ab" * 32).values())
     assert seat.agent.run().act is Act.RESTART
     assert disk.installed("1.3")
+
+
+@contextmanager
+def esp_on(disk: Path, seat: Seat) -> Iterator[Path]:
+    """The node's ESP is that file system, with what it had."""
+    assert isinstance(seat.slots, Disk)
+    esp = seat.slots.job / "root/boot"
+    shutil.copytree(esp, disk, dirs_exist_ok=True)
+    subprocess.run(["mount", "--bind", disk, esp], check=True)
+    try:
+        yield esp
+    finally:
+        subprocess.run(["umount", "--lazy", esp], check=True)
+
+
+def test_an_esp_that_is_full_keeps_what_boots_and_is_told(seat: Seat, small_disk: Path) -> None:
+    """Somebody else filled it. Nothing half is left on it, and the next run is through when there is room."""
+    disk = seat.slots
+    assert isinstance(disk, Disk)
+    publish(seat.yard, "1.3", "ab" * 32)
+    with esp_on(small_disk, seat) as esp:
+        free = shutil.disk_usage(esp).free
+        (esp / "others").write_bytes(bytes(free - (512 << 10)))
+        with pytest.raises(ToolError, match=r"could not write 1\.3"):
+            seat.agent.run()
+        assert disk.kernels == {"zaffre-host_1.1.efi"}
+        assert disk.installed("1.1")
+        assert not disk.installed("1.3")
+        assert "could not write 1.3" in str(seat.home.last["problem"])
+        with pytest.raises(ToolError):
+            seat.agent.run()
+        assert {path.name for path in (esp / "EFI/Linux").iterdir()} == {"zaffre-host_1.1.efi"}
+        (esp / "others").unlink()
+        assert seat.agent.run().act is Act.RESTART
+        assert disk.kernels == {"zaffre-host_1.1.efi", "zaffre-host_1.3+3-0.efi"}
+        assert disk.installed("1.3")

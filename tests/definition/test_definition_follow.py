@@ -73,6 +73,11 @@ NO_PLACE = "is for a host that follows a channel, and this one has no update.pla
         ("tries = 3", "tries = 3\nrate = 100", "rate: must be at least 64000"),
         ("tries = 3", 'tries = 3\nagent = "agnt"', "agent: 'agnt' is no image (did you mean 'agent'?)"),
         ("tries = 3", 'tries = 3\nagent = "host"', "agent: 'host' is no sysext with agent = true"),
+        (
+            "tries = 3",
+            "every_boot = true",
+            "every_boot: is for a host that counts boots, and this one has no update.tries",
+        ),
         (PLACE, "", f"channel: {NO_PLACE}"),
         (FOLLOWS, 'tries = 3\nwindow = "22:30-04:00"\n', f"window: {NO_PLACE}"),
     ],

@@ -39,18 +39,22 @@ class Host:
             counted.parent.mkdir(parents=True)
             counted.write_bytes(b"\x06\0\0\0" + f"\\EFI\\Linux\\{running}\0".encode("utf-16-le"))
 
-    def run(self, word: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
         text = resources.files("zaffre.image").joinpath("scripts", "health.sh").read_text()
         for path in _FOLDERS:
             text = text.replace(path, f"{self.root}{path}")
         path = f"{self.root}/bin:{os.environ['PATH']}"
         return subprocess.run(
-            ["sh", "-s", word], input=text, capture_output=True, text=True, check=False, env={"PATH": path, **env}
+            ["sh", "-s", *words], input=text, capture_output=True, text=True, check=False, env={"PATH": path, **env}
         )
 
     @property
     def verdict(self) -> dict:
         return json.loads((self.root / HEALTH.lstrip("/") / "2.json").read_text())
+
+    @property
+    def kernels(self) -> set[str]:
+        return {path.name for path in (self.root / "boot/EFI/Linux").iterdir()}
 
     @property
     def bad(self) -> set[str]:
@@ -138,3 +142,45 @@ def test_the_gate_restarts_what_is_not_healthy_where_that_can_help(
     assert ("the machine restarts" if restarts else "it stays") in done.stdout
     host.program("bin/systemctl", "exit 0")
     assert host.run("gate").returncode == 0
+
+
+@pytest.mark.parametrize("blessed", [True, False])
+def test_where_every_boot_counts_a_version_gets_its_tries_again(host: Host, *, blessed: bool) -> None:
+    running = "mine-host_2+1-2.efi"
+    host.entries("mine-host_2.efi" if blessed else running, "mine-host_1+3.efi", running=running)
+    done = host.run("arm", "3")
+    assert done.returncode == 0, done.stderr
+    assert host.kernels == {"mine-host_2+3.efi", "mine-host_1+3.efi"}
+
+
+def test_a_version_that_was_good_is_not_on_trial_again_where_every_boot_counts(host: Host) -> None:
+    host.program("bin/systemctl", "exit 3")
+    running = "mine-host_2+0-3.efi"
+    host.entries(running, "mine-host_1+3.efi", running=running)
+    assert host.run("gate", "3").returncode == 1
+    assert host.run("arm", "3").returncode == 0
+    (host.root / "boot/EFI/Linux/mine-host_2+3.efi").rename(host.root / "boot/EFI/Linux" / running)
+    done = host.run("gate", "3")
+    assert done.returncode == 0
+    assert "has its tries again" in done.stdout
+    assert host.kernels == {"mine-host_2+3.efi", "mine-host_1+3.efi"}
+    # Where it does not, the word is not there, and nothing changes.
+    (host.root / "boot/EFI/Linux/mine-host_2+3.efi").rename(host.root / "boot/EFI/Linux" / running)
+    assert host.run("gate").returncode == 1
+
+
+def test_one_that_was_good_and_does_not_come_up_any_more_is_bad(host: Host) -> None:
+    host.entries("mine-host_3+0-3.efi", "mine-host_2+2-1.efi", running="mine-host_2+2-1.efi")
+    good = host.root / HEALTH.lstrip("/") / "good/3"
+    good.parent.mkdir(parents=True)
+    good.touch()
+    host.run("check")
+    assert host.bad == {"3"}
+    assert not good.exists()
+
+
+def test_without_its_kernel_image_nothing_is_armed_and_that_is_said(host: Host) -> None:
+    host.entries("mine-host_1+3.efi", running="mine-host_2+2-1.efi")
+    done = host.run("arm", "3")
+    assert done.returncode == 1
+    assert "no kernel image of version 2" in done.stderr

@@ -174,3 +174,17 @@ def test_a_drop_in_adds_and_an_empty_value_forgets(tmp_path: Path) -> None:
     assert found is not None
     assert found.words("Unit", "Before") == ("b", "c", "d")
     assert found.all("Service", "ExecStart") == ("z",)
+
+
+def test_where_every_boot_counts_the_tries_come_back_after_each(tree: Path) -> None:
+    image = Image(name="host", kind=Kind.HOST, upstream="debian", update=Update(tries=2, every_boot=True))
+    files, others = update_files(image, "mine-host"), update_files(host(2), "mine-host")
+    changed = {path for path, text in files.items() if text != others[path]}
+    assert changed == {f"{UNITS}/zaffre-trial.service", f"{UNITS}/systemd-bless-boot.service.d/10-zaffre.conf"}
+    lay_files(tree, {path: files[path] for path in changed})
+    assert list(tree_breaches(tree)) == []
+    assert (
+        "ExecStartPost=sh /usr/lib/zaffre/health arm 2\n"
+        in files[f"{UNITS}/systemd-bless-boot.service.d/10-zaffre.conf"]
+    )
+    assert "ExecStart=sh /usr/lib/zaffre/health gate 2\n" in files[f"{UNITS}/zaffre-trial.service"]

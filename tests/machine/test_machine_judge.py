@@ -159,6 +159,22 @@ def test_a_host_that_was_not_judged_or_has_no_slot(line: str, boot: int, name: s
     assert [one.name for one in found if one.verdict is Verdict.FAILED] == [line]
 
 
+@pytest.mark.parametrize(
+    ("entry", "blessed"),
+    [
+        (b"h_1+3.efi", True),
+        (b"h_1+2-1.efi", True),
+        (b"h_1+1-2.efi", False),
+        (b"h_1+0-2.efi", False),
+        (b"h_1.efi", False),
+    ],
+)
+def test_where_each_boot_is_counted_the_first_one_gave_its_try_back(entry: bytes, *, blessed: bool) -> None:
+    expected = replace(EXPECTED, updates=True, every_boot=True)
+    found = judge(facts({**sound(), **JUDGED, (2, "boot.entries"): (0, entry)}), expected)
+    assert [one.name for one in found if one.verdict is Verdict.FAILED] == ([] if blessed else ["health"])
+
+
 EDGE = replace(EXPECTED, containers=False, configuration="site")
 SITE: dict[tuple[int, str], tuple[int, bytes]] = {
     (1, "confext.kept"): (0, b"site.raw\n"),

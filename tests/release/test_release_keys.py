@@ -120,10 +120,7 @@ def test_whenever_a_rotation_stops_nodes_believe_what_they_see_and_it_can_be_com
 def test_a_node_that_was_off_while_the_root_rotated_five_times_catches_up(yard: Yard) -> None:
     yard.publish("1.1")
     assert yard.sees("sleeper") == ["1.1"]
-    names = ["root-1", "root-2", "root-3"]
-    for number in range(4, 9):
-        yard.rotate("root", [names.pop(0)], [f"root-{number}"])
-        names.append(f"root-{number}")
+    yard.rotate_root(5)
     yard.rotate("timestamp", ["timestamp"], ["timestamp-2"])
     yard.publish("1.2")
     assert yard.state().root.signed.version == 7

@@ -14,8 +14,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from support.mirror import serving
 from support.releases import Yard, leave_check, now
 from support.updates import Story, Version, Versions
 from zaffre.definition import Waves
+from zaffre.digest import canonical_json
 from zaffre.machine import Machine, Network
 from zaffre.release.operate import rollout
 
@@ -48,21 +49,43 @@ AccuracySec=1s
 
 @dataclass
 class Node:
-    """A machine that runs; what it said is in `story`."""
+    """A machine that runs; what it said is in `story`. `power` powers it on, anew after each cut."""
 
-    machine: Machine
+    power: Callable[[], AbstractContextManager[Machine]]
+    on: ExitStack
     story: Story
+    machine: Machine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.machine = self.on.enter_context(self.power())
 
     def until(self, what: str, holds: Callable[[], bool], seconds: float = _SECONDS) -> None:
         """Let it run until that holds; fail if it never does."""
+        if not self.go_on(holds, seconds):
+            told = json.dumps(self.story.told[-2:], indent=1)
+            console = self.story.console[-2000:].decode(errors="replace")
+            pytest.fail(f"not seen: {what}\nboots: {self.story.boots}\n{told}\n{console}")
+
+    def go_on(self, holds: Callable[[], bool], seconds: float, *, look: float = 0.5) -> bool:
+        """Let it run until that holds, for so long at most; whether it did. It is looked at every `look` seconds."""
         deadline = time.monotonic() + seconds
-        while not holds():
-            if self.story.ended or time.monotonic() > deadline:
-                told = json.dumps(self.story.told[-2:], indent=1)
-                console = self.story.console[-2000:].decode(errors="replace")
-                pytest.fail(f"not seen: {what}\nboots: {self.story.boots}\n{told}\n{console}")
-            for event in self.machine.events(min(deadline, time.monotonic() + 0.5)):
+        while not (held := holds()) and not self.story.ended and time.monotonic() < deadline:
+            for event in self.machine.events(min(deadline, time.monotonic() + look)):
                 self.story.take(event)
+        return held
+
+    def cut_power(self) -> None:
+        """What was not written to the disk by now is lost; it is powered on again."""
+        self.machine.cut_power()
+        self.go_on(lambda: self.story.ended, 10)
+        self.on.close()
+        self.story.ended = False
+        self.machine = self.on.enter_context(self.power())
+
+    def written(self) -> int:
+        """Bytes that the machine has written to its disk since it was powered on."""
+        found = json.loads(canonical_json(self.machine.query("query-blockstats", seconds=60)))
+        return sum(int(one["stats"]["wr_bytes"]) for one in found if one.get("node-name") == "disk0")
 
     def last(self) -> dict[str, object]:
         """The agent's last decision in this boot."""
@@ -81,12 +104,12 @@ class Publisher:
     versions: Versions
     yard: Yard
 
-    def release(self, version: Version, *, floor: Version | None = None) -> None:
+    def release(self, version: Version, *, floor: Version | None = None, deltas: int = 1) -> None:
         """Publish a build, as one that passed its check, for every node at once."""
         leave_check(version.folder, self.yard.owner)
         pace = rollout("at once", _AT_ONCE, self.yard.clock - timedelta(days=1))
         name = floor.name if floor else None
-        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=name, deltas=1)
+        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=name, deltas=deltas)
 
     def revoke(self, version: Version) -> None:
         self.yard.revoke(version.name, f"{version.manifest.image}-{version.manifest.architecture}")
@@ -96,8 +119,9 @@ class Publisher:
         """A machine that is installed with that version."""
         story = Story()
         credentials = {"systemd.unit-dropin.zaffre-agent.timer~story": _EAGER}
-        with self.versions.running(version, story, _SCRIPT, credentials=credentials, network=Network.HOST) as machine:
-            yield Node(machine, story)
+        off = self.versions.furnished(version, story, _SCRIPT, credentials=credentials, network=Network.HOST)
+        with off as power, ExitStack() as on:
+            yield Node(power, on, story)
 
 
 @contextmanager

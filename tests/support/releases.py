@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
 from zaffre.definition import Waves
 from zaffre.follow.client import Follower
@@ -31,7 +31,7 @@ from zaffre.release.deltas import Goal, Made, Workshop, wanted
 from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
-from zaffre.release.metadata import DEFAULT_DAYS, succeed, until
+from zaffre.release.metadata import DEFAULT_DAYS, described, succeed, until
 from zaffre.release.operate import add, promote, revoke, rollout
 from zaffre.release.payload import payload_of, payload_of_promoted
 from zaffre.release.publish import Payload
@@ -215,7 +215,7 @@ class Yard:
         """Release a folder that was checked."""
         self.create(build, floor=floor)
         folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
-        with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas) as made:
+        with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas, build=build) as made:
             targets = [one.target for one in made]
             return self._keep(
                 self.desk(place).carry_out(
@@ -246,19 +246,18 @@ class Yard:
             return self._keep(self.desk().carry_out(make, bring))
 
     @contextmanager
-    def _deltas(self, channel: str, goal: Callable[[State], Goal], count: int) -> Iterator[tuple[Made, ...]]:
-        """Deltas from so many versions of the channel, all files from the repository."""
+    def _deltas(
+        self, channel: str, goal: Callable[[State], Goal], count: int, *, build: Path | None = None
+    ) -> Iterator[tuple[Made, ...]]:
+        """Deltas from so many versions of the channel: of the repository's files to those of the build."""
         if not count:
             yield ()
             return
         with TemporaryDirectory() as folder:
             state = self.state()
             found = wanted(state.records(channel).values(), state.role(channel).signed, goal(state), count)
-            yield self._workshop(Path(folder), goal(state)).make(state, found)
-
-    def _workshop(self, folder: Path, goal: Goal) -> Workshop:
-        build = self.root / "out" / f"host-{goal.version}-amd64"
-        return Workshop(self.place, folder, SILENT, lambda one: build / one.file)
+            new = build or self.root / "out" / f"host-{goal(state).version}-amd64"
+            yield Workshop(self.place, Path(folder), SILENT, lambda one: new / one.file).make(state, found)
 
     def replace_delta(self, file: str, content: bytes, *, told: Delta | None = None, dumb: bool = False) -> None:
         """Publish other content as a delta of that file in `dev`, with all signatures. `told`: what is said of it;
@@ -310,6 +309,37 @@ class Yard:
         return self._keep(
             desk.carry_out(lambda state: rotate(state, {role: Turn(list(remove), fresh, threshold)}, now=self.clock))
         )
+
+    def sign_a_wild_future(self) -> None:
+        """What a thief of all online keys can do: numbers that no honest publisher comes to. Replaces the timestamp."""
+        ring = open_ring(*self.signers)
+        state = self.state()
+
+        def publish(role: str, signed: Targets | Snapshot | Timestamp, version: int, name: str) -> MetaFile:
+            signed.version = version
+            made = Metadata(signed)
+            made.sign(ring.signer(ring.named(role).key.keyid))
+            (self.repo / "metadata" / name).write_bytes(made.to_bytes())
+            return described(made, made.to_bytes())
+
+        channel = publish("dev", state.channels["dev"].signed, 999_997, "999997.dev.json")
+        state.snapshot.signed.meta["dev.json"] = channel
+        snapshot = publish("snapshot", state.snapshot.signed, 999_998, "999998.snapshot.json")
+        state.timestamp.signed.snapshot_meta = snapshot
+        publish("timestamp", state.timestamp.signed, 999_999, "timestamp.json")
+
+    def replace_online_keys(self) -> None:
+        """New keys for what was stolen; the old ones are gone."""
+        for role in ("timestamp", "snapshot", "dev"):
+            self.rotate(role, [role], [f"{role}-2"])
+            (self.signers[0] / f"{role}.key").unlink()
+
+    def rotate_root(self, times: int) -> None:
+        """So many new roots, each with a key that the one before had not."""
+        names = ["root-1", "root-2", "root-3"]
+        for number in range(4, 4 + times):
+            self.rotate("root", [names.pop(0)], [f"root-{number}"])
+            names.append(f"root-{number}")
 
     def state(self) -> State:
         return load_state(self.place, self.trusted)

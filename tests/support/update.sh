@@ -3,8 +3,10 @@
 # Run in the guest at each boot by an injected unit: updates the host from version to version, and reports what it sees.
 #
 # The disk `payload` is a tar of folders, one a version in the order in which they are installed, with the files as they
-# are handed over to systemd-sysupdate; `order` in it lists the versions. A version that restarts by itself is left
-# alone. Reports are lines of JSON, as those of `zaffre check`.
+# are handed over to systemd-sysupdate; `order` in it lists the versions. A script `after` in such a folder is run when
+# the version is in its slot; one beside `order`, with the name `last`, when no other version is left, and the machine
+# restarts once more. A version that restarts by itself is left alone. Reports are lines of JSON, as those of
+# `zaffre check`.
 set -u
 export LC_ALL=C
 port=/dev/virtio-ports/org.zaffre.notify
@@ -48,10 +50,16 @@ fact log journalctl --boot --identifier=zaffre-health --output=cat --no-pager
 read -r next <"$work/order" || next=
 if [ -n "$next" ]; then
     tail -n +2 "$work/order" >"$work/rest" && mv "$work/rest" "$work/order"
-    mv "$work/$next"/* "$incoming/"
+    mv "$work/$next"/*.verity "$work/$next"/*.erofs "$work/$next"/*.efi "$incoming/"
     fact update env SYSTEMD_LOG_LEVEL=warning /usr/lib/systemd/systemd-sysupdate update "$next" --no-pager
+    [ ! -e "$work/$next/after" ] || fact after sh "$work/$next/after"
     rm -r "${incoming:?}"/* "${work:?}/$next"
     fact staged ls /boot/EFI/Linux
+    sync
+    systemctl --no-block reboot
+elif [ -e "$work/last" ]; then
+    mv "$work/last" "$work/done"
+    fact last sh "$work/done"
     sync
     systemctl --no-block reboot
 else

@@ -15,13 +15,13 @@ import shutil
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.lab import Lab
 from zaffre.cli.making import Making
-from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
+from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, furnish, power_on
 from zaffre.machine.qemu import ConsoleOutput, Ended, Event, Machine, Message, MonitorEvent
 from zaffre.manifest import Manifest
 from zaffre.slots import incoming_names
@@ -105,8 +105,9 @@ class Versions:
         lock.write_text(serial.sub(lambda match: f"{match[1]}{int(match[2]) + number},", lock.read_text(), count=1))
         for name, text in (files or {}).items():
             path = distro / "files/container-host" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-            path.chmod(0o755)
+            path.chmod(0o755 if text.startswith("#!") else 0o644)
         profile = distro / "profiles/immutable.toml"
         more = "".join(f'\n  "{word}",' for word in ("panic=1", *words))
         profile.write_text(profile.read_text().replace('\n  "panic=10",', more))
@@ -114,10 +115,14 @@ class Versions:
         folder = Path(told["directory"])
         return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
 
-    def played(self, first: Version, others: Sequence[Version]) -> Story:
-        """Boot the first one, and go from version to version until the machine says that it is through."""
+    def played(
+        self, first: Version, others: Sequence[Version], *, after: Mapping[str, str] | None = None, last: str = ""
+    ) -> Story:
+        """Boot the first one, and go from version to version until the machine says that it is through. `after` are
+        scripts by version, which the machine runs when it is in its slot; after `last` it restarts once more.
+        """
         payload = self.root / "payload.tar"
-        _pack(payload, others)
+        _pack(payload, others, after or {}, last)
         story = Story()
         deadline = time.monotonic() + _SECONDS
         with self.running(first, story, _SCRIPT, disks={"payload": payload}) as machine:
@@ -128,6 +133,14 @@ class Versions:
 
     @contextmanager
     def running(
+        self, version: Version, story: Story, script: Path, *, disks: Mapping[str, Path] | None = None
+    ) -> Iterator[Machine]:
+        """A machine with a disk of its own, that runs `script` in each boot. Its console is kept beside the builds."""
+        with self.furnished(version, story, script, disks=disks) as power_on, power_on() as machine:
+            yield machine
+
+    @contextmanager
+    def furnished(
         self,
         version: Version,
         story: Story,
@@ -136,9 +149,9 @@ class Versions:
         disks: Mapping[str, Path] | None = None,
         credentials: Mapping[str, bytes] | None = None,
         network: Network = Network.ISOLATED,
-    ) -> Iterator[Machine]:
-        """A machine with a disk of its own, that runs `script` in each boot. Its console is kept beside the builds."""
-        with self.lab.workspace() as work:
+    ) -> Iterator[Callable[[], AbstractContextManager[Machine]]]:
+        """The same, off; what powers it on can be called again and again, one after the other."""
+        with self.lab.workspace() as work, work.store.scratch("machine") as place:
             guest = Guest(
                 image=version.folder / "image.raw",
                 architecture=AMD64,
@@ -152,19 +165,27 @@ class Versions:
                 },
                 network=network,
             )
+            sandbox = Making(work).sandbox
+            furnish(guest, place, store=work.store, sandbox=sandbox)
             try:
-                with boot(guest, Accelerator.TCG, store=work.store, sandbox=Making(work).sandbox) as machine:
-                    yield machine
+                yield lambda: power_on(guest, Accelerator.TCG, place, sandbox=sandbox)
             finally:
                 (self.root / "console.log").write_bytes(story.console)
 
 
-def _pack(payload: Path, versions: Sequence[Version]) -> None:
+def _pack(payload: Path, versions: Sequence[Version], after: Mapping[str, str], last: str) -> None:
     order = payload.with_name("order")
     order.write_text("".join(f"{one.name}\n" for one in versions))
+    script = payload.with_name("after")
     with tarfile.open(payload, "w") as archive:
         archive.add(order, "order")
+        if last:
+            script.write_text(last)
+            archive.add(script, "last")
         for one in versions:
             names = incoming_names(IMAGE, one.name, one.manifest.root_hash or "")
             for file, name in names.items():
                 archive.add(one.folder / file, f"{one.name}/{name}")
+            if one.name in after:
+                script.write_text(after[one.name])
+                archive.add(script, f"{one.name}/after")

@@ -2,7 +2,8 @@
 """What a running host has that its release does not: in `/etc`, in its units, its extensions and its mounts.
 
 The root is verified, so what differs can only be beside it. `/etc` is an overlay whose upper layer holds exactly what
-was written since the start; a file of `/etc` that is kept is a bind mount from `/var`. Changes nothing.
+was written since the start; a file of `/etc` that is kept is a bind mount from `/var`, over whatever the overlay has
+there. So a unit of `/etc` that is in neither is the release's own, as those are that it masks. Changes nothing.
 
 Sources: the kernel's Documentation/filesystems/overlayfs.rst (a character device 0/0 is a whiteout), systemd.unit(5)
 for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8) for `status`.
@@ -70,15 +71,18 @@ class Drift:
 
 def drift(root: Path = Path("/"), ask: Ask = run) -> Drift:
     """Raises ToolError when systemd does not answer, and OSError for what cannot be read: an answer is whole."""
-    found = [*_files(root), *_kept(root), *_units(ask), *_extensions(root, ask), *_mounts(root)]
+    found = [*_files(root), *_kept(root), *_units(root, ask), *_extensions(root, ask), *_mounts(root)]
     return Drift(tuple(sorted(found, key=lambda one: (one.expected, one.kind, one.name))))
 
 
 def _files(root: Path) -> Iterator[Finding]:
     upper = _below(root, UPPER)
+    hidden = {Path(point) for source, point in _mounted(root) if source.startswith(_KEPT_ON_ITS_DISK)}
     for path in _walk(upper):
         mode = path.lstat()
         name = f"/etc/{path.relative_to(upper)}"
+        if hidden.intersection((Path(name), *Path(name).parents)):
+            continue
         if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
             yield Finding("file", name, "was removed since the start")
         elif not stat.S_ISDIR(mode.st_mode) or "trusted.overlay.opaque" in _attributes(path):
@@ -92,7 +96,7 @@ def _kept(root: Path) -> Iterator[Finding]:
             yield Finding("file", f"/etc/{path.relative_to(kept)}", "is kept over restarts", expected=True)
 
 
-def _units(ask: Ask) -> Iterator[Finding]:
+def _units(root: Path, ask: Ask) -> Iterator[Finding]:
     words = ("systemctl", "show", "*", "--all", "--property=Id,FragmentPath,DropInPaths,Transient")
     said = ask(*words, seconds=_SECONDS).require("the system manager does not say which units it has").out
     for block in said.split("\n\n"):
@@ -105,8 +109,16 @@ def _units(ask: Ask) -> Iterator[Finding]:
             continue
         paths = [values.get("FragmentPath", ""), *values.get("DropInPaths", "").split()]
         for path in paths:
-            if path and not path.startswith(_VERIFIED):
+            if path and not _is_released(root, path):
                 yield Finding("unit", name, f"comes from {path}")
+
+
+def _is_released(root: Path, unit: str) -> bool:
+    """Whether a unit's file is in the root that is verified, or is what a generator of it made."""
+    if not unit.startswith("/etc/"):
+        return unit.startswith(_VERIFIED)
+    inner = unit.removeprefix("/etc/")
+    return not any(os.path.lexists(_below(root, layer) / inner) for layer in (UPPER, KEPT))
 
 
 def _extensions(root: Path, ask: Ask) -> Iterator[Finding]:
@@ -133,10 +145,16 @@ def _merged(done: Done) -> list[tuple[str, str]]:
 
 
 def _mounts(root: Path) -> Iterator[Finding]:
-    for line in _below(root, Path("/proc/self/mountinfo")).read_text("utf-8", "surrogateescape").splitlines():
-        source, point = (_unescaped(field) for field in line.split()[3:5])
+    for source, point in _mounted(root):
         if point.startswith(("/usr/", "/etc/")) and not source.startswith(_KEPT_ON_ITS_DISK):
             yield Finding("mount", point, "is mounted over what the release has there")
+
+
+def _mounted(root: Path) -> Iterator[tuple[str, str]]:
+    """Of each mount, the path in what is mounted, and where."""
+    for line in _below(root, Path("/proc/self/mountinfo")).read_text("utf-8", "surrogateescape").splitlines():
+        source, point = (_unescaped(field) for field in line.split()[3:5])
+        yield source, point
 
 
 def _followed(root: Path) -> str | None:

@@ -90,6 +90,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         debug=chosen.debug,
         containers="containerd" in chosen.packages,
         updates=bool(chosen.update.tries),
+        every_boot=chosen.update.every_boot,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
         memory_mib=order.memory,

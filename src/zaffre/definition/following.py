@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Contradictions of a host that follows a channel of releases by itself."""
+"""Contradictions of how a host is updated, and of one that follows a channel of releases by itself."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ _NEEDED = ("channel", "trusted")
 def check_update(image: Image, origins: Mapping[KeyPath, Origin], root: Path) -> Iterator[Problem]:
     """What a host that follows a channel lacks, and what one that follows none has no use for."""
     update = image.update
+    if update.every_boot and not update.tries:
+        yield _problem(origins, "every_boot", "is for a host that counts boots, and this one has no update.tries")
     if update.place is None:
         for key in _FOLLOWING:
             if getattr(update, key) != Update.model_fields[key].default:

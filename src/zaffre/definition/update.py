@@ -54,6 +54,9 @@ class Update(Model):
     tries: Annotated[int, Field(ge=0, le=9)] = 0
     """How often a host starts a new version before the one before it is taken again. With 0 it judges no boot and is
     not updated in place; else it needs systemd-sysupdate and systemd-bless-boot."""
+    every_boot: bool = False
+    """Whether every boot is counted, and not those of a new version alone: then a version that was good, and of which a
+    damaged root stops each boot, is left for the other one too. Each boot writes to the ESP twice."""
     place: Annotated[str, *_place_of] | None = None
     """Where the host reads releases by itself: the URL of what `zaffre release publish` fills. Without it, the host
     follows nothing, and somebody else brings what it is updated from."""

@@ -10,6 +10,9 @@ multi-user.target (ADR 30):
 4. of a boot on trial that is not healthy, zaffre-trial.service fails, and by that the machine restarts;
 5. of one that is healthy, systemd-bless-boot.service takes the count off the kernel image's name.
 
+With `update.every_boot`, the count is put back after that, and a version that was good once is not on trial: it has its
+count back although its checks fail, as it came up.
+
 Sources: sysupdate.d(5), systemd-boot(7), systemd-bless-boot.service(8), systemd.special(7).
 """
 
@@ -40,6 +43,7 @@ def update_files(image: Image, image_id: str) -> Mapping[str, str]:
     tries = image.update.tries
     if not tries:
         return {}
+    again = str(tries) if image.update.every_boot else ""
     return {
         f"{TRANSFERS}/10-root-verity.transfer": _partition(image.name, "root.verity", "root-verity"),
         f"{TRANSFERS}/20-root.transfer": _partition(image.name, "root.erofs", "root"),
@@ -52,9 +56,9 @@ def update_files(image: Image, image_id: str) -> Mapping[str, str]:
         f"{_UNITS}/multi-user.target.d/10-zaffre.conf": _BOOT_LIMIT,
         f"{_UNITS}/zaffre-health.service": _HEALTH,
         f"{_UNITS}/boot-complete.target.requires/zaffre-health.service": "->../zaffre-health.service",
-        f"{_UNITS}/zaffre-trial.service": _TRIAL,
+        f"{_UNITS}/zaffre-trial.service": _TRIAL.format(again=f" {again}" if again else ""),
         f"{_UNITS}/boot-complete.target.requires/zaffre-trial.service": "->../zaffre-trial.service",
-        f"{_UNITS}/systemd-bless-boot.service.d/10-zaffre.conf": _BLESS,
+        f"{_UNITS}/systemd-bless-boot.service.d/10-zaffre.conf": _BLESS + (_ARM.format(again=again) if again else ""),
         f"{_UNITS}/boot-complete.target.wants/systemd-bless-boot.service": "->../systemd-bless-boot.service",
         HEALTH_PROGRAM: resources.files("zaffre.image").joinpath("scripts", "health.sh").read_text(),
     }
@@ -164,7 +168,7 @@ FailureAction=reboot
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=sh /usr/lib/zaffre/health gate
+ExecStart=sh /usr/lib/zaffre/health gate{{again}}
 TimeoutStartSec=2min
 SyslogIdentifier=zaffre-health
 {_LESS}"""
@@ -174,4 +178,9 @@ _BLESS = f"""\
 ConditionPathExists={COUNTED}
 Wants=boot.automount
 After=boot.automount
+"""
+
+_ARM = """
+[Service]
+ExecStartPost=sh /usr/lib/zaffre/health arm {again}
 """

@@ -3,7 +3,7 @@
 
 from zaffre.machine.accelerator import Choice, choose_accelerator
 from zaffre.machine.architecture import AMD64, Architecture, architecture_named
-from zaffre.machine.boot import Guest, boot
+from zaffre.machine.boot import Guest, boot, furnish, power_on
 from zaffre.machine.check import CHECK_SECONDS, Subject, check_image
 from zaffre.machine.console import ConsoleLog, Stage
 from zaffre.machine.firmware import OwnerCertificates, enrolled_variables
@@ -48,6 +48,8 @@ __all__ = [
     "check_image",
     "choose_accelerator",
     "enrolled_variables",
+    "furnish",
+    "power_on",
     "run_image",
     "start",
 ]

@@ -69,6 +69,7 @@ class Subject:
     debug: bool = False
     containers: bool = True
     updates: bool = False
+    every_boot: bool = False
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
     memory_mib: int = 1024
@@ -158,6 +159,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         debug=subject.debug,
         containers=subject.containers,
         updates=subject.updates,
+        every_boot=subject.every_boot,
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
     )

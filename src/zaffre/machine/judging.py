@@ -17,8 +17,9 @@ from zaffre.machine.report import CheckLine, Verdict
 @dataclass(frozen=True)
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
-    `containers` says whether it runs some, `updates` whether it is updated in slots; `configuration` is the name of a
-    confext that it finds on a medium; `selinux` the mode, "off", "permissive" or "enforcing".
+    `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
+    each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` the mode,
+    "off", "permissive" or "enforcing".
     """
 
     nonce: str
@@ -29,6 +30,7 @@ class Expectations:
     debug: bool = False
     containers: bool = True
     updates: bool = False
+    every_boot: bool = False
     configuration: str | None = None
     selinux: str = "off"
 

@@ -154,6 +154,10 @@ class Machine:
         """Presses the reset button."""
         self._send_command("system_reset", {})
 
+    def cut_power(self) -> None:
+        """Kills QEMU: what the guest wrote and did not flush may be lost, as the disk keeps that in QEMU's memory."""
+        self._process.kill()
+
     def stop(self) -> None:
         """Ends the machine now: by the monitor, else by force. Safe to call again."""
         if self._process.poll() is None:

@@ -3,8 +3,9 @@
 # Whether this boot of this host is healthy, and what follows from it (docs/explanation/updates.md).
 #
 #   check       runs all checks, writes their verdicts, and ends with 1 if one of them fails
-#   gate        on trial: ends with 1, at which systemd restarts the machine, if the boot is not healthy and there is
-#               something better to boot
+#   gate [N]    on trial: ends with 1, at which systemd restarts the machine, if the boot is not healthy and there is
+#               something better to boot. With N, a version that was good before is not on trial, and is armed
+#   arm N       gives the version that runs N tries again, and remembers that it was good
 #   root, var   two of the checks; the others are programs in health.d, which say by exit code 0 that all is well
 #
 # Needs a POSIX shell, coreutils, dmsetup and systemctl.
@@ -82,6 +83,7 @@ remember_bad() { # every other version of this image whose tries were used up in
         version=${version%+*}
         [ ! -e "$state/bad/$version" ] || continue
         date +%s >"$state/bad/$version"
+        rm -f "$state/good/$version"
         echo "version $version did not come up healthy, and is remembered as bad"
     done
 }
@@ -133,8 +135,25 @@ better() { # whether a restart can help: tries are left, or another entry has no
     return 1
 }
 
-gate() {
+arm() { # tries
+    version=${IMAGE_ID}_$IMAGE_VERSION
+    for name in "$version.efi" "$(current)"; do
+        [ -n "$name" ] && [ -e "$kernels/$name" ] || continue
+        mkdir -p "$state/good" && : >"$state/good/$IMAGE_VERSION" && sync "$state/good" || return 1
+        mv "$kernels/$name" "$kernels/$version+$1.efi" && sync "$kernels"
+        return
+    done
+    echo "no kernel image of version $IMAGE_VERSION is there, and it has no new tries" >&2
+    return 1
+}
+
+gate() { # tries, if every boot is counted
     systemctl is-active --quiet zaffre-health.service && return 0
+    if [ -n "${1-}" ] && [ -e "$state/good/$IMAGE_VERSION" ]; then
+        echo "version $IMAGE_VERSION is not healthy, and was before: it stays, and has its tries again"
+        arm "$1"
+        return
+    fi
     if better; then
         echo "version $IMAGE_VERSION is on trial and not healthy: the machine restarts"
         return 1
@@ -143,6 +162,7 @@ gate() {
 }
 
 case ${1-} in
-    check | gate | root | var) "$1" ;;
-    *) echo "usage: health check|gate|root|var" >&2; exit 64 ;;
+    check | root | var) "$1" ;;
+    gate | arm) "$@" ;;
+    *) echo "usage: health check|gate [N]|arm N|root|var" >&2; exit 64 ;;
 esac
