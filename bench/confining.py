@@ -26,7 +26,7 @@ from zaffre.machine.inject import CHECK_DISK
 
 HOSTS: Mapping[str, str] = {"selinux-host": "check-selinux-host", IMAGE: "check"}
 """The host with a policy and the one without, and the extension for each."""
-CONTAINERS = 6
+CONTAINERS = 11
 """Started in each boot. The first is not counted: it reads the programs from the disk."""
 
 _SETTLE_SECONDS = 5

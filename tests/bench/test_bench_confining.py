@@ -33,7 +33,7 @@ def test_the_script_is_one_that_a_shell_can_read() -> None:
 
 
 def test_the_first_container_is_not_counted() -> None:
-    seconds = range(9, 9 - CONTAINERS, -1)
+    seconds = range(CONTAINERS, 0, -1)
     assert container_seconds(told(*seconds, said=f"ran {LABEL}"), labelled=True) == tuple(s + 0.5 for s in seconds[1:])
     assert len(container_seconds(told(*seconds, said="ran unconfined"), labelled=False)) == CONTAINERS - 1
 
