@@ -89,7 +89,8 @@ def prepare(root: Path) -> Lab:
             shutil.copytree(reference_root(), lab.distro, symlinks=True)
             lab.distro.joinpath("zaffre.lock").unlink(missing_ok=True)
             # Kubernetes takes minutes to build; nobody should wait for it who tests something else.
-            lab.distro.joinpath("images/kubernetes-host.toml").unlink()
+            for name in ("kubernetes-host", "check-kubernetes-host"):
+                lab.distro.joinpath(f"images/{name}.toml").unlink()
             for name in ("crictl", "kubelet"):
                 shutil.rmtree(lab.distro / "components" / name)
             if not lab.keys.exists():
