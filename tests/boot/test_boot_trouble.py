@@ -60,10 +60,10 @@ def played(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 
 def test_each_is_tried_and_left(played: Played) -> None:
-    story, (first, deaf, endless, _) = played
+    story, (first, deaf, *_) = played
     assert story.ended, story.console[-3000:].decode(errors="replace")
-    # The one with the flipped bit panics before anything of it runs.
-    assert story.boots == [one.name for one in (first, deaf, first, endless, first, first)]
+    # The endless one never comes to where it would tell, and the one with the flipped bit panics before that.
+    assert story.boots == [one.name for one in (first, deaf, first, first, first)]
     assert story.console.count(b"Kernel panic") >= 1
 
 
