@@ -59,7 +59,19 @@ class Machine:
             self.early: "/early",
             _FILES: "/scripts",
         }
-        words = ["bwrap", "--die-with-parent", "--ro-bind", "/usr", "/usr", "--dev", "/dev", "--proc", "/proc"]
+        words = [
+            "bwrap",
+            "--die-with-parent",
+            "--ro-bind",
+            "/usr",
+            "/usr",
+            "--dev",
+            "/dev",
+            "--proc",
+            "/proc",
+            "--tmpfs",
+            "/run",
+        ]
         words += [word for one in ("bin", "lib", "lib64") for word in ("--symlink", f"usr/{one}", f"/{one}")]
         words += [word for here, there in places.items() for word in ("--bind", str(here), there)]
         words += ["--setenv", "PATH", "/fakes:/usr/bin"]
@@ -94,7 +106,7 @@ def machine(tmp_path: Path) -> Machine:
         fake = tmp_path / "bin" / program
         fake.write_text(f'#!/bin/sh\necho "{program} $*" >>/fakes/log\n')
         fake.chmod(0o755)
-    machine.run("zaffre/known-instance", "remember")
+    machine.run("zaffre/cloud-init", "remember")
     return machine
 
 
@@ -105,7 +117,7 @@ def test_a_restart_of_the_same_machine_waits_for_nothing_of_cloud_init(machine: 
         "[Unit]\nAfter=cloud-init-local.service\nBefore=network-online.target\n"
     )
     assert "\nBefore=ssh.service\nConditionPathExistsGlob=" in units["zaffre-ssh-keys.service"]
-    assert "ExecStartPost=/usr/lib/zaffre/known-instance settle" in "".join(units.values())
+    assert "ExecStartPost=/usr/lib/zaffre/cloud-init settle" in "".join(units.values())
 
 
 @pytest.mark.parametrize("source", ["DataSourceAzure: DataSourceAzure [seed=IMDS]\n", "DataSourceEc2Local: …\n", ""])
@@ -114,6 +126,26 @@ def test_the_network_waits_for_a_stage_that_may_ask_over_it(machine: Machine, so
     units = machine.starts()
     assert "cloud-init-local.service" not in units
     assert "sshd" not in units["cloud-init-network.service"]
+
+
+def test_cloud_init_leaves_the_processors_to_ssh_where_that_waits_for_nothing(machine: Machine) -> None:
+    held = "cloud-init-main.service.d/zaffre-known-instance.conf"
+    assert machine.starts()[held] == "[Service]\nExecStartPre=/usr/lib/zaffre/cloud-init hold\n"
+    (machine.instance / "datasource").write_text("DataSourceAzure: DataSourceAzure [seed=IMDS]\n")
+    assert held not in machine.starts(), "there, SSH waits for cloud-init"
+
+
+@pytest.mark.parametrize(("meanwhile", "seconds"), [("touch /run/sshd.pid", 1), (":", 20)])
+def test_it_waits_for_ssh_and_not_for_ever(machine: Machine, meanwhile: str, seconds: int) -> None:
+    sleep = machine.root / "bin/sleep"
+    sleep.write_text(f'#!/bin/sh\necho "sleep $*" >>/fakes/log\n{meanwhile}\n')
+    sleep.chmod(0o755)
+    machine.run("zaffre/cloud-init", "hold")
+    assert machine.called == "", "a machine that starts no SSH does not wait for it"
+    (machine.root / "own/multi-user.target.wants").mkdir()
+    (machine.root / "own/multi-user.target.wants/ssh.service").touch()
+    machine.run("zaffre/cloud-init", "hold")
+    assert machine.called == "sleep 1\n" * seconds
 
 
 def test_a_unit_of_the_administrators_own_is_the_one_that_counts(machine: Machine) -> None:
@@ -144,21 +176,21 @@ def test_in_doubt_it_waits(machine: Machine, path: str, text: str | None) -> Non
 @pytest.mark.parametrize("name", ["cloud-config.txt", "vendor-cloud-config.txt", "vendor2-cloud-config.txt"])
 def test_commands_that_run_before_the_network_make_each_start_wait(machine: Machine, name: str) -> None:
     (machine.instance / name).write_text("#cloud-config\nbootcmd:\n- echo\n")
-    machine.run("zaffre/known-instance", "remember")
+    machine.run("zaffre/cloud-init", "remember")
     assert machine.starts() == {}
     (machine.instance / name).write_text("#cloud-config\nruncmd:\n- echo bootcmd:\n")
-    machine.run("zaffre/known-instance", "remember")
+    machine.run("zaffre/cloud-init", "remember")
     assert machine.starts() != {}
 
 
 def test_a_machine_without_an_identity_is_not_written_down(machine: Machine) -> None:
     (machine.root / "dmi/product_uuid").unlink()
-    machine.run("zaffre/known-instance", "remember")
+    machine.run("zaffre/cloud-init", "remember")
     assert not (machine.instance / "zaffre-machine").exists()
 
 
 def test_what_was_started_early_takes_what_cloud_init_has_written(machine: Machine) -> None:
-    machine.run("zaffre/known-instance", "settle")
+    machine.run("zaffre/cloud-init", "settle")
     assert machine.called == "networkctl reload\n"
 
 
@@ -167,5 +199,5 @@ def test_a_new_instance_in_the_same_machine_has_ssh_start_anew(machine: Machine)
     (machine.root / "cloud/instances/second").mkdir()
     machine.instance.unlink()
     machine.instance.symlink_to("instances/second")
-    machine.run("zaffre/known-instance", "settle")
+    machine.run("zaffre/cloud-init", "settle")
     assert machine.called == "systemctl --no-block try-restart ssh.service\nnetworkctl reload\n"
