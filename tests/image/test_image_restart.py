@@ -135,7 +135,14 @@ def test_cloud_init_leaves_the_processors_to_ssh_where_that_waits_for_nothing(ma
     assert held not in machine.starts(), "there, SSH waits for cloud-init"
 
 
-@pytest.mark.parametrize(("meanwhile", "seconds"), [("touch /run/sshd.pid", 1), (":", 20)])
+_REACHED = "touch /run/sshd.pid; mkdir -p /run/systemd/netif; echo OPER_STATE=routable >/run/systemd/netif/state"
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "seconds"),
+    [(_REACHED, 1), (_REACHED.replace("routable", "carrier"), 20), ("touch /run/sshd.pid", 20), (":", 20)],
+    ids=["reached", "no-address", "no-network", "nothing"],
+)
 def test_it_waits_for_ssh_and_not_for_ever(machine: Machine, meanwhile: str, seconds: int) -> None:
     sleep = machine.root / "bin/sleep"
     sleep.write_text(f'#!/bin/sh\necho "sleep $*" >>/fakes/log\n{meanwhile}\n')
