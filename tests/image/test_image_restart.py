@@ -117,7 +117,7 @@ def test_a_restart_of_the_same_machine_waits_for_nothing_of_cloud_init(machine: 
         "[Unit]\nAfter=cloud-init-local.service\nBefore=network-online.target\n"
     )
     assert "\nBefore=ssh.service\nConditionPathExistsGlob=" in units["zaffre-ssh-keys.service"]
-    assert "ExecStartPost=/usr/lib/zaffre/cloud-init settle" in "".join(units.values())
+    assert "ExecStartPost=-/usr/lib/zaffre/cloud-init settle" in "".join(units.values())
 
 
 @pytest.mark.parametrize("source", ["DataSourceAzure: DataSourceAzure [seed=IMDS]\n", "DataSourceEc2Local: …\n", ""])
@@ -130,7 +130,7 @@ def test_the_network_waits_for_a_stage_that_may_ask_over_it(machine: Machine, so
 
 def test_cloud_init_leaves_the_processors_to_ssh_where_that_waits_for_nothing(machine: Machine) -> None:
     held = "cloud-init-main.service.d/zaffre-known-instance.conf"
-    assert machine.starts()[held] == "[Service]\nExecStartPre=/usr/lib/zaffre/cloud-init hold\n"
+    assert machine.starts()[held] == "[Service]\nExecStartPre=-/usr/lib/zaffre/cloud-init hold\n"
     (machine.instance / "datasource").write_text("DataSourceAzure: DataSourceAzure [seed=IMDS]\n")
     assert held not in machine.starts(), "there, SSH waits for cloud-init"
 
