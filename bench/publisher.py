@@ -46,13 +46,15 @@ class Publisher:
             raise BenchError("the repository of releases could not be begun")
         self.root = done.root
 
-    def publish(self, build: Path, *, deltas: int) -> None:
-        """A release of a build, for every node, with deltas from so many versions before it."""
+    def publish(self, build: Path, *, deltas: int, version: str | None = None) -> None:
+        """A release of a build, for every node, with deltas from so many versions before it; under another version than
+        the build's, if said.
+        """
         manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
         candidate = Candidate(
             image=manifest.image,
             architecture=manifest.architecture,
-            version=manifest.version,
+            version=version or manifest.version,
             profile=manifest.profile,
             root_hash=manifest.root_hash,
             created=self._now,

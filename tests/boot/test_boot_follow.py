@@ -97,6 +97,18 @@ def test_its_build_holds(publisher: Publisher, told: Told) -> None:
     lab.zaffre("lint", str(build))
 
 
+def test_its_check_holds(publisher: Publisher, told: Told) -> None:
+    """Without which nothing of it could be released. The place that it follows is out of reach there."""
+    versions, build = publisher.versions, told.versions[0].folder
+    build.with_name(f"{build.name}.check.json").unlink()  # the publisher's own, of a check that never was
+    words = ["--distro", str(versions.root / "distro-0")]
+    done = versions.lab.zaffre(
+        *words, "check", "container-host", "--out", str(versions.root / "out"), "--json", check=False
+    )
+    assert [one for one in json.loads(done.stdout)["lines"] if one["verdict"] == "failed"] == []
+    versions.lab.zaffre(*words, "release", "create", str(build))
+
+
 def test_each_good_version_was_judged_and_blessed(told: Told) -> None:
     good = [(number, name) for number, name in enumerate(told.awake.boots) if name != told.versions[2].name]
     for number, name in good:
