@@ -14,6 +14,7 @@ from pathlib import Path
 from zaffre.definition import Architecture, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
+from zaffre.image.attestation import write_attestation
 from zaffre.image.contract import require_contract
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.output import place
@@ -21,7 +22,7 @@ from zaffre.image.policy import Policy, lay_policy, policy_of
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
-from zaffre.image.system import SystemPlan, initrd_action, stage_esp
+from zaffre.image.system import SystemPlan, initrd_action, signed_loader, stage_esp
 from zaffre.image.updates import update_files
 from zaffre.slots import entry_name
 from zaffre.store import Action, ActionResult
@@ -92,12 +93,21 @@ def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
 
 
 def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop, *, agent: Sha256 | None = None) -> int:
-    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written. `agent` is the signed
-    extension that a host which follows a channel brings along.
+    """Write root, verity tree, UKI, what a machine will measure of them, and the disk image into `folder`; returns the
+    bytes written. `agent` is the signed extension that a host which follows a channel brings along.
     """
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
+    write_attestation(
+        folder,
+        kernel_image=folder / "uki.efi",
+        loader=shop.store.verified(signed_loader(shop)),
+        certificate=shop.keys.db_certificate,
+        image=plan.image.name,
+        version=plan.version,
+        architecture=shop.architecture,
+    )
     with shop.store.scratch("disk") as scratch:
         entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
         esp = stage_esp(entry, folder / "uki.efi", scratch, shop)
