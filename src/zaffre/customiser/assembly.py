@@ -18,10 +18,10 @@ from zaffre.customiser.report import ToSign
 from zaffre.customiser.source import Source
 from zaffre.digest import EMPTY, Sha256, sha256_json
 from zaffre.image import disk
-from zaffre.image.attestation import write_attestation
 from zaffre.image.output import ManifestSigner, describe_artifacts, write_manifest
 from zaffre.manifest import MANIFEST_NAME, Customised, Manifest, PackageFact
 from zaffre.manifest import Report as BuildReport
+from zaffre.measured.prediction import predict, write_prediction
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch
 
@@ -100,15 +100,15 @@ def assemble(
     """Write the disk image to `folder`, which has the other files, and what a machine will measure of it. `esp` is all
     that belongs on the ESP besides; kernel image and `loader` are signed with the key of `certificate`.
     """
-    write_attestation(
-        folder,
-        kernel_image=folder / KERNEL,
+    predicted = predict(
+        folder / KERNEL,
         loader=loader,
         certificate=certificate,
         image=assembly.name,
         version=assembly.version,
         architecture=assembly.architecture,
     )
+    write_prediction(folder, predicted)
     staged = scratch / "staged"
     shutil.copytree(esp, staged, symlinks=False)
     for source, name in ((folder / KERNEL, assembly.kernel), (loader, assembly.loader)):

@@ -14,8 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from pydantic import ValidationError
 
-from zaffre.customiser.assembly import HASHES, INVENTORY, KERNEL, ROOT, Assembly, assemble, finish
 from zaffre.authenticode import Signed
+from zaffre.customiser.assembly import HASHES, INVENTORY, KERNEL, ROOT, Assembly, assemble, finish
 from zaffre.customiser.report import Injected, Signature, ToSign
 from zaffre.digest import sha256_file
 from zaffre.errors import DefinitionError, FindingError, IntegrityError

@@ -14,7 +14,6 @@ from pathlib import Path
 from zaffre.definition import Architecture, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
 from zaffre.image import disk, uki
-from zaffre.image.attestation import write_attestation
 from zaffre.image.contract import require_contract
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.output import place
@@ -24,6 +23,7 @@ from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan, initrd_action, signed_loader, stage_esp
 from zaffre.image.updates import update_files
+from zaffre.measured.prediction import predict, write_prediction
 from zaffre.slots import entry_name
 from zaffre.store import Action, ActionResult
 from zaffre.tree import (
@@ -99,15 +99,15 @@ def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop,
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
-    write_attestation(
-        folder,
-        kernel_image=folder / "uki.efi",
+    predicted = predict(
+        folder / "uki.efi",
         loader=shop.store.verified(signed_loader(shop)),
         certificate=shop.keys.db_certificate,
         image=plan.image.name,
         version=plan.version,
         architecture=shop.architecture,
     )
+    write_prediction(folder, predicted)
     with shop.store.scratch("disk") as scratch:
         entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
         esp = stage_esp(entry, folder / "uki.efi", scratch, shop)

@@ -3,7 +3,8 @@
 
 Nothing is taken from an event's data but what its digest vouches for; of programs, the digest is all. What is not
 understood in the registers of programs and of Secure Boot is kept as odd, for whoever judges: a boot with something odd
-in it is none that was foreseen. Source: TCG PC Client Platform Firmware Profile, "PCR Usage"; UEFI specification, 32.4.1.
+in it is none that was foreseen. Sources: TCG PC Client Platform Firmware Profile, "PCR
+Usage"; UEFI specification, 32.4.
 """
 
 from __future__ import annotations

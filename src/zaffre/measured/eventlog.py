@@ -38,8 +38,7 @@ ZERO: Final = Sha256("0" * 64)
 
 @dataclass(frozen=True)
 class Event:
-    """`digest` is what was measured; `data` is what the log says of it, `vouched` only if it is that which was hashed.
-    """
+    """`digest` is what was measured; `data` is what the log says of it, `vouched` only if that is what was hashed."""
 
     register: int
     type: int

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A measured boot held against what builds predict. Pure.
 
-The registers that are given are what a TPM says, the log only explains them: one that does not come to the same
-registers explains nothing, and no line after it is worth anything.
+A log only explains what a TPM says: one that does not come to the TPM's registers explains nothing, and whoever judges
+by it has seen to that first.
 """
 
 from __future__ import annotations
@@ -31,27 +31,22 @@ class Held:
     found: str
 
 
-def judge_boot(
-    boot: MeasuredBoot, registers: Mapping[int, str], predictions: Sequence[Prediction]
-) -> tuple[Prediction | None, tuple[Held, ...]]:
+def registers_of(boot: MeasuredBoot) -> dict[int, str]:
+    """What the log comes to in the registers by which a boot is judged."""
+    return {number: boot.registers.get(number, ZERO) for number in JUDGED}
+
+
+def judge_boot(boot: MeasuredBoot, predictions: Sequence[Prediction]) -> tuple[Prediction | None, tuple[Held, ...]]:
     """Which build was booted, if it is one of them, and all that was looked at."""
     loaders = {one.loader for one in predictions}
     booted = next((one for one in predictions if boot.programs[1:_PROGRAMS] == (one.kernel_image,)), None)
     return booted, (
-        _log(boot, registers),
         _secure_boot(boot, {one.certificate for one in predictions}),
         _loader(boot, loaders),
         _kernel_image(boot, booted),
         _nothing_else(boot),
-        *_registers(registers, booted),
+        *_registers(registers_of(boot), booted),
     )
-
-
-def _log(boot: MeasuredBoot, registers: Mapping[int, str]) -> Held:
-    wrong = [number for number in JUDGED if registers.get(number) != boot.registers.get(number, ZERO)]
-    listed = ", ".join(str(number) for number in wrong or JUDGED)
-    found = f"it comes to other values than PCR {listed}" if wrong else f"it explains PCR {listed}"
-    return Held("log of the boot", not wrong, found)
 
 
 def _secure_boot(boot: MeasuredBoot, owners: set[str]) -> Held:
@@ -93,18 +88,18 @@ def _registers(registers: Mapping[int, str], booted: Prediction | None) -> tuple
     wanted: Mapping[int, str] = booted.registers if booted is not None else {}
     whats = {KERNEL_REGISTER: "parts of the kernel image", **dict.fromkeys(BESIDE_REGISTERS, "beside the kernel image")}
     return tuple(
-        Held(f"PCR {number}, {what}", number in wanted and registers.get(number) == wanted[number], found)
+        Held(f"PCR {number}, {what}", registers[number] == wanted.get(number), found)
         for number, what in whats.items()
-        for found in [_register(registers.get(number), wanted.get(number))]
+        for found in [_register(registers[number], wanted.get(number))]
     )
 
 
-def _register(value: str | None, wanted: str | None) -> str:
+def _register(value: str, wanted: str | None) -> str:
     if wanted is None:
         return "nothing to hold it against"
     if value == wanted:
         return "nothing was taken" if value == ZERO else f"{value[:16]}… as predicted"
-    return f"{value[:16] if value else 'none'}… and not {wanted[:16]}…"
+    return f"{value[:16]}… and not {wanted[:16]}…"
 
 
 def _short(digests: Sequence[Sha256]) -> str:

@@ -42,8 +42,8 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Prediction(BaseModel):
-    """`loader` and `kernel_image` are SHA-256 Authenticode digests of what firmware starts, `certificate` the SHA-256 of
-    the owner's certificate by which it does, `registers` values of PCRs by their numbers.
+    """`loader` and `kernel_image` are SHA-256 Authenticode digests of what firmware starts, `certificate` the SHA-256
+    of the owner's certificate by which it does, `registers` values of PCRs by their numbers.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -58,7 +58,9 @@ class Prediction(BaseModel):
     registers: Annotated[dict[int, Digest], Field(min_length=1, max_length=24)]
 
 
-def predict(kernel_image: Path, loader: Path, certificate: Path, *, image: str, version: str, arch: str) -> Prediction:
+def predict(
+    kernel_image: Path, *, loader: Path, certificate: Path, image: str, version: str, architecture: str
+) -> Prediction:
     """Of signed files, and the certificate in PEM form by which firmware will find them good.
 
     Raises IntegrityError for a file that is no sound PE file or certificate, OSError.
@@ -66,7 +68,7 @@ def predict(kernel_image: Path, loader: Path, certificate: Path, *, image: str, 
     return Prediction(
         image=image,
         version=version,
-        architecture=arch,
+        architecture=architecture,
         loader=Signed(loader).digest,
         kernel_image=Signed(kernel_image).digest,
         certificate=_fingerprint(certificate),
@@ -97,11 +99,13 @@ def read_prediction(data: bytes, where: str) -> Prediction:
     try:
         return Prediction.model_validate_json(data)
     except ValidationError as error:
-        raise IntegrityError(f"the file is no {ATTESTATION_NAME} of format 1", where=where, details=str(error)) from error
+        brief = f"the file is no {ATTESTATION_NAME} of format 1"
+        raise IntegrityError(brief, where=where, details=str(error)) from error
 
 
-def prediction_text(prediction: Prediction) -> bytes:
-    return prediction.model_dump_json(indent=1).encode() + b"\n"
+def write_prediction(folder: Path, prediction: Prediction) -> None:
+    """Write the file into the folder of a build."""
+    (folder / ATTESTATION_NAME).write_bytes(prediction.model_dump_json(indent=1).encode() + b"\n")
 
 
 def _fingerprint(path: Path) -> Sha256:
