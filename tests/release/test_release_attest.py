@@ -93,13 +93,13 @@ def test_a_prediction_that_was_changed_or_is_missing(offered: Yard) -> None:
 
 def test_the_prediction_of_another_release(yard: Yard) -> None:
     yard.publish("1.1", contents=predicted("1.0"))
-    with pytest.raises(IntegrityError, match="of another release than host-amd64 1.1"):
+    with pytest.raises(IntegrityError, match="of another release than host-amd64"):
         known_releases(yard.place, yard.first)
 
 
 def test_releases_that_predict_nothing(yard: Yard) -> None:
     yard.publish("1.0")
-    with pytest.raises(DefinitionError, match="no release here has its attestation.json"):
+    with pytest.raises(DefinitionError, match="no release here has its"):
         known_releases(yard.place, yard.first)
 
 
@@ -112,7 +112,7 @@ def test_a_build_of_ones_own(yard: Yard) -> None:
     (build / ATTESTATION_NAME).write_bytes(b"{}")
     with pytest.raises(IntegrityError, match="not the one of the manifest"):
         known_build(build, certificates)
-    with pytest.raises(DefinitionError, match="has no attestation.json"):
+    with pytest.raises(DefinitionError, match="this build has no"):
         known_build(yard.build("1.0"), certificates)
 
 
