@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three commands of a TPM 2.0 that a quote takes, in the TPM's own form, over the kernel's resource manager.
 
-By hand: tpm2-tools' program links libcurl, libefivar and six libraries of tpm2-tss, which is megabytes for each node,
-and these are three messages. Source: TCG TPM 2.0 Library, Part 2 (structures) and Part 3 (CreatePrimary, Quote,
-FlushContext). tests/agent holds them against swtpm, and what comes of them against tpm2-tools.
+By hand: tpm2-tools' program needs six libraries of tpm2-tss, and libcurl with GnuTLS and LDAP behind it, on each node, and
+these are three messages. Source: TCG TPM 2.0 Library, Part 2 (structures) and Part 3 (CreatePrimary, Quote,
+FlushContext). The tests have swtpm answer them, and tpm2_checkquote verify what comes of it.
 """
 
 from __future__ import annotations
