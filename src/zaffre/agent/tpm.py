@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three commands of a TPM 2.0 that a quote takes, in the TPM's own form, over the kernel's resource manager.
 
-By hand: tpm2-tools' program needs six libraries of tpm2-tss, and libcurl with GnuTLS and LDAP behind it, on each node, and
-these are three messages. Source: TCG TPM 2.0 Library, Part 2 (structures) and Part 3 (CreatePrimary, Quote,
+By hand: tpm2-tools' program needs six libraries of tpm2-tss, and libcurl with GnuTLS and LDAP behind it, on each node,
+and these are three messages. Source: TCG TPM 2.0 Library, Part 2 (structures) and Part 3 (CreatePrimary, Quote,
 FlushContext). The tests have swtpm answer them, and tpm2_checkquote verify what comes of it.
 """
 
