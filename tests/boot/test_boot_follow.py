@@ -11,7 +11,10 @@ import pytest
 
 from support.following import Publisher, publishing
 from support.lab import Lab
+from support.measured import NONCE
 from support.updates import Story, Version
+from zaffre.measured.quote import key_text, read_bundle
+from zaffre.release.attest import attest, known_releases
 
 pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot-follow")]
 
@@ -143,3 +146,23 @@ def test_nothing_differs_from_the_release(told: Told) -> None:
         found = json.loads(story.told[-1]["drift"])
         assert [one for one in found["found"] if not one["expected"]] == []
         assert ("extension", "agent") in {(one["kind"], one["name"]) for one in found["found"]}
+
+
+def test_each_boot_is_attested_by_the_machine_s_own_tpm(publisher: Publisher, told: Told) -> None:
+    """Also after updates, by which the boot loader stays the one that was installed."""
+    yard = publisher.yard
+    known = known_releases(yard.place, yard.first)
+    keys = []
+    for story in (told.awake, told.late):
+        quoted = [
+            (name, read_bundle(boot["quote"].encode(), name))
+            for name, boot in zip(story.boots, story.told, strict=True)
+            if "quote" in boot
+        ]
+        assert len(quoted) > 1
+        keys.append(key_text(quoted[0][1].key))
+        for name, evidence in quoted:
+            report = attest(evidence, nonce=NONCE, pinned=keys[-1], known=known)
+            assert [line for line in report.lines if not line.ok] == []
+            assert report.version == name
+    assert keys[0] != keys[1], "each TPM has a key of its own"

@@ -4,8 +4,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from machine_facts import CERTIFICATES, EXPECTED, MACHINE_ID, NONCE, facts, sound, spoilt
+from machine_facts import CERTIFICATES, EXPECTED, LOG, MACHINE_ID, NONCE, facts, registers, sound, spoilt
 
+from support.measured import log_of
+from support.measured import sound as sound_boot
 from zaffre.machine.facts import Facts
 from zaffre.machine.judge import judge
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
@@ -46,6 +48,10 @@ def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
         ("secure-boot", "efi.SetupMode", b"\6\0\0\0\1", 0, "off"),
         ("secure-boot", "efi.SecureBoot", b"cat: No such file", 1, "off"),
         ("secure-boot", "efi.db", b"\x27\0\0\0somebody else's", 0, "not in db"),
+        ("measured-boot", "tpm.log", b"no log", 0, "cannot be read"),
+        ("measured-boot", "tpm.log", LOG[:-100], 0, "cannot be read"),
+        ("measured-boot", "tpm.registers", registers(LOG).replace(b"13=0", b"13=1"), 0, "other values than PCR 13"),
+        ("measured-boot", "tpm.registers", b"4=\n", 0, "other values than PCR 4, 7, 11, 12, 13"),
         ("root", "system.mounts", b"1 1 8:1 / / rw - ext4 /dev/vda1 rw\n", 0, "ext4, writable"),
         ("root", "root.write", b"", 0, "not refused"),
         ("root", "root.remount", b"", 0, "not refused"),
@@ -225,3 +231,16 @@ def test_a_setting_that_is_a_pattern_is_every_one_that_no_other_names(report: st
     line = next(one for one in judge(found, expected) if one.name == "settings")
     assert line.verdict is verdict
     assert says in line.found
+
+
+def test_another_boot_than_the_build_predicts() -> None:
+    other = log_of(sound_boot(kernel_image="99" * 32))
+    reports = {**sound(), (1, "tpm.log"): (0, other), (1, "tpm.registers"): (0, registers(other))}
+    line = lines(facts(reports))["measured-boot"]
+    assert line.verdict is Verdict.FAILED
+    assert "kernel image: 9999999999999999…, of no release" in line.found
+
+
+def test_an_image_that_predicts_nothing_has_no_such_line() -> None:
+    found = judge(facts(sound()), replace(EXPECTED, prediction=None))
+    assert "measured-boot" not in {line.name for line in found}

@@ -64,12 +64,15 @@ def neighbour(version: str) -> dict[str, bytes]:
 def make_build(
     out: Path, keys: Keys, version: str, *, contents: Mapping[str, bytes] | None = None, **changes: object
 ) -> Path:
-    """A folder as `zaffre build` leaves it, of a host whose files are small, or have the `contents` that are given."""
+    """A folder as `zaffre build` leaves it, of a host whose files are small, or those and more with the `contents` that
+    are given.
+    """
     folder = out / f"{changes.get('image', 'host')}-{version}-amd64"
     folder.mkdir(parents=True)
     for name, size in {"root.erofs": 3000, "root.verity": 300, "uki.efi": 2000, "inventory.json": 200}.items():
-        made = (f"{name} of {version}\n".encode() * size)[:size]
-        (folder / name).write_bytes((contents or {}).get(name, made))
+        (folder / name).write_bytes((f"{name} of {version}\n".encode() * size)[:size])
+    for name, data in (contents or {}).items():
+        (folder / name).write_bytes(data)
     (folder / "image.raw").write_bytes(b"the whole disk " * 500)
     sign_build(folder, keys, version=version, **changes)
     return folder

@@ -13,8 +13,9 @@ import pytest
 from trust_builds import extension_build, host_build, sign, write_disk
 
 from zaffre.errors import ToolError
+from zaffre.measured.prediction import ATTESTATION_NAME, Prediction, predict, write_prediction
 from zaffre.sandbox import Mount, Sandbox, ToolsTree
-from zaffre.trust import Keys, VerifyReport, verify_build
+from zaffre.trust import Keys, Role, VerifyReport, verify_build
 from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
 
@@ -135,6 +136,32 @@ def test_a_flipped_bit_in_the_disk_image_is_found_and_said_where(bench: Bench, b
     flip(build / "image.raw", tree.offset + tree.size - 1)
     resign(bench, build)
     assert "is not root.verity" in findings(bench.verify(build))["root in the disk image"]
+
+
+def predicted(bench: Bench, build: Path) -> Prediction:
+    return predict(
+        build / "uki.efi",
+        loader=bench.scratch / "esp/EFI/BOOT/BOOTX64.EFI",
+        certificate=bench.keys.public_path(Role.DB),
+        image="tiny",
+        version="1.20260504.1",
+        architecture="amd64",
+    )
+
+
+def test_what_a_build_predicts_is_held_against_its_files(bench: Bench, build: Path) -> None:
+    """Even if it is signed: nodes are judged by it, and nobody looks into them."""
+    sound = predicted(bench, build)
+    write_prediction(build, sound)
+    resign(bench, build)
+    report = bench.verify(build)
+    assert report.ok
+    assert "predicted measurements" in [check.name for check in report.checks]
+    for name, value in {"loader": "a" * 64, "registers": {11: "a" * 64}, "version": "2"}.items():
+        write_prediction(build, sound.model_copy(update={name: value}))
+        resign(bench, build)
+        wrong = f"{ATTESTATION_NAME} has another {name} than the files"
+        assert findings(bench.verify(build)) == {"predicted measurements": wrong}
 
 
 def test_another_command_line_needs_another_signature(bench: Bench, build: Path) -> None:

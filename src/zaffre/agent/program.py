@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from zaffre.agent.drift import drift
 from zaffre.agent.home import FOLDER, Home
 from zaffre.agent.host import Host, Machine
 from zaffre.agent.look import TRUSTED
+from zaffre.agent.quote import evidence, nonce_of
 from zaffre.agent.settings import PLACES, Settings, read_settings
 from zaffre.agent.source import open_place
 from zaffre.agent.status import status
+from zaffre.agent.tpm import DEVICE, Device
 from zaffre.agent.work import Agent
 from zaffre.errors import DefinitionError, ExitCode, ZaffreError
 from zaffre.offer import Act, Decision
@@ -33,6 +35,7 @@ _EPILOG = """example:
   zaffre-agent drift             what this host has that its release does not
   zaffre-agent check             look at the channel, and decide
   zaffre-agent order 1.20261126.1   go to that version, before its turn
+  zaffre-agent quote --nonce 5be10c77d1e0a2f4   what the TPM says of this boot, for 'zaffre attest'
 """
 
 
@@ -76,12 +79,18 @@ def _parser() -> argparse.ArgumentParser:
     order = commands.add_parser("order", help="ask this node to go to a version, before its turn; or 'none'")
     order.add_argument("version", metavar="VERSION|none", help="a version that the channel offers")
     order.add_argument("--json", action="store_true", help="as JSON")
+    said = commands.add_parser("quote", help="what the TPM says of this boot, as JSON for 'zaffre attest'")
+    said.add_argument("--nonce", required=True, metavar="HEX", help="chosen anew by who will verify it")
+    said.add_argument("--tpm", type=Path, default=DEVICE, help=f"the TPM's device (default: {DEVICE})")
+    said.add_argument("--json", action="store_true", help="as JSON, which it always is")
     return parser
 
 
 def _run(options: argparse.Namespace, host: Host) -> int:
     if options.command == "drift":
         return _drift(options)
+    if options.command == "quote":
+        return _quote(options, host)
     settings = read_settings([options.settings] if options.settings else PLACES)
     home = Home(options.state)
     if options.command == "status":
@@ -99,6 +108,13 @@ def _drift(options: argparse.Namespace) -> int:
     found = drift(options.root)
     print(json.dumps(found.plain(), indent=1, ensure_ascii=False) if options.json else "\n".join(found.lines()))
     return ExitCode.FINDING if found.unexpected else ExitCode.DONE
+
+
+def _quote(options: argparse.Namespace, host: Host) -> int:
+    nonce = nonce_of(options.nonce)
+    with closing(Device(options.tpm)) as tpm:
+        print(json.dumps(evidence(host, tpm, nonce), indent=1))
+    return ExitCode.DONE
 
 
 def _agent(options: argparse.Namespace, settings: Settings, home: Home, host: Host) -> Agent:

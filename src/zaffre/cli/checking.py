@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zaffre.definition import Distribution
     from zaffre.image import Build
     from zaffre.machine.report import CheckReport
+    from zaffre.measured.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         every_boot=chosen.update.every_boot,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
+        prediction=_prediction(folder),
         memory_mib=order.memory,
         cpus=order.cpus,
     )
@@ -105,6 +107,14 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         seconds=order.seconds,
         console=order.console,
     )
+
+
+def _prediction(folder: Path) -> Prediction | None:
+    """What the build says that its boot will measure; a server's does not."""
+    from zaffre.measured.prediction import ATTESTATION_NAME, read_prediction
+
+    path = folder / ATTESTATION_NAME
+    return read_prediction(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 @contextmanager

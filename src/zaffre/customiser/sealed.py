@@ -161,7 +161,15 @@ class _Work:
             for one, target in ((self.unsigned, folder / KERNEL), (loader, signed)):
                 sign_pe(one, target, keys=bench.keys, epoch=assembly.epoch, sandbox=bench.sandbox)
         with bench.progress.step("disk"):
-            assemble(assembly, folder, esp=esp.folder, loader=signed, scratch=self.scratch, sandbox=bench.sandbox)
+            assemble(
+                assembly,
+                folder,
+                esp=esp.folder,
+                loader=signed,
+                certificate=bench.keys.db_certificate,
+                scratch=self.scratch,
+                sandbox=bench.sandbox,
+            )
             finish(assembly, folder, bench.signer, self.watch, kind="host")
         return ()
 

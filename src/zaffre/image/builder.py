@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zaffre.bill import Bill
 from zaffre.definition import Distribution, Image, Kind, SelinuxMode, Upstream, digest, located
-from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
+from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json, source_digest
 from zaffre.errors import DefinitionError
 from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
 from zaffre.image.container import ContainerParts, build_container, place_container, require_container
@@ -392,6 +392,7 @@ class Builder:
             "repository": self._repository(image),
             "code": code_digest(),
             "papers": self.papers.code,
+            **({"measured": source_digest("measured")} if image.kind is Kind.HOST else {}),
             **self._agent_inputs(image, order),
             **self._base_inputs(image, order),
         }

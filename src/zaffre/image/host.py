@@ -21,8 +21,9 @@ from zaffre.image.policy import Policy, lay_policy, policy_of
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
-from zaffre.image.system import SystemPlan, initrd_action, stage_esp
+from zaffre.image.system import SystemPlan, initrd_action, signed_loader, stage_esp
 from zaffre.image.updates import update_files
+from zaffre.measured.prediction import predict, write_prediction
 from zaffre.slots import entry_name
 from zaffre.store import Action, ActionResult
 from zaffre.tree import (
@@ -92,12 +93,21 @@ def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
 
 
 def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop, *, agent: Sha256 | None = None) -> int:
-    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written. `agent` is the signed
-    extension that a host which follows a channel brings along.
+    """Write root, verity tree, UKI, what a machine will measure of them, and the disk image into `folder`; returns the
+    bytes written. `agent` is the signed extension that a host which follows a channel brings along.
     """
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
+    predicted = predict(
+        folder / "uki.efi",
+        loader=shop.store.verified(signed_loader(shop)),
+        certificate=shop.keys.db_certificate,
+        image=plan.image.name,
+        version=plan.version,
+        architecture=shop.architecture,
+    )
+    write_prediction(folder, predicted)
     with shop.store.scratch("disk") as scratch:
         entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
         esp = stage_esp(entry, folder / "uki.efi", scratch, shop)

@@ -35,6 +35,7 @@ from zaffre.machine.report import CheckReport
 from zaffre.machine.seed import MEDIUM_DISK, SEED_DISK, make_medium, make_seed
 from zaffre.machine.spec import Accelerator, Network
 from zaffre.machine.watch import Watch
+from zaffre.measured.prediction import Prediction
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -54,7 +55,7 @@ class Subject:
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots. `configuration`, the name and the image of a confext, is plugged in on a
-    medium. `selinux` is the mode that it is to be in.
+    medium. `selinux` is the mode that it is to be in. `prediction` is what the build says that its boot will measure.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Subject:
     every_boot: bool = False
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
+    prediction: Prediction | None = None
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -162,6 +164,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         every_boot=subject.every_boot,
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
+        prediction=subject.prediction,
     )
 
 

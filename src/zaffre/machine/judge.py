@@ -8,6 +8,7 @@ import re
 import tomllib
 
 from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
@@ -47,6 +48,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(selinux)
     if expected.selinux != "enforcing":
         unfit.add(confined)
+    if expected.prediction is None:
+        unfit.add(measured_boot)
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -278,6 +281,7 @@ _LINES: tuple[Judge, ...] = (
     release,
     system_runs,
     secure_boot,
+    measured_boot,
     _root,
     _verity,
     _usr,

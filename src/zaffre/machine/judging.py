@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 from zaffre.machine.facts import Facts, addresses, blocks, listeners, properties, settings_path
 from zaffre.machine.report import CheckLine, Verdict
+from zaffre.measured.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
     each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` the mode,
-    "off", "permissive" or "enforcing".
+    "off", "permissive" or "enforcing"; `prediction` what the build says that its boot will measure.
     """
 
     nonce: str
@@ -33,6 +34,7 @@ class Expectations:
     every_boot: bool = False
     configuration: str | None = None
     selinux: str = "off"
+    prediction: Prediction | None = None
 
 
 DISK_GROWS_BY = 1 << 30

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from zaffre.digest import sha256_bytes
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Manifest
+from zaffre.measured.prediction import ATTESTATION_NAME
 from zaffre.offer import Evidence, version_key
 from zaffre.offer.record import IMAGE_FORM, MAX_NOTES, Digest, FileName, Time, Version
 from zaffre.offer.version import FORM
@@ -38,7 +39,8 @@ CHECK_NAME = "check.json"
 
 UPDATE_FILES = ("root.erofs", "root.verity", "uki.efi")
 """What a node's second slot is written from."""
-_ALWAYS = (*UPDATE_FILES, "inventory.json")
+_ALWAYS = (*UPDATE_FILES, "inventory.json", ATTESTATION_NAME)
+"""What a release has of a build, if the build has it."""
 
 _MAX_MANIFEST = 64 * 1024 * 1024
 _MAX_SIGNATURE = 4096
@@ -95,7 +97,7 @@ def create(
     Raises DefinitionError for what is no immutable host or has no order of versions, FindingError for one that did not
     pass its check, IntegrityError for files that are not those of its manifest.
     """
-    manifest, data = _manifest(build, certificates)
+    manifest, data = read_manifest(build, certificates)
     _require_host(build, manifest)
     _require_words(build, manifest, floor, notes)
     if floor is not None and version_key(floor) >= version_key(manifest.version):
@@ -162,7 +164,7 @@ def read_candidate(path: Path, certificates: Certificates, progress: Progress) -
         certificates,
         floor=told.floor,
         notes=told.notes,
-        whole=set(told.files) - {SIGNATURE_NAME, CHECK_NAME} > set(_ALWAYS),
+        whole=not set(told.files) <= {SIGNATURE_NAME, CHECK_NAME, *_ALWAYS},
         now=told.created,
         progress=progress,
     )
@@ -175,7 +177,10 @@ def read_candidate(path: Path, certificates: Certificates, progress: Progress) -
     return build, found
 
 
-def _manifest(build: Path, certificates: Certificates) -> tuple[Manifest, bytes]:
+def read_manifest(build: Path, certificates: Certificates) -> tuple[Manifest, bytes]:
+    """Of a build, with its bytes. Raises DefinitionError for what is no build, IntegrityError for one that the release
+    key has not signed.
+    """
     path = build / MANIFEST_NAME
     if not path.is_file() or not (build / SIGNATURE_NAME).is_file():
         raise DefinitionError(
