@@ -18,8 +18,8 @@ from zaffre.machine.report import CheckLine, Verdict
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
-    each boot is counted then, `encrypted` whether its /var is; `configuration` is the name of a confext that it finds on
-    a medium; `selinux` the mode, "off", "permissive" or "enforcing".
+    each boot is counted then, `encrypted` whether its /var is; `configuration` is the name of a confext that it finds
+    on a medium; `selinux` the mode, "off", "permissive" or "enforcing".
     """
 
     nonce: str
