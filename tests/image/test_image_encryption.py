@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from support.lab import Lab
+from support.measured import pcr_11
 from zaffre.cli.making import Making
 from zaffre.definition import Image, Kind, VarEncryption
 from zaffre.definition.image import Disk
@@ -134,17 +135,8 @@ def joined(lab: Lab, sandbox: Sandbox, folder: Path, *, arguments: str = "ro") -
 
 
 def policy_of(uki: Path, phases: tuple[str, ...]) -> bytes:
-    """The digest of TPM2_PolicyPCR (TCG TPM 2.0 Library, part 3, 23.7) for what systemd-stub measures into PCR 11: name
-    and content of each section, in the order of the UAPI group's specification, and then the phases.
-    """
-    contents = dict(sections(uki))
-    order = (".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey")
-    pcr = bytes(32)
-    for name in (one for one in order if one in contents):
-        for measured in (name.encode() + b"\0", contents[name]):
-            pcr = hashlib.sha256(pcr + hashlib.sha256(measured).digest()).digest()
-    for phase in phases:
-        pcr = hashlib.sha256(pcr + hashlib.sha256(phase.encode()).digest()).digest()
+    """The digest of TPM2_PolicyPCR (TCG TPM 2.0 Library, part 3, 23.7) for PCR 11 after these phases."""
+    pcr = pcr_11(uki, phases)
     selection = struct.pack(">IHB3s", 1, 0x000B, 3, bytes([0, 1 << (11 - 8), 0]))
     return hashlib.sha256(bytes(32) + struct.pack(">I", 0x17F) + selection + hashlib.sha256(pcr).digest()).digest()
 

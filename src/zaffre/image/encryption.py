@@ -44,7 +44,7 @@ _RECOVERABLE = "usr/lib/zaffre/recoverable"
 _LIBRARIES = ("libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0", "libtss2-tcti-device.so.0")
 _PHASES = "systemd-pcrphase-initrd.service"
 # AES with the processor's own instructions; who asks where the kernel image was measured looks into an EFI variable.
-_MODULES = ("aes*", "aesni_intel [amd64]", "dm_crypt", "efivarfs", "tpm_crb", "tpm_tis", "xts")
+_MODULES = ("aes_ce_blk [arm64]", "aesni_intel [amd64]", "dm_crypt", "efivarfs", "tpm_crb", "tpm_tis", "xts")
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _var_encrypted(facts: Facts, _: Expectations) -> CheckLine:
     cipher = table[3] if len(table) > 3 and table[2] == "crypt" else None
     luks = facts.get("var.uuid").text.startswith("CRYPT-LUKS2-")
     mapped = any(mount.target == "/var" and mount.source == "/dev/mapper/var" for mount in _mounts(facts))
-    found = f"LUKS2, {cipher}, unlocked by the TPM" if luks and cipher else "not encrypted"
+    found = f"encrypted: LUKS2, {cipher}, unlocked by the TPM" if luks and cipher else "not encrypted"
     return line_of(
         "var-encrypted",
         "/var on the disk",
