@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
-from support.measured import pcr_11
+from support.pcr import pcr_11
 from support.updates import IMAGE, Story, Version, Versions
 from zaffre.image.encryption import RECOVERY_KEY
 from zaffre.trust import Role

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
 from support.lab import Lab
-from support.measured import pcr_11
+from support.pcr import pcr_11
 from zaffre.cli.making import Making
 from zaffre.definition import Image, Kind, VarEncryption
 from zaffre.definition.image import Disk
