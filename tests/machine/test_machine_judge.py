@@ -244,3 +244,37 @@ def test_another_boot_than_the_build_predicts() -> None:
 def test_an_image_that_predicts_nothing_has_no_such_line() -> None:
     found = judge(facts(sound()), replace(EXPECTED, prediction=None))
     assert "measured-boot" not in {line.name for line in found}
+
+
+ENCRYPTED = (
+    b"0 7307264 crypt aes-xts-plain64 :64:logon:cryptsetup:0c1a-d0 0 253:5 32768 1 sector_size:4096\n",
+    b"CRYPT-LUKS2-0c1ae0f5a3ef4b0d8a2d3b8b3a0c1a2b-var\n",
+    b"62 61 254:1 / /var rw,nosuid,nodev - ext4 /dev/mapper/var rw\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("table", "uuid", "mount", "says"),
+    [
+        (*ENCRYPTED, None),
+        (b"0 7307264 linear 253:5 0\n", *ENCRYPTED[1:], "not encrypted"),
+        (ENCRYPTED[0], b"CRYPT-PLAIN-var\n", ENCRYPTED[2], "not encrypted"),
+        (b"Device var not found\n", b"Device var not found\n", ENCRYPTED[2], "not encrypted"),
+        (*ENCRYPTED[:2], b"62 61 253:5 / /var rw,nosuid,nodev - ext4 /dev/vda5 rw\n", "not what is mounted"),
+    ],
+)
+def test_an_encrypted_var_is_seen_where_it_is_asked_for(
+    table: bytes, uuid: bytes, mount: bytes, says: str | None
+) -> None:
+    reports = sound()
+    reports[1, "var.table"], reports[1, "var.uuid"] = (0, table), (0, uuid)
+    status, mounts = reports[1, "system.mounts"]
+    reports[1, "system.mounts"] = (status, mounts + mount)
+    told = {line.name: line for line in judge(facts(reports), replace(EXPECTED, encrypted=True))}["var-encrypted"]
+    if says is None:
+        assert told.verdict is Verdict.PASSED
+        assert "aes-xts-plain64" in told.found
+    else:
+        assert told.verdict is Verdict.FAILED
+        assert says in told.found
+    assert "var-encrypted" not in lines(facts(reports))

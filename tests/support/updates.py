@@ -116,7 +116,13 @@ class Versions:
         return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
 
     def played(
-        self, first: Version, others: Sequence[Version], *, after: Mapping[str, str] | None = None, last: str = ""
+        self,
+        first: Version,
+        others: Sequence[Version],
+        *,
+        after: Mapping[str, str] | None = None,
+        last: str = "",
+        credentials: Mapping[str, bytes] | None = None,
     ) -> Story:
         """Boot the first one, and go from version to version until the machine says that it is through. `after` are
         scripts by version, which the machine runs when it is in its slot; after `last` it restarts once more.
@@ -125,7 +131,10 @@ class Versions:
         _pack(payload, others, after or {}, last)
         story = Story()
         deadline = time.monotonic() + _SECONDS
-        with self.running(first, story, _SCRIPT, disks={"payload": payload}) as machine:
+        with (
+            self.furnished(first, story, _SCRIPT, disks={"payload": payload}, credentials=credentials) as start,
+            start() as machine,
+        ):
             while not story.ended and time.monotonic() < deadline:
                 for event in machine.events(min(deadline, time.monotonic() + 1.0)):
                     story.take(event)

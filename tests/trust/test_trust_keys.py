@@ -40,8 +40,9 @@ def test_every_role_has_both_halves_and_only_the_owner_can_read_the_private_one(
     names = {path.name: stat.S_IMODE(path.stat().st_mode) for path in made.iterdir()}
     assert names == {
         **{f"{role.value}.key": 0o600 for role in Role},
-        **{f"{role.value}.crt": 0o644 for role in Role if role is not Role.RELEASE},
+        **{f"{role.value}.crt": 0o644 for role in Role if role not in {Role.RELEASE, Role.PCR}},
         "release.pub": 0o644,
+        "pcr.pub": 0o644,
         "repository.key": 0o600,
         "repository.asc": 0o644,
     }
@@ -72,7 +73,7 @@ def test_certificates_are_self_signed_for_ten_years_and_named_for_their_owner(ma
     for role in Role:
         certificate = loaded[role].certificate
         if certificate is None:
-            assert role is Role.RELEASE
+            assert role in {Role.RELEASE, Role.PCR}
             continue
         certificate.verify_directly_issued_by(certificate)
         assert certificate.not_valid_before_utc <= NOW

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zaffre.cli.machine import accelerator_for, booting_image, owner_certificates
+from zaffre.definition import VarEncryption
 from zaffre.errors import DefinitionError
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         containers="containerd" in chosen.packages,
         updates=bool(chosen.update.tries),
         every_boot=chosen.update.every_boot,
+        encrypted=chosen.disk.var_encryption is VarEncryption.TPM2,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
         prediction=_prediction(folder),

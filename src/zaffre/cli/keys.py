@@ -35,8 +35,8 @@ def init(
     """Make all keys, once. Nothing is ever overwritten.
 
     PK, KEK and db (Secure Boot) and the key for system extensions are RSA-2048, which all firmware can check;
-    the release key is ECDSA P-256; the repository key is Ed25519, with an OpenPGP certificate for apt. Certificates
-    last ten years. Private keys are readable by you alone, and
+    the release key is ECDSA P-256; the PCR key, for an encrypted /var, is RSA-2048; the repository key is Ed25519, with
+    an OpenPGP certificate for apt. Certificates last ten years. Private keys are readable by you alone, and
     must lie neither in the distribution nor in a git work tree that would take them up.
 
     Examples: zaffre keys init; zaffre keys init --owner "Acme" --keys /secure/acme-keys
@@ -60,7 +60,7 @@ def add(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make the keys that are missing since this folder is older than they are: the repository key.
+    """Make the keys that are missing since this folder is older than they are: repository key, PCR key.
 
     The other keys stay as they are, and nothing is overwritten.
 
@@ -70,7 +70,7 @@ def add(
 
     work = workspace(context)
     name = owner or (work.distribution.identity.name if work.find_distribution() is not None else "Zaffre")
-    with work.progress.step("make the repository key"):
+    with work.progress.step("make the keys that are missing"):
         add_keys(work.keys_path, owner=name, now=work.now)
     _emit_all(work, as_json=json, more=_KEEP.format(directory=work.keys_path))
 
@@ -82,10 +82,12 @@ def list_keys(context: typer.Context, json: JsonOption = False) -> None:
     Example: zaffre keys list
     """
     work = workspace(context)
-    more = (
-        ""
-        if _archive(work)
-        else "\n\nThere is no repository key yet, as these keys are older: 'zaffre keys add' makes it"
+    from zaffre.trust import Role
+
+    missing = [] if _archive(work) else ["repository"]
+    missing += [] if Role.PCR in work.certificates.halves else ["PCR"]
+    more = "".join(
+        f"\n\nThere is no {name} key yet, as these keys are older: 'zaffre keys add' makes it" for name in missing
     )
     _emit_all(work, as_json=json, more=more)
 
@@ -93,7 +95,7 @@ def list_keys(context: typer.Context, json: JsonOption = False) -> None:
 @app.command()
 def show(
     context: typer.Context,
-    role: Annotated[str, typer.Argument(metavar="ROLE", help="PK, KEK, db, verity, release or repository.")],
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="PK, KEK, db, verity, release, pcr or repository.")],
     json: JsonOption = False,
 ) -> None:
     """Say all about one key, its public half included, which may be given away.

@@ -336,7 +336,7 @@ class Making:
 
 def signing_keys(keys: Keys) -> SigningKeys:
     """The files that the field's own tools sign with."""
-    from zaffre.image import SigningKeys
+    from zaffre.image import PcrKey, SigningKeys
     from zaffre.trust import Role
 
     return SigningKeys(
@@ -344,4 +344,5 @@ def signing_keys(keys: Keys) -> SigningKeys:
         db_certificate=keys.public_path(Role.DB),
         verity_key=keys.private_path(Role.VERITY),
         verity_certificate=keys.public_path(Role.VERITY),
+        pcr=PcrKey(keys.private_path(Role.PCR), keys.public_path(Role.PCR)) if keys.has(Role.PCR) else None,
     )

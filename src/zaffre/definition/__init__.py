@@ -54,6 +54,7 @@ from zaffre.definition.image import (
     Tmpfiles,
     Units,
     User,
+    VarEncryption,
 )
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
@@ -152,6 +153,7 @@ __all__ = [
     "Upstream",
     "UpstreamStatus",
     "User",
+    "VarEncryption",
     "Verification",
     "WaveStep",
     "Waves",

@@ -77,7 +77,7 @@ def _leaves(value: object, at: KeyPath, *, said: bool) -> Iterator[tuple[KeyPath
     if isinstance(value, BaseModel):
         for name in type(value).model_fields:
             item = getattr(value, name)
-            shown = format_size(item) if isinstance(value, Disk) else item
+            shown = format_size(item) if isinstance(value, Disk) and isinstance(item, int) else item
             yield from _leaves(shown, (*at, name), said=said and name in value.model_fields_set)
     elif isinstance(value, Mapping):
         for name, item in value.items():

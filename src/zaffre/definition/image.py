@@ -8,6 +8,7 @@ that the rest of Zaffre works from. A docstring below a field is its text in the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -182,8 +183,15 @@ class Tmpfiles(Model):
     """Lines in the form of tmpfiles.d(5)."""
 
 
+class VarEncryption(StrEnum):
+    """Who holds the key of /var."""
+
+    NONE = "none"
+    TPM2 = "tpm2"
+
+
 class Disk(Model):
-    """Sizes of partitions. Root and verity exist twice, for A/B updates."""
+    """Sizes of partitions, and whether one is encrypted. Root and verity exist twice, for A/B updates."""
 
     esp: Size = 256 << 20
     """EFI system partition: boot loader and two kernels."""
@@ -194,6 +202,10 @@ class Disk(Model):
     """One slot of dm-verity hashes."""
     var_min: Size = 512 << 20
     """Least size of /var, which takes the rest of the disk at first boot."""
+    var_encryption: Annotated[VarEncryption, Field(strict=False)] = VarEncryption.NONE
+    """With "tpm2", /var is encrypted (LUKS2) from its first boot on, and the machine's TPM gives its key to a kernel
+    image with the owner's PCR signature, in the state of Secure Boot of that first boot. For a host; the profile
+    "encrypted-var" of the reference brings the packages for it."""
 
 
 class Server(Model):

@@ -48,7 +48,8 @@ def json_schema() -> dict[str, Any]:
         for value in definition.get("properties", {}).values():
             _tidy(value)
     for value in definitions[Disk.__name__]["properties"].values():
-        value["default"] = format_size(value["default"])
+        if isinstance(value["default"], int):
+            value["default"] = format_size(value["default"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The definition of a distribution",

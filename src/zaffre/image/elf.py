@@ -58,6 +58,17 @@ class LibraryFinder:
             self._add(program)
         return tuple(sorted(self._seen))
 
+    def library(self, name: str, *, wanted_by: str) -> str:
+        """Where the library is that a program opens on demand. Raises DefinitionError; `wanted_by` is the setting."""
+        found = self._find(name, _Needs(), "/usr/lib/systemd/systemd")
+        if found is None:
+            raise DefinitionError(
+                f"the library {name} is not in the tree",
+                where=wanted_by,
+                resolution="add the package that carries it",
+            )
+        return found
+
     def _near(self, program: str) -> str:
         folder = _inside(self.root, str(Path(program).parent))
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Architecture, tree_digest
+from zaffre.definition import Architecture, Image, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_file
+from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
+from zaffre.image.encryption import is_encrypted
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.output import place
 from zaffre.image.policy import Policy, lay_policy, policy_of
@@ -285,11 +287,26 @@ def _seal(plan: SystemPlan, shop: Workshop, root: Path, scratch: Path, policy: P
     )
 
 
+def _pcr_key(image: Image, shop: Workshop) -> uki.PcrKey | None:
+    """The key that signs what is measured of the kernel image, where a TPM asks for that."""
+    if not is_encrypted(image):
+        return None
+    if shop.keys.pcr is None:
+        raise DefinitionError(
+            "these keys have none that signs what a TPM finds measured",
+            where=str(shop.keys.db_key.parent),
+            details=f"images/{image.name}.toml asks for it: disk.var_encryption",
+            resolution="'zaffre keys add' makes it, and leaves the others as they are",
+        )
+    return shop.keys.pcr
+
+
 def _uki_action(
     plan: SystemPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     words = plan.image.kernel_arguments(Architecture(shop.architecture))
     arguments = uki.command_line(words, root_hash=str(root.facts["root_hash"]))
+    pcr = _pcr_key(plan.image, shop)
     action = Action(
         kind="uki",
         label=f"uki {plan.image.name} {plan.profile}",
@@ -299,6 +316,7 @@ def _uki_action(
             "os-release": root.outputs["os-release"],
             "arguments": arguments,
             "certificate": sha256_file(shop.keys.db_certificate),
+            **({"pcr": sha256_file(pcr.public)} if pcr else {}),
             "epoch": shop.epoch,
             "tools": shop.sandbox.tools.key,
             "code": code_digest(),
@@ -320,6 +338,7 @@ def _uki_action(
             epoch=shop.epoch,
             scratch=scratch,
             sandbox=shop.sandbox,
+            pcr=pcr,
         )
         return ActionResult({"uki": shop.store.add_file(target, move=True)}, {})
 

@@ -36,7 +36,9 @@ _MANAGER = ("/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-executor")
 
 @dataclass(frozen=True)
 class InitrdSpec:
-    """What goes in: module names, absolute program paths, globs of files, unit names, trees laid over it."""
+    """What goes in: module names, absolute program paths, globs of files, unit names, trees laid over it, and names of
+    libraries that a program opens on demand.
+    """
 
     modules: tuple[str, ...]
     programs: tuple[str, ...]
@@ -44,6 +46,7 @@ class InitrdSpec:
     units: tuple[str, ...]
     trees: tuple[Path, ...]
     architecture: str
+    libraries: tuple[str, ...] = ()
 
 
 def useless_for_initrd(archive: Path, spec: InitrdSpec) -> Callable[[str], bool]:
@@ -93,7 +96,8 @@ def stage_initrd(root: Path, staging: Path, spec: InitrdSpec) -> None:
     (staging / "etc").mkdir()
     paths = set(_matches(root, spec.files)) | set(_unit_files(root, spec.units))
     libraries = LibraryFinder(root, TRIPLETS[spec.architecture])
-    paths |= set(libraries.closure((*spec.programs, *_programs_among(root, paths))))
+    on_demand = [libraries.library(name, wanted_by="disk.var_encryption") for name in spec.libraries]
+    paths |= set(libraries.closure((*spec.programs, *_programs_among(root, paths), *on_demand)))
     for path in sorted(paths):
         _copy(root, staging, path)
     _name_manager(root, staging, libraries)

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 
 from zaffre.definition import Image, Kind
 from zaffre.digest import Sha256
+from zaffre.image.encryption import encryption_files
 
 _UNITS = "usr/lib/systemd/system"
 _KEPT = "/var/lib/zaffre/etc"
@@ -109,7 +110,8 @@ def state_files(image: Image, *, labels: Sha256 | None = None) -> StateFiles:
         root[f"{_UNITS}/{escape_path(path)}.mount"] = _KEPT_MOUNT.format(
             path=path.rstrip("/"), kept=_KEPT, name=_below_etc(path)
         )
-    return StateFiles(initrd, root)
+    encryption = encryption_files(image, label=VAR_LABEL)
+    return StateFiles({**initrd, **encryption[0]}, {**root, **encryption[1]})
 
 
 def state_modules(image: Image) -> tuple[str, ...]:

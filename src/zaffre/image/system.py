@@ -12,6 +12,7 @@ from pathlib import Path
 from zaffre.definition import Distribution, Image, tree_digest
 from zaffre.digest import Sha256, sha256_file
 from zaffre.image import uki
+from zaffre.image.encryption import encryption_needs
 from zaffre.image.output import place
 from zaffre.image.seal import Compression
 from zaffre.image.state import state_modules, state_programs
@@ -95,11 +96,13 @@ def initrd_action(
             for folder in (root, staging, generated):
                 folder.mkdir()
             write_generated(generated, files)
+            more = encryption_needs(image)
             spec = InitrdSpec(
-                modules=(*image.initrd.modules, *state_modules(image)),
-                programs=(*image.initrd.programs, *state_programs(image)),
+                modules=(*image.initrd.modules, *state_modules(image), *more.modules),
+                programs=(*image.initrd.programs, *state_programs(image), *more.programs),
+                libraries=more.libraries,
                 files=image.initrd.files,
-                units=image.initrd.units,
+                units=(*image.initrd.units, *more.units),
                 trees=(generated, *((tree,) if tree else ())),
                 architecture=shop.architecture,
             )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
+from zaffre.image.encryption import PCR_BANK, PHASE
 from zaffre.sandbox import Mount, Sandbox, faketime_library
 
 _SIGN_SECONDS = 120.0
@@ -16,13 +17,24 @@ _EFI_NAMES = {"amd64": "x64", "arm64": "aa64"}
 
 
 @dataclass(frozen=True)
+class PcrKey:
+    """PEM files of the key (RSA) that signs what a TPM finds measured."""
+
+    private: Path
+    public: Path
+
+
+@dataclass(frozen=True)
 class SigningKeys:
-    """PEM files of the owner: `db` signs what the firmware starts, `verity` signs extension images."""
+    """PEM files of the owner: `db` signs what the firmware starts, `verity` signs extension images, `pcr` what the TPM
+    gives the key of /var to; an older set has none.
+    """
 
     db_key: Path
     db_certificate: Path
     verity_key: Path
     verity_certificate: Path
+    pcr: PcrKey | None = None
 
 
 def command_line(arguments: Sequence[str], *, root_hash: str) -> str:
@@ -44,8 +56,11 @@ def build_uki(
     epoch: int,
     scratch: Path,
     sandbox: Sandbox,
+    pcr: PcrKey | None = None,
 ) -> None:
-    """Write `target`: kernel, initrd, os-release and command line in one file, signed with the db key."""
+    """Write `target`: kernel, initrd, os-release and command line in one file, signed with the db key. With `pcr`, it
+    carries that key's public half and a signature over what PCR 11 holds when the initrd has begun.
+    """
     unsigned = scratch / "unsigned.efi"
     join_uki(
         unsigned,
@@ -57,6 +72,7 @@ def build_uki(
         architecture=architecture,
         epoch=epoch,
         sandbox=sandbox,
+        pcr=pcr,
     )
     sign_pe(unsigned, target, keys=keys, epoch=epoch, sandbox=sandbox)
     unsigned.unlink()
@@ -73,9 +89,13 @@ def join_uki(
     architecture: str,
     epoch: int,
     sandbox: Sandbox,
+    pcr: PcrKey | None = None,
 ) -> None:
-    """Write `target`, which is to be signed: kernel, initrd, os-release and command line in one file."""
+    """Write `target`, which is to be signed: kernel, initrd, os-release and command line in one file. Equal inputs give
+    equal bytes, a PCR signature among them (RSA by PKCS #1, version 1.5).
+    """
     target.touch()
+    measured, keys = _pcr_arguments(pcr) if pcr is not None else ([], [])
     sandbox.run(
         [
             "ukify",
@@ -86,17 +106,30 @@ def join_uki(
             f"--cmdline={arguments}",
             f"--uname={kernel_version}",
             f"--efi-arch={_EFI_NAMES[architecture]}",
+            *measured,
             "--output=/job/out.efi",
         ],
         mounts=[
             Mount(kernel, "/job/vmlinuz"),
             Mount(initrd, "/job/initrd"),
             Mount(os_release, "/job/os-release"),
+            *keys,
             Mount(target, "/job/out.efi", writable=True),
         ],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SIGN_SECONDS,
     )
+
+
+def _pcr_arguments(key: PcrKey) -> tuple[list[str], list[Mount]]:
+    arguments = [
+        "--pcr-private-key=/keys/pcr.key",
+        "--pcr-public-key=/keys/pcr.pub",
+        f"--pcr-banks={PCR_BANK}",
+        f"--phases={PHASE}",
+        "--tools=/usr/lib/systemd",
+    ]
+    return arguments, [Mount(key.private, "/keys/pcr.key"), Mount(key.public, "/keys/pcr.pub")]
 
 
 def sign_boot_loader(target: Path, *, architecture: str, keys: SigningKeys, epoch: int, sandbox: Sandbox) -> None:

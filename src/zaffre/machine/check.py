@@ -54,8 +54,9 @@ class Subject:
 
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
-    judges its boots and is updated in slots. `configuration`, the name and the image of a confext, is plugged in on a
-    medium. `selinux` is the mode that it is to be in. `prediction` is what the build says that its boot will measure.
+    judges its boots and is updated in slots, `encrypted` whether its /var is. `configuration`, the name and the
+    image of a confext, is plugged in on a medium. `selinux` is the mode that it is to be in. `prediction` is what the
+    build says that its boot will measure.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Subject:
     containers: bool = True
     updates: bool = False
     every_boot: bool = False
+    encrypted: bool = False
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
     prediction: Prediction | None = None
@@ -162,6 +164,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         containers=subject.containers,
         updates=subject.updates,
         every_boot=subject.every_boot,
+        encrypted=subject.encrypted,
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
         prediction=subject.prediction,

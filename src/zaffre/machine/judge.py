@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 
-from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
@@ -44,6 +44,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(_configuration)
     if not expected.updates:
         unfit |= {_health, _slots}
+    if not expected.encrypted:
+        unfit.add(_var_encrypted)
     if expected.selinux == "off":
         unfit.add(selinux)
     if expected.selinux != "enforcing":
@@ -55,8 +57,12 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
 
 
+def _mounts(facts: Facts) -> list[MountPoint]:
+    return mount_points(facts.get("system.mounts").text)
+
+
 def _root(facts: Facts, _: Expectations) -> CheckLine:
-    mounts = [mount for mount in mount_points(facts.get("system.mounts").text) if mount.target == "/"]
+    mounts = [mount for mount in _mounts(facts) if mount.target == "/"]
     found = f"{mounts[-1].type}, {'read-only' if 'ro' in mounts[-1].options else 'writable'}" if mounts else ""
     remount, write = facts.get("root.remount"), facts.get("root.write")
     refused = remount.status > 0 and write.status > 0
@@ -125,6 +131,21 @@ def _var_grows(facts: Facts, _: Expectations) -> CheckLine:
         passed=passed,
         found=f"grew: {found}" if passed else found,
         wanted=f"larger by {DISK_GROWS_BY / 1e9:.1f} GB",
+    )
+
+
+def _var_encrypted(facts: Facts, _: Expectations) -> CheckLine:
+    table = facts.get("var.table").text.split()  # of dm-crypt (kernel, admin-guide/device-mapper/dm-crypt.rst)
+    cipher = table[3] if len(table) > 3 and table[2] == "crypt" else None
+    luks = facts.get("var.uuid").text.startswith("CRYPT-LUKS2-")
+    mapped = any(mount.target == "/var" and mount.source == "/dev/mapper/var" for mount in _mounts(facts))
+    found = f"encrypted: LUKS2, {cipher}, unlocked by the TPM" if luks and cipher else "not encrypted"
+    return line_of(
+        "var-encrypted",
+        "/var on the disk",
+        passed=bool(cipher) and luks and mapped,
+        found=found if mapped else "not what is mounted",
+        wanted="encrypted (LUKS2), and unlocked without anybody's help",
     )
 
 
@@ -288,6 +309,7 @@ _LINES: tuple[Judge, ...] = (
     _etc,
     _var,
     _var_grows,
+    _var_encrypted,
     _health,
     _slots,
     machine_id,

@@ -19,8 +19,9 @@ from zaffre.measured.prediction import Prediction
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
-    each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` the mode,
-    "off", "permissive" or "enforcing"; `prediction` what the build says that its boot will measure.
+    each boot is counted then, `encrypted` whether its /var is; `configuration` is the name of a confext that it finds
+    on a medium; `selinux` the mode, "off", "permissive" or "enforcing"; `prediction` what the build says that its boot
+    will measure.
     """
 
     nonce: str
@@ -32,6 +33,7 @@ class Expectations:
     containers: bool = True
     updates: bool = False
     every_boot: bool = False
+    encrypted: bool = False
     configuration: str | None = None
     selinux: str = "off"
     prediction: Prediction | None = None

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from zaffre.errors import DefinitionError
-from zaffre.trust.archive import make_archive_key
+from zaffre.trust.archive import has_archive_key, make_archive_key
 from zaffre.trust.files import create
-from zaffre.trust.keys import Keys, PrivateKey, Role, load_keys
+from zaffre.trust.keys import Keys, PrivateKey, Role, has_key, load_keys
 from zaffre.trust.worktree import enclosing_work_tree, is_ignored
 
 LIFETIME = timedelta(days=3652)
@@ -61,12 +61,16 @@ def init_keys(directory: Path, *, owner: str, now: datetime, outside: Sequence[P
 
 
 def add_keys(directory: Path, *, owner: str, now: datetime) -> None:
-    """Make the keys that a directory lacks since it is older than they are: that of the repository.
+    """Make the keys that a directory lacks since it is older than they are: those of the repository and for PCRs.
 
-    Raises DefinitionError when it is there, or when there are no keys; WorldError when others can read these.
+    Raises DefinitionError when none is missing, or when there are no keys; WorldError when others can read these.
     """
     load_keys(directory, now=now)
-    make_archive_key(directory, owner=owner, now=now, lifetime=LIFETIME)
+    missing = [role for role in Role if role.may_be_missing and not has_key(directory, role)]
+    if not missing or not has_archive_key(directory):
+        make_archive_key(directory, owner=owner, now=now, lifetime=LIFETIME)
+    for role in missing:
+        _make(directory, role, owner, now)
 
 
 def refuse_published(target: Path, outside: Sequence[Path]) -> None:
@@ -91,11 +95,13 @@ def refuse_published(target: Path, outside: Sequence[Path]) -> None:
 
 def _make(directory: Path, role: Role, owner: str, now: datetime) -> None:
     key: PrivateKey
-    if role.has_certificate:
+    if role.is_rsa:
         key = rsa.generate_private_key(public_exponent=65537, key_size=_RSA_BITS)
-        public = _certificate(key, role, owner, now).public_bytes(Encoding.PEM)
     else:
         key = ec.generate_private_key(ec.SECP256R1())
+    if isinstance(key, rsa.RSAPrivateKey) and role.has_certificate:
+        public = _certificate(key, role, owner, now).public_bytes(Encoding.PEM)
+    else:
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     create(directory / role.private_name, private, 0o600)

@@ -2,14 +2,16 @@
 """The owner's keys: which there are, where they lie, and whether they can be used.
 
 A directory of keys holds, for each `Role`, a private key (PEM, PKCS #8, mode 0600) and its public half:
-an X.509 certificate, or for the release key, which only signs files, a bare public key. The directory
-itself is 0700. `load_certificates` needs the public halves only, so a build can be verified where no
-private key ever was; `load_keys` needs both and holds them against each other.
+an X.509 certificate, or for the release key, which only signs files, and the PCR key, a bare public key. A directory
+that was made before there were PCR keys has none. The directory itself is 0700. `load_certificates` needs the public
+halves only, so a build can be verified where no private key ever was; `load_keys` needs both and holds them against
+each other.
 
 Secure Boot's keys (PK, KEK, db) are RSA-2048 since that is firmware's least common denominator: the UEFI
 specification (2.10, 32.4.1) names it for signature databases, while RSA-4096 and ECDSA are optional and
 missing from much firmware that is in use. The release key is ECDSA P-256, the kind that `cosign verify-blob`
-and `openssl dgst` both check.
+and `openssl dgst` both check. The PCR key is RSA-2048: systemd-measure(1) signs with RSA alone, and a TPM need not know
+longer keys (TCG PC Client Platform TPM Profile).
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Role(StrEnum):
     DB = "db"
     VERITY = "verity"
     RELEASE = "release"
+    PCR = "pcr"
 
     @property
     def purpose(self) -> str:
@@ -57,7 +60,16 @@ class Role(StrEnum):
 
     @property
     def has_certificate(self) -> bool:
+        return self not in {Role.RELEASE, Role.PCR}
+
+    @property
+    def is_rsa(self) -> bool:
         return self is not Role.RELEASE
+
+    @property
+    def may_be_missing(self) -> bool:
+        """Whether there are sets of keys that are older than it."""
+        return self is Role.PCR
 
     @property
     def private_name(self) -> str:
@@ -74,6 +86,7 @@ _PURPOSES: Mapping[Role, str] = {
     Role.DB: "signs boot loaders and kernel images",
     Role.VERITY: "signs the root hash of system extensions",
     Role.RELEASE: "signs manifests of builds",
+    Role.PCR: "signs what a TPM is to find measured before it gives the key of /var",
 }
 
 
@@ -98,12 +111,15 @@ class PublicHalf:
 
 @dataclass(frozen=True)
 class Certificates:
-    """The public halves of all roles: what verification needs, and what may be given away."""
+    """The public halves of the roles that there are: what verification needs, and what may be given away."""
 
     directory: Path
     halves: Mapping[Role, PublicHalf]
 
     def __getitem__(self, role: Role) -> PublicHalf:
+        """Raises DefinitionError for one that is missing, since the others are older."""
+        if role not in self.halves:
+            raise _missing(self.directory / role.public_name, role)
         return self.halves[role]
 
 
@@ -116,6 +132,9 @@ class Keys:
     @property
     def directory(self) -> Path:
         return self.certificates.directory
+
+    def has(self, role: Role) -> bool:
+        return role in self.certificates.halves
 
     def private_path(self, role: Role) -> Path:
         return self.directory / role.private_name
@@ -134,7 +153,13 @@ class Keys:
 def load_certificates(directory: Path) -> Certificates:
     """Read the public halves. Raises DefinitionError for a missing directory or file, IntegrityError for an odd one."""
     require_directory(directory)
-    return Certificates(directory, {role: _load_public(directory / role.public_name, role) for role in Role})
+    roles = [role for role in Role if not role.may_be_missing or has_key(directory, role)]
+    return Certificates(directory, {role: _load_public(directory / role.public_name, role) for role in roles})
+
+
+def has_key(directory: Path, role: Role) -> bool:
+    """Whether there is anything of it."""
+    return any(os.path.lexists(directory / name) for name in (role.private_name, role.public_name))
 
 
 def load_keys(directory: Path, *, now: datetime) -> Keys:
@@ -147,7 +172,7 @@ def load_keys(directory: Path, *, now: datetime) -> Keys:
     require_directory(directory)
     require_private(directory, wanted=0o700)
     certificates = load_certificates(directory)
-    for role in Role:
+    for role in certificates.halves:
         path = directory / role.private_name
         if not path.is_file():
             raise _missing(path, role)
@@ -168,7 +193,9 @@ def _missing(path: Path, role: Role) -> ZaffreError:
     return DefinitionError(
         f"the {role.value} key is missing ({role.purpose})",
         where=str(path),
-        resolution="restore the file from your backup, or make new keys elsewhere with 'zaffre keys init --keys DIR'",
+        resolution="if your keys are older than it, 'zaffre keys add' makes it; else restore the file from your backup"
+        if role.may_be_missing
+        else "restore the file from your backup, or make new keys elsewhere with 'zaffre keys init --keys DIR'",
     )
 
 
@@ -184,12 +211,14 @@ def _load_public(path: Path, role: Role) -> PublicHalf:
                 return PublicHalf(role, path, key, certificate, fingerprint_of(certificate))
         else:
             bare = load_pem_public_key(data)
-            if isinstance(bare, ec.EllipticCurvePublicKey) and isinstance(bare.curve, ec.SECP256R1):
+            if role.is_rsa and isinstance(bare, rsa.RSAPublicKey):
+                return PublicHalf(role, path, bare, None, fingerprint_of(bare))
+            if not role.is_rsa and isinstance(bare, ec.EllipticCurvePublicKey) and isinstance(bare.curve, ec.SECP256R1):
                 return PublicHalf(role, path, bare, None, fingerprint_of(bare))
     except ValueError as error:
         kind = "an X.509 certificate" if role.has_certificate else "a public key"
         raise IntegrityError(f"the file is not {kind} in PEM form", where=str(path), details=str(error)) from error
-    wanted = "RSA" if role.has_certificate else "ECDSA P-256"
+    wanted = "RSA" if role.is_rsa else "ECDSA P-256"
     raise IntegrityError(f"the {role.value} key must be {wanted}", where=str(path))
 
 
