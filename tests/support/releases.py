@@ -19,7 +19,8 @@ from zaffre.definition import Waves
 from zaffre.follow.client import Follower
 from zaffre.follow.deltas import delta_path, deltas_of
 from zaffre.follow.layout import RELEASE_FILE, target_place
-from zaffre.machine.report import CheckLine, CheckReport, Verdict
+from zaffre.machine.report import CheckLine, CheckReport
+from zaffre.machine.report import Verdict as LineVerdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.offer import Delta, Record, Rollout
 from zaffre.place.folder import Folder
@@ -40,6 +41,7 @@ from zaffre.release.selection import choose
 from zaffre.release.state import State, load_state
 from zaffre.release.verify import VerifyReport, verify_releases
 from zaffre.trust import Keys
+from zaffre.trust.inspector import Verdict
 
 SECRET = "a passphrase of a test"
 CHANNELS = ("dev", "stable")
@@ -75,6 +77,32 @@ def make_build(
     return folder
 
 
+EXTENSION = "extension.raw"
+_SEAL = b"sealed: "
+
+
+def extension_of(version: str, *, fits: bool = True, sealed: bool = True) -> bytes:
+    """An extension's content, as `sealed` and the machine in memory of `support.nodes` read it."""
+    return (_SEAL if sealed else b"") + (b"fits: " if fits else b"other: ") + version.encode() * 500
+
+
+def sealed(extension: Path) -> Verdict:
+    """What a look at the seal of such an extension says."""
+    ok = extension.read_bytes().startswith(_SEAL)
+    return Verdict(ok=ok, detail="signed" if ok else "its root hash is not signed by the verity key")
+
+
+def make_extension(
+    out: Path, keys: Keys, image: str, version: str, *, kind: str = "sysext", content: bytes | None = None
+) -> Path:
+    """A folder as `zaffre build` leaves it, of a small extension."""
+    folder = out / f"{image}-{version}-amd64"
+    folder.mkdir(parents=True)
+    (folder / EXTENSION).write_bytes(content or extension_of(version))
+    sign_build(folder, keys, image=image, version=version, kind=kind, root_hash=None)
+    return folder
+
+
 def sign_build(folder: Path, keys: Keys, **changes: object) -> Manifest:
     """Write the manifest for the files that are there, and its signature."""
     fields: dict[str, object] = {
@@ -103,7 +131,7 @@ def sign_build(folder: Path, keys: Keys, **changes: object) -> Manifest:
     return manifest
 
 
-def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
+def check_report(verdicts: Iterable[LineVerdict]) -> CheckReport:
     lines = tuple(
         CheckLine(name=f"line-{number}", title=f"line {number}", verdict=verdict, found="as found")
         for number, verdict in enumerate(verdicts)
@@ -113,7 +141,7 @@ def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
     )
 
 
-def leave_check(folder: Path, keys: Keys, verdicts: Iterable[Verdict] = (Verdict.PASSED, Verdict.NOTED)) -> Path:
+def leave_check(folder: Path, keys: Keys, verdicts: Iterable[LineVerdict] = (LineVerdict.PASSED, LineVerdict.NOTED)) -> Path:
     """What `zaffre check` would leave beside it."""
     manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     return leave_evidence(folder, manifest, check_report(verdicts), keys.release_signer(), now=now())
@@ -178,6 +206,7 @@ class Yard:
         made = create(
             build,
             self.owner.certificates,
+            seal=sealed,
             floor=floor,
             notes="",
             whole=whole,
@@ -214,7 +243,7 @@ class Yard:
     ) -> Outcome:
         """Release a folder that was checked."""
         self.create(build, floor=floor)
-        folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
+        folder, candidate = read_candidate(build, self.owner.certificates, SILENT, seal=sealed)
         with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas, build=build) as made:
             targets = [one.target for one in made]
             return self._keep(
@@ -223,6 +252,20 @@ class Yard:
                     lambda _: payload_of(folder, candidate, channel, deltas=made),
                 )
             )
+
+    def publish_extension(
+        self,
+        image: str,
+        version: str,
+        channel: str = "dev",
+        *,
+        kind: str = "sysext",
+        content: bytes | None = None,
+        floor: str | None = None,
+    ) -> Outcome:
+        build = make_extension(self.root / "out", self.owner, image, version, kind=kind, content=content)
+        leave_check(build, self.owner)
+        return self.publish_build(build, channel, floor=floor, pace=rollout("standard", WAVES, self.clock))
 
     def promote(self, version: str, channel: str = "stable", *, deltas: int = 0) -> Outcome:
         pace = rollout("standard", WAVES, self.clock)

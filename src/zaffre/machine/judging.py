@@ -15,11 +15,23 @@ from zaffre.machine.report import CheckLine, Verdict
 
 
 @dataclass(frozen=True)
+class Laid:
+    """An extension that is checked: its kind, "sysext" or "confext", its name, the host that it was laid over, and
+    whether it brings `zaffre-agent`.
+    """
+
+    kind: str
+    name: str
+    host: str
+    agent: bool = False
+
+
+@dataclass(frozen=True)
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
     each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` the mode,
-    "off", "permissive" or "enforcing".
+    "off", "permissive" or "enforcing"; `checked` the extension that this is about, if it is about one.
     """
 
     nonce: str
@@ -33,6 +45,7 @@ class Expectations:
     every_boot: bool = False
     configuration: str | None = None
     selinux: str = "off"
+    checked: Laid | None = None
 
 
 DISK_GROWS_BY = 1 << 30
