@@ -32,7 +32,7 @@ def test_an_extension_is_published_promoted_revoked_and_dropped_beside_its_host(
     listed = [(one.image, one.kind, one.version) for one in overview(yard.state(), yard.clock).releases]
     assert listed == [("site", "confext", "1.2"), ("site", "confext", "1.1"), ("host", "host", "1.1")]
     assert shown(yard.state(), "dev", record).sizes[EXTENSION] == len(extension_of("1.2"))
-    with pytest.raises(FindingError, match="is not newer than 1.2"):
+    with pytest.raises(FindingError, match=r"is not newer than 1\.2"):
         yard.publish_extension("site", "1.0", kind="confext")
     yard.revoke("1.2", "site-amd64")
     assert yard.records()["1.1"].revoked is None

@@ -78,17 +78,18 @@ def make_build(
 
 
 EXTENSION = "extension.raw"
-_SEAL = b"sealed: "
+SEAL = b"sealed: "
+FITS = SEAL + b"fits: "
 
 
 def extension_of(version: str, *, fits: bool = True, sealed: bool = True) -> bytes:
     """An extension's content, as `sealed` and the machine in memory of `support.nodes` read it."""
-    return (_SEAL if sealed else b"") + (b"fits: " if fits else b"other: ") + version.encode() * 500
+    return (SEAL if sealed else b"") + (b"fits: " if fits else b"other: ") + version.encode() * 500
 
 
 def sealed(extension: Path) -> Verdict:
     """What a look at the seal of such an extension says."""
-    ok = extension.read_bytes().startswith(_SEAL)
+    ok = extension.read_bytes().startswith(SEAL)
     return Verdict(ok=ok, detail="signed" if ok else "its root hash is not signed by the verity key")
 
 
@@ -141,7 +142,9 @@ def check_report(verdicts: Iterable[LineVerdict]) -> CheckReport:
     )
 
 
-def leave_check(folder: Path, keys: Keys, verdicts: Iterable[LineVerdict] = (LineVerdict.PASSED, LineVerdict.NOTED)) -> Path:
+def leave_check(
+    folder: Path, keys: Keys, verdicts: Iterable[LineVerdict] = (LineVerdict.PASSED, LineVerdict.NOTED)
+) -> Path:
     """What `zaffre check` would leave beside it."""
     manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     return leave_evidence(folder, manifest, check_report(verdicts), keys.release_signer(), now=now())

@@ -7,7 +7,8 @@ neither, and imports nothing of ours.
 
 from zaffre.offer.decision import Act, Decision, Node, Policy, decide
 from zaffre.offer.delta import Delta, Listed, delta_of, smallest
-from zaffre.offer.extension import Carried, Move, Step as ExtensionStep, decide_extension
+from zaffre.offer.extension import Carried, Move, decide_extension
+from zaffre.offer.extension import Step as ExtensionStep
 from zaffre.offer.path import newer, stranded, way
 from zaffre.offer.record import Evidence, Halt, Record, Revocation, Rollout, Step
 from zaffre.offer.turn import Schedule, position

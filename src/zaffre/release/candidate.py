@@ -140,9 +140,7 @@ def write_candidate(build: Path, candidate: Candidate) -> Path:
     return path
 
 
-def read_candidate(
-    path: Path, certificates: Certificates, progress: Progress, *, seal: Seal
-) -> tuple[Path, Candidate]:
+def read_candidate(path: Path, certificates: Certificates, progress: Progress, *, seal: Seal) -> tuple[Path, Candidate]:
     """A candidate, by its file or its build's folder, verified anew. Returns the build's folder with it.
 
     Raises as `create` does, and FindingError when the build is another one by now.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What can be released, and which files of a build that takes: a host's slot is written from three, an extension is one.
+"""What can be released, and which files of a build that takes: a host's slot is written from three, an extension is
+one.
 
 An extension carries its signature in itself, so it is held against the verity key before it is released: what a host
 would refuse is refused here.
