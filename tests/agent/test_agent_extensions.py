@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Extensions that a node follows beside its host, and the agent's own: taken, tried, kept, taken back; wherever it ends."""
+"""Extensions that a node follows beside its host, and the agent's own: taken, tried, kept, or taken back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from support.death import Death
 from support.nodes import KilledError, Layers, Seat
 from support.releases import Yard, extension_of
-from zaffre.agent.drift import Finding
 from zaffre.agent.home import Home
 from zaffre.agent.remembered import Remembered, Shelf
 from zaffre.agent.standing import Standing, released, standings
@@ -269,7 +268,3 @@ def test_whoever_is_asked_for_proof_looks_and_changes_nothing(seat: Seat) -> Non
     (seat.yard.repo / "metadata/timestamp.json").unlink()
     with pytest.raises(ZaffreError):
         seat.agent.prove()
-
-
-def test_a_finding_of_drift_knows_what_came_by_the_channel() -> None:
-    assert not Finding("extension", "site", "is laid over /etc").expected

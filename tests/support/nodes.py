@@ -105,7 +105,7 @@ class Slots:
 
 @dataclass
 class Layers:
-    """The extensions of a host, laid over it as systemd does it; see `support.releases.extension_of` for what they hold.
+    """The extensions of a host, laid over it as systemd does it; `support.releases.extension_of` says what they hold.
 
     `foreign`: it has another certificate than the publisher's, and takes nothing. `blind`: what does not fit is found
     when it is laid over only. `proves` says whether the agent does its work with what is laid over.

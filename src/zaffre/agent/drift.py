@@ -131,6 +131,9 @@ def _extensions(root: Path, ask: Ask, released: Collection[tuple[str, str]]) -> 
             brought = kind == "sysext" and name == agent
             words = f"is laid over {hierarchy}" + (", from the channel" if (kind, name) in released else "")
             yield Finding("extension", name, words, expected=brought or (kind, name) in released)
+            if kind == "confext":
+                unseen = f"what is written since {name} was laid over it is in a layer that cannot be looked into"
+                yield Finding("file", hierarchy, unseen, expected=True)
 
 
 def _mounts(root: Path) -> Iterator[Finding]:
