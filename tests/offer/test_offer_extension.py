@@ -103,8 +103,8 @@ class Life:
         return found.move
 
 
-@given(st.booleans(), st.lists(EVENTS, max_size=40))
-def test_whatever_happens_it_never_goes_back_and_is_never_stuck(needed: bool, events: list[tuple]) -> None:
+@given(needed=st.booleans(), events=st.lists(EVENTS, max_size=40))
+def test_whatever_happens_it_never_goes_back_and_is_never_stuck(*, needed: bool, events: list[tuple]) -> None:
     life = Life(replace(NONE, needed=needed))
     for kind, *values in events:
         index = values[0] % len(life.offers) if life.offers and kind in {"revoke", "toggle"} else None

@@ -32,6 +32,7 @@ from zaffre.release.deltas import Goal, Made, Workshop, wanted
 from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.kinds import Seal
 from zaffre.release.metadata import DEFAULT_DAYS, described, succeed, until
 from zaffre.release.operate import add, promote, revoke, rollout
 from zaffre.release.payload import payload_of, payload_of_promoted
@@ -205,11 +206,11 @@ class Yard:
         leave_check(folder, self.owner)
         return folder
 
-    def create(self, build: Path, *, floor: str | None = None, whole: bool = False) -> Path:
+    def create(self, build: Path, *, floor: str | None = None, whole: bool = False, seal: Seal = sealed) -> Path:
         made = create(
             build,
             self.owner.certificates,
-            seal=sealed,
+            seal=seal,
             floor=floor,
             notes="",
             whole=whole,
@@ -243,10 +244,11 @@ class Yard:
         floor: str | None = None,
         place: Target | None = None,
         deltas: int = 0,
+        seal: Seal = sealed,
     ) -> Outcome:
         """Release a folder that was checked."""
-        self.create(build, floor=floor)
-        folder, candidate = read_candidate(build, self.owner.certificates, SILENT, seal=sealed)
+        self.create(build, floor=floor, seal=seal)
+        folder, candidate = read_candidate(build, self.owner.certificates, SILENT, seal=seal)
         with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas, build=build) as made:
             targets = [one.target for one in made]
             return self._keep(
