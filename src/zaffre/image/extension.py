@@ -84,7 +84,7 @@ def build_extension(
         name_libraries(tree)
         if image.agent:
             lay_agent(tree)
-        compile_python(tree, shop.sandbox)
+        compile_python(tree, scratch, shop.sandbox)
         _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
             image.name, kind=image.kind, distribution=distribution.identity.id, version=distribution.identity.version
