@@ -21,7 +21,7 @@ from neighbours import CHANGES, IMAGE, build, make_definition, program, run
 from noise import Noise, wait_for_calm
 from publisher import Publisher
 
-from zaffre.release.candidate import UPDATE_FILES
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.sandbox import Mount, Sandbox
 
 LIMITS = (0.10, 0.45)

@@ -15,10 +15,11 @@ from zaffre.manifest import MANIFEST_NAME, Manifest
 from zaffre.offer import Evidence
 from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
-from zaffre.release.candidate import UPDATE_FILES, Candidate, File
+from zaffre.release.candidate import Candidate, File
 from zaffre.release.deltas import Goal, Workshop, wanted
 from zaffre.release.desk import Desk
 from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.release.metadata import DEFAULT_DAYS
 from zaffre.release.operate import add, rollout
 from zaffre.release.payload import payload_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.following import Publisher, publishing
+from support.following import FOLLOWED, Publisher, publishing
 from support.lab import Lab
 from support.measured import NONCE
 from support.updates import Story, Version
@@ -38,11 +38,15 @@ def publisher(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pu
 
 @pytest.fixture(scope="module")
 def told(publisher: Publisher) -> Told:
-    build = publisher.versions.build
+    build, build_extension = publisher.versions.build, publisher.versions.build_extension
     first, second, unhealthy, fourth, fifth = build(0), build(1), build(2, BROKEN), build(3), build(4)
     publisher.release(first)
     with publisher.node(first) as node:
         node.until("the first version is blessed, and nothing newer offered", lambda: node.stays_at(first))
+        # An extension, and an agent that is newer than the one that the image brought.
+        publisher.release(build_extension(FOLLOWED, 1))
+        publisher.release(build_extension("agent", 1, {"usr/share/doc/zaffre-agent/version": "another one\n"}))
+        node.until("it lays both over its host", lambda: node.laid_over() == [FOLLOWED, "agent"])
         publisher.release(second)
         node.until("it goes to the second by itself", lambda: node.stays_at(second))
         publisher.release(unhealthy)
@@ -139,6 +143,20 @@ def test_the_agent_is_merged_and_nothing_failed(told: Told) -> None:
             assert boot["units"].split() == ["active", "active"]
             assert boot["failed"] == ""
             assert "agent" in boot["merged"]
+
+
+def test_it_follows_an_extension_and_its_own_agent(told: Told) -> None:
+    """Both are laid over each of the later boots, as the channel has them; the node that slept takes them too."""
+    second = told.versions[1].name
+    for story in (told.awake, told.late):
+        status = agent(story, -1)
+        extensions = status["extensions"]
+        assert isinstance(extensions, list)
+        assert [(one["name"], one["version"], one["merged"]) for one in extensions] == [
+            (FOLLOWED, second, True),
+            ("agent", second, True),
+        ]
+        assert {FOLLOWED, "agent"} <= set(json.loads(story.told[-1]["merged"])[-1]["extensions"])
 
 
 def test_nothing_differs_from_the_release(told: Told) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from support.measured import log_of
 from support.measured import sound as sound_boot
 from zaffre.machine.facts import Facts
 from zaffre.machine.judge import judge
+from zaffre.machine.judging import Laid
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 
 
@@ -278,3 +280,53 @@ def test_an_encrypted_var_is_seen_where_it_is_asked_for(
         assert told.verdict is Verdict.FAILED
         assert says in told.found
     assert "var-encrypted" not in lines(facts(reports))
+
+
+LAID = Laid("sysext", "agent", "container-host 1.1", agent=True)
+OVER = b'[{"hierarchy":"/opt","extensions":"none"},{"hierarchy":"/usr","extensions":["agent","check"]}]'
+TAKEN: dict[tuple[int, str], tuple[int, bytes]] = {
+    (boot, name): fact
+    for boot in (1, 2)
+    for name, fact in {
+        "extension.merge": (0, b""),
+        "extension.merged": (0, OVER),
+        "agent.runs": (0, b"usage: zaffre-agent [-h]"),
+    }.items()
+}
+
+
+def laid_lines(changes: Mapping[tuple[int, str], tuple[int, bytes]], laid: Laid = LAID) -> dict[str, CheckLine]:
+    found = judge(facts({**sound(), **TAKEN, **changes}), replace(EXPECTED, checked=laid))
+    return {line.name: line for line in found}
+
+
+def test_an_extension_is_judged_by_what_the_host_has_taken_and_with_all_of_the_host() -> None:
+    told = laid_lines({})
+    assert told["extension"].found == "laid over /usr, in both boots"
+    assert told["agent"].verdict is Verdict.PASSED
+    assert (told["host"].verdict, told["host"].found) == (Verdict.NOTED, "container-host 1.1")
+    assert set(lines(facts(sound()))) == set(told) - {"extension", "agent", "host"}
+    assert "agent" not in laid_lines({}, replace(LAID, agent=False))
+    confext = b'[{"hierarchy":"/etc","extensions":["site"]}]'
+    site = Laid("confext", "site", "edge 1.1")
+    merged = {(boot, "extension.merged"): (0, confext) for boot in (1, 2)}
+    assert laid_lines(merged, site)["extension"].found == "laid over /etc, in both boots"
+
+
+@pytest.mark.parametrize(
+    ("line", "changes", "says"),
+    [
+        ("extension", {(2, "extension.merge"): (1, b"")}, "over /usr"),
+        ("extension", {(1, "extension.merge"): (1, b"Failed to read.\nRequired key not available")}, "Required key"),
+        ("extension", {(1, "extension.merged"): (0, b'[{"hierarchy":"/usr","extensions":"none"}]')}, "none"),
+        ("extension", {(2, "extension.merged"): (0, b"no JSON")}, "over /usr"),
+        ("agent", {(2, "agent.runs"): (1, b"ModuleNotFoundError: tuf")}, "tuf"),
+        ("agent", {(1, "agent.runs"): (0, b"")}, "nothing was reported"),
+    ],
+)
+def test_an_extension_that_is_not_taken_or_does_not_run_fails(
+    line: str, changes: dict[tuple[int, str], tuple[int, bytes]], says: str
+) -> None:
+    found = laid_lines(changes)[line]
+    assert found.verdict is Verdict.FAILED
+    assert says in found.found

@@ -10,14 +10,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from trust_builds import extension_build, host_build, sign, write_disk
+from trust_builds import extension_build, host_build, sign, unsigned_extension, write_disk
 
-from zaffre.errors import ToolError
+from support.releases import leave_check
+from zaffre.errors import IntegrityError, ToolError
 from zaffre.measured.prediction import ATTESTATION_NAME, Prediction, predict, write_prediction
+from zaffre.progress import SILENT
+from zaffre.release.candidate import Candidate, create
 from zaffre.sandbox import Mount, Sandbox, ToolsTree
 from zaffre.trust import Keys, Role, VerifyReport, verify_build
+from zaffre.trust.extension import SIGNATURE_TYPES, check_seal
 from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
+from zaffre.trust.inspector import Inspector, Verdict
 
 pytestmark = pytest.mark.tools
 
@@ -195,6 +200,59 @@ def test_an_extension_sealed_by_another_key_is_found(bench: Bench, tmp_path: Pat
     finally:
         sign(bench.extension, bench.keys)
     assert "not signed by the verity key" in findings(report)["seal of extension.raw"]
+
+
+@pytest.mark.parametrize(
+    ("key", "spoil", "words"),
+    [
+        ("own", "nothing", None),
+        ("other", "nothing", "is not signed by the verity key"),
+        ("own", "signature", "0 signature partitions"),
+        ("own", "data", "veritysetup"),
+    ],
+)
+def test_only_an_extension_that_hosts_would_take_is_released(
+    bench: Bench, tmp_path: Path, key: str, spoil: str, words: str | None
+) -> None:
+    """Sealed by another's key, without a seal, or damaged: its manifest and its check hold, and it is refused."""
+    keys = bench.keys if key == "own" else init_keys(tmp_path / "other", owner="Other", now=datetime.now(UTC))
+    build = Path(shutil.copytree(bench.extension, tmp_path / "build"))
+    data, tree, signature = read_partitions(build / "extension.raw")
+    if spoil == "data":
+        flip(build / "extension.raw", data.offset + 1024)
+    if spoil == "signature":
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        for name, part in (("data", data), ("tree", tree)):
+            with (build / "extension.raw").open("rb") as image:
+                image.seek(part.offset)
+                (scratch / name).write_bytes(image.read(part.size))
+        unsigned_extension(build, scratch, bench.sandbox)
+    assert signature.type in SIGNATURE_TYPES
+    sign(build, keys)
+    leave_check(build, keys)
+
+    def seal(extension: Path) -> Verdict:
+        return check_seal(extension, Inspector(build, keys.certificates, bench.sandbox))
+
+    def made() -> Candidate:
+        return create(
+            build,
+            keys.certificates,
+            seal=seal,
+            floor=None,
+            notes="",
+            whole=False,
+            now=datetime.now(UTC),
+            progress=SILENT,
+        )
+
+    if words is None:
+        assert made().kind == "sysext"
+        return
+    with pytest.raises(IntegrityError, match="not sealed by your verity key") as told:
+        made()
+    assert words in str(told.value.details)
 
 
 def test_damage_within_an_extension_is_found(bench: Bench, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from zaffre.tree.contents import PackageFiles
 from zaffre.upstream import LockedPackage
 
 _OCI_FOLDER = "usr/share/zaffre/oci"
-_UNITS = "usr/lib/systemd/system"
+_UNITS = ("usr/lib/systemd/system", "etc/systemd/system")
 _RELOAD = "EXTENSION_RELOAD_MANAGER=1\n"
 """systemd-sysext(8): the service manager looks at its units again once this is merged."""
 
@@ -84,13 +84,13 @@ def build_extension(
         name_libraries(tree)
         if image.agent:
             lay_agent(tree)
-        compile_python(tree, shop.sandbox)
+        compile_python(tree, scratch, shop.sandbox)
         _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
             image.name, kind=image.kind, distribution=distribution.identity.id, version=distribution.identity.version
         )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text + (_RELOAD if (tree / _UNITS).is_dir() else ""))
+        (tree / name).write_text(text + (_RELOAD if any((tree / units).is_dir() for units in _UNITS) else ""))
         _normalise(tree)
         return ActionResult(
             {"extension": shop.store.add_file(_seal(image, tree, scratch, shop, labels), move=True)}, {}

@@ -44,7 +44,10 @@ def follow_files(distribution: Distribution, image: Image) -> dict[str, str]:
         PROGRAM: resources.files("zaffre.image").joinpath("scripts", "follow.sh").read_text(),
         f"{_UNITS}/zaffre-follow.service": _FOLLOW.format(program=PROGRAM, agent=update.agent),
         f"{_UNITS}/boot-complete.target.wants/zaffre-follow.service": "->../zaffre-follow.service",
-        f"{_UNITS}/systemd-sysext.service.d/zaffre-follow.conf": _SIGNED,
+        f"{_UNITS}/systemd-sysext.service.d/zaffre-follow.conf": _signed("systemd-sysext refresh"),
+        f"{_UNITS}/systemd-confext.service.d/zaffre-follow.conf": _signed(
+            "systemd-confext refresh --mutable=ephemeral"
+        ),
     }
 
 
@@ -57,8 +60,10 @@ def settings(update: Update) -> str:
         "restart": None if update.restart else False,
         "rate": update.rate,
         "ca": update.certificates,
+        "extensions": update.extensions or None,
+        "agent": None if update.agent == Update.model_fields["agent"].default else update.agent,
     }
-    # Of strings of these forms, numbers and booleans, JSON and TOML have the same spelling.
+    # Of strings of these forms, lists of them, numbers and booleans, JSON and TOML have the same spelling.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value is not None]
     return "\n".join(lines) + "\n"
 
@@ -75,14 +80,16 @@ def bring_agent(image: Image, agent: Sha256, folder: Path, esp: Path, shop: Work
     return target.stat().st_size
 
 
-# The last of the drop-in files by its name: whatever else the host takes, it takes nothing unsigned.
-_SIGNED = """\
-[Service]
-ExecStart=
-ExecStart=systemd-sysext refresh --image-policy=root=signed+absent:usr=signed+absent
-ExecReload=
-ExecReload=systemd-sysext refresh --image-policy=root=signed+absent:usr=signed+absent
-"""
+_POLICY = "root=signed+absent:usr=signed+absent"
+
+
+def _signed(command: str) -> str:
+    """The last of a service's drop-in files by its name: whatever else the host takes, it takes nothing unsigned. With
+    a configuration laid over it, /etc can be written as before, and forgets as before.
+    """
+    line = f"{command} --image-policy={_POLICY}"
+    return f"[Service]\nExecStart=\nExecStart={line}\nExecReload=\nExecReload={line}\n"
+
 
 _FOLLOW = """\
 [Unit]

@@ -24,11 +24,11 @@ from zaffre.machine.architecture import Architecture
 from zaffre.machine.boot import Guest, boot, enlarge
 from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
-from zaffre.machine.inject import CHECK_DISK, check_credentials, server_check_credentials
+from zaffre.machine.inject import CHECK_DISK, CHECKED_DISK, check_credentials, server_check_credentials
 from zaffre.machine.judge import judge
 from zaffre.machine.judge_selinux import told_denials
 from zaffre.machine.judge_server import judge_server
-from zaffre.machine.judging import DISK_GROWS_BY, Expectations
+from zaffre.machine.judging import DISK_GROWS_BY, Expectations, Laid
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
@@ -56,7 +56,8 @@ class Subject:
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots, `encrypted` whether its /var is. `configuration`, the name and the
     image of a confext, is plugged in on a medium. `selinux` is the mode that it is to be in. `prediction` is what the
-    build says that its boot will measure.
+    build says that its boot will measure. `checked` is the extension that is laid over it, with its image, if that is
+    what is checked.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Subject:
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
     prediction: Prediction | None = None
+    checked: tuple[Laid, Path] | None = None
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -101,10 +103,17 @@ def check_image(
     with store.scratch("seed") as scratch:
         if subject.extension is not None:
             disks = {CHECK_DISK: subject.extension}
+            checked = subject.checked[0] if subject.checked else None
             credentials = check_credentials(
-                nonce=nonce, extension=subject.extension_name, image_policy=image_policy, setting_paths=paths
+                nonce=nonce,
+                extension=subject.extension_name,
+                image_policy=image_policy,
+                setting_paths=paths,
+                checked=(checked.kind, checked.name) if checked else None,
             )
             judged = judge
+            if subject.checked is not None:
+                disks[CHECKED_DISK] = subject.checked[1]
             if subject.configuration is not None:
                 name, image = subject.configuration
                 disks[MEDIUM_DISK] = scratch / "medium.img"
@@ -168,6 +177,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
         prediction=subject.prediction,
+        checked=subject.checked[0] if subject.checked else None,
     )
 
 

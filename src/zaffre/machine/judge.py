@@ -8,6 +8,7 @@ import re
 import tomllib
 
 from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
+from zaffre.machine.judge_extension import extension, laid_over, the_agent
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
@@ -42,6 +43,10 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups, confined}
     if expected.configuration is None:
         unfit.add(_configuration)
+    if expected.checked is None:
+        unfit |= {extension, laid_over}
+    if expected.checked is None or not expected.checked.agent:
+        unfit.add(the_agent)
     if not expected.updates:
         unfit |= {_health, _slots}
     if not expected.encrypted:
@@ -299,6 +304,9 @@ def _tail(text: str) -> str:
 
 
 _LINES: tuple[Judge, ...] = (
+    extension,
+    the_agent,
+    laid_over,
     release,
     system_runs,
     secure_boot,
