@@ -93,6 +93,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         every_boot=chosen.update.every_boot,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
+        ipe=str(chosen.ipe.mode),
         memory_mib=order.memory,
         cpus=order.cpus,
     )

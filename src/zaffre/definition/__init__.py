@@ -55,6 +55,7 @@ from zaffre.definition.image import (
     Units,
     User,
 )
+from zaffre.definition.ipe import Ipe, IpeMode
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
@@ -122,6 +123,8 @@ __all__ = [
     "Identity",
     "Image",
     "Initrd",
+    "Ipe",
+    "IpeMode",
     "Justification",
     "Kernel",
     "KeyPath",

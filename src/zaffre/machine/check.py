@@ -54,7 +54,7 @@ class Subject:
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots. `configuration`, the name and the image of a confext, is plugged in on a
-    medium. `selinux` is the mode that it is to be in.
+    medium. `selinux` and `ipe` are the modes that it is to be in.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Subject:
     every_boot: bool = False
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
+    ipe: str = "off"
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -162,6 +163,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         every_boot=subject.every_boot,
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
+        ipe=subject.ipe,
     )
 
 

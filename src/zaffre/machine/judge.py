@@ -8,6 +8,7 @@ import re
 import tomllib
 
 from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
@@ -47,6 +48,10 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(selinux)
     if expected.selinux != "enforcing":
         unfit.add(confined)
+    if expected.ipe == "off":
+        unfit.add(ipe)
+    if expected.ipe != "enforcing":
+        unfit |= {ipe_refused, ipe_locked}
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -303,6 +308,9 @@ _LINES: tuple[Judge, ...] = (
     power_button,
     listening,
     selinux,
+    ipe,
+    ipe_refused,
+    ipe_locked,
     hardening,
     tpm,
 )

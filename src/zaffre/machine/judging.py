@@ -18,8 +18,8 @@ from zaffre.machine.report import CheckLine, Verdict
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
-    each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` the mode,
-    "off", "permissive" or "enforcing".
+    each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` and
+    `ipe` are modes: "off", "permissive" or "enforcing".
     """
 
     nonce: str
@@ -33,6 +33,7 @@ class Expectations:
     every_boot: bool = False
     configuration: str | None = None
     selinux: str = "off"
+    ipe: str = "off"
 
 
 DISK_GROWS_BY = 1 << 30
