@@ -84,8 +84,9 @@ def denials_of(facts: Facts) -> Iterator[str]:
     """Lines of the log with what was refused, shortened, but for what the probes ask for."""
     for name, boot in _REPORTS:
         for line in facts.get(name, boot).text.splitlines():
-            if not any(f'path="{place}/' in line for place in PLACES) and not _CONTAINER.search(line):
-                yield line.partition("ipe_op=")[2].partition(" rule=")[0].strip() or line.strip()
+            asked_for = any(f'path="{place}/' in line for place in PLACES) or _CONTAINER.search(line)
+            if "ipe_op=" in line and not asked_for:
+                yield line.partition("ipe_op=")[2].partition(" rule=")[0].strip()
 
 
 def _refused(facts: Facts, way: str, place: str) -> bool:
