@@ -99,6 +99,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         encrypted=chosen.disk.var_encryption is VarEncryption.TPM2,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
+        ipe=str(chosen.ipe.mode),
         prediction=_prediction(folder),
         checked=None if host is built else _checked(making, built, host),
         memory_mib=order.memory,

@@ -18,6 +18,7 @@ from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
 from zaffre.image.encryption import is_encrypted
 from zaffre.image.follow import bring_agent, follow_files
+from zaffre.image.ipe import POLICY_FILE, has_policy, ipe_files, policy_text, signed_policy, with_signature
 from zaffre.image.output import place
 from zaffre.image.policy import Policy, lay_policy, policy_of
 from zaffre.image.seal import make_erofs, make_verity
@@ -37,6 +38,7 @@ from zaffre.tree import (
     scan,
     scratch_for,
 )
+from zaffre.tree.rootfs import write_bytes
 
 _TRUST = "usr/lib/verity.d/zaffre.crt"
 
@@ -220,6 +222,7 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, policy: Policy | None, shop: 
         "state": _generated(plan, policy),
         "policy": policy.inputs() if policy else None,
         "trust": sha256_file(shop.keys.verity_certificate),
+        "ipe": [policy_text(), sha256_file(shop.keys.db_certificate)] if has_policy(image) else None,
         "carried": dict(plan.carried),
         "version": plan.version,
         "epoch": shop.epoch,
@@ -234,6 +237,7 @@ def _generated(plan: SystemPlan, policy: Policy | None) -> dict[str, str]:
         **state_files(plan.image, labels=policy.labels.digest if policy else None).root,
         **update_files(plan.image, plan.slug),
         **follow_files(plan.distribution, plan.image),
+        **ipe_files(plan.image),
     }
 
 
@@ -252,6 +256,8 @@ def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, pol
     )
     if policy is not None:
         lay_policy(root, policy, plan.image.selinux.mode, shop)
+    if has_policy(plan.image):
+        write_bytes(root, POLICY_FILE, signed_policy(shop.keys, scratch=root.parent, sandbox=shop.sandbox))
     if plan.image.update.tries:
         require_contract(root, where=f"images/{plan.image.name}.toml")
 
@@ -305,7 +311,8 @@ def _uki_action(
     plan: SystemPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     words = plan.image.kernel_arguments(Architecture(shop.architecture))
-    arguments = uki.command_line(words, root_hash=str(root.facts["root_hash"]))
+    root_hash = str(root.facts["root_hash"])
+    arguments = uki.command_line(words, root_hash=root_hash)
     pcr = _pcr_key(plan.image, shop)
     action = Action(
         kind="uki",
@@ -315,6 +322,7 @@ def _uki_action(
             "initrd": kernel.outputs["initrd"],
             "os-release": root.outputs["os-release"],
             "arguments": arguments,
+            "signed_root": has_policy(plan.image),
             "certificate": sha256_file(shop.keys.db_certificate),
             **({"pcr": sha256_file(pcr.public)} if pcr else {}),
             "epoch": shop.epoch,
@@ -326,13 +334,16 @@ def _uki_action(
 
     def produce(scratch: Path) -> ActionResult:
         target = scratch / "uki.efi"
+        given = arguments
+        if has_policy(plan.image):
+            given = with_signature(arguments.split(), root_hash, shop.keys, scratch=scratch, sandbox=shop.sandbox)
         uki.build_uki(
             target,
             kernel=shop.store.verified(kernel.outputs["kernel"]),
             kernel_version=str(kernel.facts["version"]),
             initrd=shop.store.verified(kernel.outputs["initrd"]),
             os_release=shop.store.verified(root.outputs["os-release"]),
-            arguments=arguments,
+            arguments=given,
             architecture=shop.architecture,
             keys=shop.keys,
             epoch=shop.epoch,

@@ -9,6 +9,7 @@ import tomllib
 
 from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
 from zaffre.machine.judge_extension import extension, laid_over, the_agent
+from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
@@ -57,6 +58,10 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(confined)
     if expected.prediction is None:
         unfit.add(measured_boot)
+    if expected.ipe == "off":
+        unfit.add(ipe)
+    if expected.ipe != "enforcing":
+        unfit |= {ipe_refused, ipe_locked}
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -337,6 +342,9 @@ _LINES: tuple[Judge, ...] = (
     power_button,
     listening,
     selinux,
+    ipe,
+    ipe_refused,
+    ipe_locked,
     hardening,
     tpm,
 )
