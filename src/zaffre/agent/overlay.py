@@ -91,8 +91,10 @@ class Systemd:
             done.require("the network does not take its configuration anew")
 
     def merged(self, kind: str) -> frozenset[str]:
+        """Asked beside this program, which may see mounts of its own."""
         tool = _TOOLS[kind]
-        done = run(tool, "--json=short", "status", seconds=_SECONDS).require(f"{tool} does not say what is laid over")
+        words = ("systemd-run", "--quiet", "--wait", "--collect", "--pipe", tool, "--json=short", "status")
+        done = run(*words, seconds=_SECONDS).require(f"{tool} does not say what is laid over")
         return frozenset(name for _, name in laid_over(done))
 
     def prove(self) -> None:
