@@ -185,8 +185,12 @@ class Carrier:
             raise
 
     def _leave(self, name: str) -> None:
-        """The settings no longer follow it: what the agent has brought of it goes."""
+        """The settings no longer follow it: what the agent has brought of it goes, but for an agent, which may be the
+        one that the host lays over itself.
+        """
         one = self.shelf.read(name)
+        if one.needed:
+            return
         if one.kind is not None and one.sha256 is not None and one.sha256 == self._digest(one.kind, name):
             forget(self.overlay, one.kind, name)
             self.overlay.merge(one.kind)
@@ -218,7 +222,8 @@ class Carrier:
             "reason": step.reason,
             "until": step.until.isoformat() if step.until else None,
         }
-        self.shelf.keep(name, replace(one, last=last))
+        needed = one.needed or name == self.settings.agent
+        self.shelf.keep(name, replace(one, last=last, needed=needed))
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
