@@ -183,6 +183,9 @@ def test_what_is_revoked_goes_and_so_does_what_is_no_longer_followed(seat: Seat)
     assert (kept(seat, "site"), set(seat.layers.laid["sysext"])) == (None, {"agent"})
     assert Shelf(seat.home.extensions).names() == ("agent",)
     assert journal(seat).count("taken away") == 2
+    seat.settings = seat.settings.model_copy(update={"agent": "another-agent"})
+    seat.agent.run()
+    assert kept(seat, "agent") == extension_of("1.3"), "it may be the one that the host lays over itself"
 
 
 @pytest.mark.parametrize("reason", ["not blessed", "holds this node", "window opens", "turn of this node"])
@@ -247,7 +250,7 @@ def test_a_trial_that_ends_the_machine_each_time_is_given_up(seat: Seat) -> None
     assert remembered(seat, "agent").failed == ("1.3",)
 
 
-def test_a_full_disk_or_a_mirror_that_lost_a_file_is_told_and_nothing_changes(seat: Seat) -> None:
+def test_a_mirror_that_lost_a_file_is_told_and_nothing_changes(seat: Seat) -> None:
     seat.yard.publish_extension("site", "1.1")
     files = list(seat.yard.repo.rglob("*.extension.raw"))
     for path in files:

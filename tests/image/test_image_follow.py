@@ -48,7 +48,7 @@ def test_it_has_the_root_of_trust_and_files_that_are_known(distribution: Distrib
         {},
         {"window": "22:30-04:00", "restart": False, "rate": 2_000_000, "certificates": "/usr/lib/acme/ca.pem"},
         {"place": "http://[fd00::1]:8080/a%20b/~c"},
-        {"extensions": ("site-7", "inspect"), "agent": "my-agent"},
+        {"extensions": ["site-7", "inspect"], "agent": "my-agent"},
     ],
 )
 def test_the_agent_reads_its_settings_as_they_were_meant(tmp_path: Path, more: dict[str, object]) -> None:
@@ -57,7 +57,7 @@ def test_the_agent_reads_its_settings_as_they_were_meant(tmp_path: Path, more: d
     path.write_text(settings(update))
     found = read_settings([path])
     assert (found.place, found.channel, found.restart, found.hold) == (update.place, "stable", update.restart, False)
-    assert (found.extensions, found.agent) == (update.extensions, update.agent)
+    assert (found.extensions, found.agent) == (tuple(update.extensions), update.agent)
     assert (found.rate, found.ca) == (update.rate or 0, update.certificates)
     assert found.window == (Window.parse(update.window) if update.window else None)
 

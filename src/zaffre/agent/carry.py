@@ -29,6 +29,7 @@ from zaffre.agent.remembered import TRIES, Remembered, Shelf
 from zaffre.agent.settings import Settings
 from zaffre.errors import FindingError, IntegrityError, ZaffreError
 from zaffre.offer import Carried, ExtensionStep, Move, Record, decide_extension, version_key
+from zaffre.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Carrier:
     overlay: Overlay
     downloads: Callable[[Path], Downloads]
     now: Callable[[], datetime]
+    progress: Progress
 
     @property
     def shelf(self) -> Shelf:
@@ -79,21 +81,17 @@ class Carrier:
                 with self._told(name):
                     self._leave(name)
 
-    def carried(self, name: str, mine: Identity, records: tuple[Record, ...], *, blessed: bool) -> Carried:
-        """What the node knows of one, for a decision."""
-        one = self._seen(name, mine, records)
-        return Carried(
+    def _one(self, name: str, mine: Identity, blessed: Callable[[], bool], offered: Offers) -> None:
+        kind, digest = self._kept(name)
+        one = self._seen(name, kind, digest, mine, offered.records)
+        carried = Carried(
             node=mine.node,
             newest=one.newest,
-            there=one.sha256 is not None and one.sha256 == self._digest(one.kind, name),
+            there=digest is not None and (kind, digest) == (one.kind, one.sha256),
             failed=frozenset(one.failed),
-            blessed=blessed,
+            blessed=blessed(),
             needed=name == self.settings.agent,
         )
-
-    def _one(self, name: str, mine: Identity, blessed: Callable[[], bool], offered: Offers) -> None:
-        one = self._seen(name, mine, offered.records)
-        carried = self.carried(name, mine, offered.records, blessed=blessed())
         step = decide_extension(carried, offered.records, self.settings.policy, self.now())
         self._keep_last(name, one, step)
         if step.move is Move.TAKE and step.version is not None:
@@ -104,12 +102,13 @@ class Carrier:
             self.shelf.keep(name, replace(self.shelf.read(name), sha256=None))
             self.home.note("taken away", self.now(), extension=name, version=step.version, reason=step.reason)
 
-    def _seen(self, name: str, mine: Identity, records: tuple[Record, ...]) -> Remembered:
+    def _seen(
+        self, name: str, kind: str | None, digest: str | None, mine: Identity, records: tuple[Record, ...]
+    ) -> Remembered:
         """What is remembered, and of a file that somebody else has brought, what is known of it: its version by its
         digest; of the agent that came with the image, that it is as new as the host.
         """
         one = self.shelf.read(name)
-        kind, digest = next(((kind, found) for kind in KINDS if (found := self._digest(kind, name))), (None, None))
         if digest is None or digest == one.sha256:
             return one
         version = next((record.version for record in records if _digest_of(record) == digest), None)
@@ -121,11 +120,10 @@ class Carrier:
 
     def _take(self, name: str, version: str, offered: Offers, blessed: Callable[[], bool]) -> None:
         kind, expected = offered.record(version).kind, offered.extension(version)
-        path = self._fetched(name, expected)
-        self.shelf.keep(name, self.shelf.read(name).trying(version, expected.sha256))
-        trying = self._laid_out(name, path, expected)
-        if not blessed():
+        trying = self._laid_out(name, self._fetched(name, expected), expected)
+        if not blessed():  # once more: a download takes long
             raise FindingError("the running boot is not blessed, so nothing is laid over it", where=name)
+        self.shelf.keep(name, self.shelf.read(name).trying(version, expected.sha256))
         try:
             self.overlay.require_fit(trying)
             self._try(name, kind, trying)
@@ -187,8 +185,12 @@ class Carrier:
             raise
 
     def _leave(self, name: str) -> None:
-        """The settings no longer follow it: what the agent has brought of it goes."""
+        """The settings no longer follow it: what the agent has brought of it goes, but for an agent, which may be the
+        one that the host lays over itself.
+        """
         one = self.shelf.read(name)
+        if one.needed:
+            return
         if one.kind is not None and one.sha256 is not None and one.sha256 == self._digest(one.kind, name):
             forget(self.overlay, one.kind, name)
             self.overlay.merge(one.kind)
@@ -198,8 +200,12 @@ class Carrier:
     def _product(self, name: str, mine: Identity) -> str:
         return f"{name}-{mine.architecture}"
 
+    def _kept(self, name: str) -> tuple[str | None, str | None]:
+        """Kind and digest of what is kept under that name."""
+        found = ((kind, self._digest(kind, name)) for kind in KINDS)
+        return next(((kind, digest) for kind, digest in found if digest is not None), (None, None))
+
     def _digest(self, kind: str | None, name: str) -> str | None:
-        """Of what is kept under that name."""
         if kind is None:
             return None
         try:
@@ -216,7 +222,8 @@ class Carrier:
             "reason": step.reason,
             "until": step.until.isoformat() if step.until else None,
         }
-        self.shelf.keep(name, replace(one, last=last))
+        needed = one.needed or name == self.settings.agent
+        self.shelf.keep(name, replace(one, last=last, needed=needed))
 
     @contextmanager
     def _told(self, name: str) -> Iterator[None]:
@@ -226,7 +233,7 @@ class Carrier:
         except (ZaffreError, OSError) as error:
             details = error.details if isinstance(error, ZaffreError) else None
             problem = ": ".join(part for part in (str(error), details) if part)
-            self.downloads(self.shelf.parts(name)).progress.note(f"{name}: {problem}")
+            self.progress.note(f"{name}: {problem}")
             with suppress(OSError, ZaffreError):
                 one = self.shelf.read(name)
                 self.shelf.keep(name, replace(one, last={**one.last, "problem": problem}))

@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Final, Protocol
 
 from zaffre.agent.commands import Done, run
-from zaffre.agent.files import remove, sync_folder
-from zaffre.errors import IntegrityError, ToolError
+from zaffre.agent.files import remove, sync_folder, told_when_full
+from zaffre.errors import IntegrityError, ToolError, ZaffreError
+from zaffre.slots import SIGNED_ONLY
 
 KINDS: Final = ("sysext", "confext")
 PROOF: Final = "zaffre-agent-prove.service"
-POLICY: Final = "root=signed+absent:usr=signed+absent"
 _TOOLS = {"sysext": "systemd-sysext", "confext": "systemd-confext"}
 _FOLDERS = {"sysext": "extensions", "confext": "confexts"}
 _NOT_MOUNTED = 226
@@ -71,7 +72,7 @@ class Systemd:
     def require_fit(self, extension: Path) -> None:
         done = run(
             *("systemd-run", "--quiet", "--wait", "--collect"),
-            *(f"--property=ExtensionImages={extension}", f"--property=ExtensionImagePolicy={POLICY}", "true"),
+            *(f"--property=ExtensionImages={extension}", f"--property=ExtensionImagePolicy={SIGNED_ONLY}", "true"),
             seconds=_SECONDS,
         )
         if done.code == _NOT_MOUNTED:
@@ -91,8 +92,10 @@ class Systemd:
             done.require("the network does not take its configuration anew")
 
     def merged(self, kind: str) -> frozenset[str]:
+        """Asked beside this program, which may see mounts of its own."""
         tool = _TOOLS[kind]
-        done = run(tool, "--json=short", "status", seconds=_SECONDS).require(f"{tool} does not say what is laid over")
+        words = ("systemd-run", "--quiet", "--wait", "--collect", "--pipe", tool, "--json=short", "status")
+        done = run(*words, seconds=_SECONDS).require(f"{tool} does not say what is laid over")
         return frozenset(name for _, name in laid_over(done))
 
     def prove(self) -> None:
@@ -135,15 +138,19 @@ def take_passing(overlay: Overlay, kind: str, name: str) -> bool:
 def keep(overlay: Overlay, kind: str, name: str, data: Path) -> None:
     """Have a file kept under that name from now on: it is the old one or the new one, whole."""
     folder = overlay.kept(kind)
-    folder.mkdir(parents=True, exist_ok=True)
     beside = folder / f"{name}.raw.new"
-    with data.open("rb") as source, beside.open("wb") as file:
-        while chunk := source.read(1 << 20):
-            file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / f"{name}.raw")
-    sync_folder(folder)
+    try:
+        with told_when_full(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with data.open("rb") as source, beside.open("wb") as file:
+                shutil.copyfileobj(source, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(folder / f"{name}.raw")
+            sync_folder(folder)
+    except (OSError, ZaffreError):
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def forget(overlay: Overlay, kind: str, name: str) -> None:

@@ -27,7 +27,8 @@ _FAILED = 50
 class Remembered:
     """`newest` is the newest version that was ever laid over, and `sha256` the digest of what is kept, if anything is;
     `kind` what it is. `tried` is a version that did not come to its end `tries` times, with its digest. `failed` were
-    refused, or tried too often. `last` is the last decision, or what kept the agent from it.
+    refused, or tried too often. `needed` is what has been the agent's own. `last` is the last decision, or what kept
+    the agent from it.
     """
 
     kind: str | None = None
@@ -37,6 +38,7 @@ class Remembered:
     tried: str | None = None
     tried_sha256: str | None = None
     tries: int = 0
+    needed: bool = False
     last: Mapping[str, object] = field(default_factory=dict)
 
     def refused(self, version: str) -> Remembered:
@@ -75,6 +77,7 @@ class Shelf:
             **text,
             failed=tuple(one for one in failed if isinstance(one, str)) if isinstance(failed, list) else (),
             tries=tries if isinstance(tries, int) else 0,
+            needed=found.get("needed") is True,
             last=last if isinstance(last, dict) else {},
         )
 

@@ -101,7 +101,7 @@ class Agent:
         def downloads(folder: Path) -> Downloads:
             return self.downloads(self.place, folder, self.settings.rate, self.progress)
 
-        return Carrier(self.home, self.settings, self.overlay, downloads, self.now)
+        return Carrier(self.home, self.settings, self.overlay, downloads, self.now, self.progress)
 
     def _host_updated(self, mine: Identity, offered: Offers) -> Decision:
         for _ in range(_STEPS):

@@ -21,6 +21,7 @@ from zaffre.definition.update import Update
 from zaffre.digest import Sha256
 from zaffre.image.output import place
 from zaffre.image.steps import Workshop
+from zaffre.slots import SIGNED_ONLY
 
 ROOT_OF_TRUST = "usr/lib/zaffre/root.json"
 SETTINGS = "usr/lib/zaffre/agent.toml"
@@ -80,14 +81,11 @@ def bring_agent(image: Image, agent: Sha256, folder: Path, esp: Path, shop: Work
     return target.stat().st_size
 
 
-_POLICY = "root=signed+absent:usr=signed+absent"
-
-
 def _signed(command: str) -> str:
     """The last of a service's drop-in files by its name: whatever else the host takes, it takes nothing unsigned. With
     a configuration laid over it, /etc can be written as before, and forgets as before.
     """
-    line = f"{command} --image-policy={_POLICY}"
+    line = f"{command} --image-policy={SIGNED_ONLY}"
     return f"[Service]\nExecStart=\nExecStart={line}\nExecReload=\nExecReload={line}\n"
 
 
