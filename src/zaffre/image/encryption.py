@@ -104,7 +104,7 @@ _AFTER_TPM = "[Unit]\nWants=dev-tpmrm0.device\nAfter=dev-tpmrm0.device systemd-m
 # Only what the initrd looks for is looked at (see `state`); a driver that is part of the kernel was there before udev.
 _TRIGGER = "[Service]\nExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=tpmrm\n"
 
-# Without the public key, which systemd-stub puts there, it fails. Its definitions are those of the initrd: unless said, it
+# Without the public key, which systemd-stub puts there, it fails. Definitions are those of the initrd: unless said, it
 # reads the root's.
 _SEALED = (
     "systemd-repart --dry-run=no --tpm2-device=auto --tpm2-pcrs=7+12 --tpm2-public-key-pcrs=11"
