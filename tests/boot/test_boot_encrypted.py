@@ -46,10 +46,7 @@ def adapted(lab: Lab, root: Path) -> Lab:
     image = made.distro / f"images/{IMAGE}.toml"
     text = image.read_text()
     assert 'profiles = ["immutable", "kubernetes"]' in text
-    text = text.replace(
-        'profiles = ["immutable", "kubernetes"]', 'profiles = ["immutable", "kubernetes", "encrypted-var"]'
-    )
-    image.write_text(text.replace("packages = 120", "packages = 130"))
+    image.write_text(text.replace('"kubernetes"]', '"kubernetes", "encrypted-var"]', 1))
     made.zaffre("lock", "--image", IMAGE)
     return made
 

@@ -194,6 +194,10 @@ OF_A_VALUE = [
         ),
     ),
     (
+        'extends = "host"\nkind = "server"\n[disk]\nvar_encryption = "tpm2"',
+        "images/a.toml: disk.var_encryption: is not for a server, whose /var is a folder of its root",
+    ),
+    (
         'extends = "host"\n[etc]\npersistent = ["/var/lib/me"]',
         "images/a.toml: etc.persistent[0]: '/var/lib/me' is not below /etc",
     ),

@@ -83,7 +83,7 @@ def test_the_key_is_sealed_to_what_is_signed_and_to_the_state_of_secure_boot() -
         "--tpm2-public-key-pcrs=11",
         "--tpm2-public-key=/.extra/tpm2-pcr-public-key.pem",
     ]
-    assert set(sealed) < set(repart["ExecStart"])
+    assert {*sealed, "--definitions=/usr/lib/repart.d"} < set(repart["ExecStart"])
     assert repart["ConditionPathExists"] == [], "the partition grows at each boot"
     recoverable = merged(ENCRYPTED, "zaffre-recoverable-var.service")
     assert set(sealed) < set(recoverable["ExecStart"])

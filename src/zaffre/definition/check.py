@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from zaffre.definition.forms import FORMS_OF, forms_in_words
-from zaffre.definition.image import Image
+from zaffre.definition.image import Image, VarEncryption
 from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
@@ -70,6 +70,10 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
         if (key,) in origins:
             suggestion = _NO_MACHINE if image.kind is Kind.CONTAINER and key in MACHINE_ONLY else None
             yield _problem(origins, (key,), f"is not for a {image.kind}", suggestion)
+    if image.kind is Kind.SERVER and image.disk.var_encryption is not VarEncryption.NONE:
+        yield _problem(
+            origins, ("disk", "var_encryption"), "is for a host alone: a server's /var is a folder of its root"
+        )
     if image.kind is Kind.CONTAINER:
         yield from _check_container(image, origins)
 

@@ -40,6 +40,7 @@ RECOVERY_KEY = "zaffre.var-recovery-key"
 """The credential (systemd.system-credentials(7)) with a further key of a /var that is being made."""
 
 _PROGRAMS = ("/usr/bin/systemd-cryptsetup", "/usr/lib/systemd/systemd-pcrextend")
+_DEFINITIONS = "usr/lib/repart.d"
 _RECOVERABLE = "usr/lib/zaffre/recoverable"
 _LIBRARIES = ("libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0", "libtss2-tcti-device.so.0")
 _PHASES = "systemd-pcrphase-initrd.service"
@@ -71,14 +72,15 @@ def encryption_files(image: Image, *, label: str) -> tuple[Mapping[str, str], Ma
         return {}, {}
     initrd = {
         "usr/lib/modules-load.d/zaffre-encryption.conf": "dm_crypt\nefivarfs\n",
-        "usr/lib/repart.d/50-var.conf.d/encryption.conf": "[Partition]\nEncrypt=tpm2\n",
-        f"{_RECOVERABLE}/50-var.conf": "->/usr/lib/repart.d/50-var.conf",
+        f"{_DEFINITIONS}/50-var.conf.d/encryption.conf": "[Partition]\nEncrypt=tpm2\n",
+        f"{_RECOVERABLE}/50-var.conf": f"->/{_DEFINITIONS}/50-var.conf",
         f"{_RECOVERABLE}/50-var.conf.d/encryption.conf": "[Partition]\nEncrypt=key-file+tpm2\n",
+        f"{_UNITS}/dev-disk-by\\x2dpartlabel-{label}.device.d/10-zaffre.conf": _VAR_DEVICE,
         f"{_UNITS}/dev-tpmrm0.device.d/10-zaffre.conf": _TPM_DEVICE,
         f"{_UNITS}/emergency.service.d/10-zaffre.conf": _EMERGENCY,
         f"{_UNITS}/{_PHASES}.d/10-zaffre.conf": _AFTER_TPM,
         f"{_UNITS}/sysroot-var.mount.d/10-zaffre.conf": _MOUNT.format(mapped=MAPPED),
-        f"{_UNITS}/systemd-repart.service.d/20-encryption.conf": _REPART.format(repart=_SEALED),
+        f"{_UNITS}/systemd-repart.service.d/20-encryption.conf": _REPART.format(repart=_SEALED, folder=_DEFINITIONS),
         f"{_UNITS}/systemd-udev-trigger.service.d/20-encryption.conf": _TRIGGER,
         f"{_UNITS}/zaffre-recoverable-var.service": _RECOVERABLE_VAR.format(
             label=label, credential=RECOVERY_KEY, folder=_RECOVERABLE, repart=_SEALED
@@ -92,6 +94,9 @@ def encryption_files(image: Image, *, label: str) -> tuple[Mapping[str, str], Ma
 # systemd.device(5). A machine without a TPM is to say so before its owner has given up on it.
 _TPM_DEVICE = "[Unit]\nJobRunningTimeoutSec=60\n"
 
+# It is missed from when it could be there: a slow machine takes its time to make it.
+_VAR_DEVICE = "[Unit]\nAfter=systemd-repart.service\n"
+
 _EMERGENCY = "[Unit]\nDescription=The root could not be verified, or /var not unlocked: the machine restarts\n"
 
 _AFTER_TPM = "[Unit]\nWants=dev-tpmrm0.device\nAfter=dev-tpmrm0.device systemd-modules-load.service\n"
@@ -99,7 +104,8 @@ _AFTER_TPM = "[Unit]\nWants=dev-tpmrm0.device\nAfter=dev-tpmrm0.device systemd-m
 # Only what the initrd looks for is looked at (see `state`); a driver that is part of the kernel was there before udev.
 _TRIGGER = "[Service]\nExecStart=-udevadm trigger --type=devices --action=add --subsystem-match=tpmrm\n"
 
-# Without the public key, which systemd-stub puts there, it fails.
+# Without the public key, which systemd-stub puts there, it fails. Definitions are those of the initrd: unless said, it
+# reads the root's.
 _SEALED = (
     "systemd-repart --dry-run=no --tpm2-device=auto --tpm2-pcrs=7+12 --tpm2-public-key-pcrs=11"
     " --tpm2-public-key=/.extra/tpm2-pcr-public-key.pem"
@@ -115,7 +121,7 @@ After=dev-tpmrm0.device zaffre-recoverable-var.service
 
 [Service]
 ExecStart=
-ExecStart={repart}
+ExecStart={repart} --definitions=/{folder}
 """
 
 # When it has made the partition, systemd-repart.service finds it there.
@@ -133,7 +139,7 @@ Type=oneshot
 RemainAfterExit=yes
 ImportCredential={credential}
 ExecStartPre=modprobe loop
-ExecStart={repart} --definitions={folder} --key-file=%d/{credential}
+ExecStart={repart} --definitions=/{folder} --key-file=%d/{credential}
 """
 
 # Not "Requires" where a unit ends with the initrd: /var would be unmounted with it. libcryptsetup's plugin for tokens
