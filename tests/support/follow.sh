@@ -53,6 +53,11 @@ until [ -e /run/systemd/shutdown/scheduled ]; do
             fact drift /usr/lib/zaffre-agent/zaffre-agent drift --json
             ;;
         esac
+        if [ -e /sys/fs/selinux/enforce ]; then
+            fact enforcing cat /sys/fs/selinux/enforce
+            fact denials journalctl --boot --grep='avc: +denied' --output=cat --no-pager
+            fact denials-before journalctl --boot=-1 --grep='avc: +denied' --output=cat --no-pager
+        fi
         # The last one: whoever waits for it has all the others.
         fact last printf '%s' "$after"
     fi
