@@ -25,7 +25,7 @@ import pytest
 from support.lab import Lab
 from support.mirror import serving
 from support.releases import Yard, leave_check, now
-from support.updates import Story, Version, Versions
+from support.updates import IMAGE, Story, Version, Versions
 from zaffre.cli.making import Making
 from zaffre.definition import Waves
 from zaffre.digest import canonical_json
@@ -141,8 +141,8 @@ class Publisher:
 
 
 @contextmanager
-def publishing(lab: Lab, root: Path) -> Iterator[Publisher]:
-    """A place of releases with an empty channel, and versions of the reference host that follow it."""
+def publishing(lab: Lab, root: Path, *, image: str = IMAGE, agent: str = "agent") -> Iterator[Publisher]:
+    """A place of releases with an empty channel, and versions of a host that follow it by an agent made for it."""
     with lab.workspace() as work:
         yard = Yard(root / "yard", work.keys)
     yard.clock = now()
@@ -153,8 +153,8 @@ def publishing(lab: Lab, root: Path) -> Iterator[Publisher]:
         def adapt(distro: Path) -> None:
             (distro / "trust").mkdir()
             (distro / "trust/root.json").write_bytes(yard.first)
-            with (distro / "images/container-host.toml").open("a") as image:
-                image.write(f'\n[update]\nplace = "{place}"\nchannel = "{CHANNEL}"\ntrusted = "trust/root.json"\n')
-                image.write(f'extensions = ["{FOLLOWED}"]\n')
+            with (distro / f"images/{image}.toml").open("a") as file:
+                file.write(f'\n[update]\nplace = "{place}"\nchannel = "{CHANNEL}"\ntrusted = "trust/root.json"\n')
+                file.write(f'agent = "{agent}"\nextensions = ["{FOLLOWED}"]\n')
 
-        yield Publisher(Versions(lab, root, adapt), yard)
+        yield Publisher(Versions(lab, root, adapt, image), yard)

@@ -98,6 +98,8 @@ After=boot.automount boot-complete.target systemd-bless-boot.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+# With SELinux, where that is enforced, it has the rights of the agent.
+SELinuxContext=-system_u:system_r:zaffre_agent_t:s0
 ExecStart=sh /{program} {agent}
 TimeoutStartSec=5min
 """
