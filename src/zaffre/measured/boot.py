@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from zaffre.digest import Sha256, sha256_bytes
-from zaffre.errors import IntegrityError
 from zaffre.measured.eventlog import (
     ACTION,
     APPLICATION,
@@ -113,10 +112,3 @@ def _certificate(event: Event) -> Sha256:
 def _words(event: Event) -> str:
     text = "".join(letter if letter.isprintable() else "." for letter in event.data.decode("ascii", "replace"))
     return f"PCR {event.register}: event {event.type:#x} {text[:_MOST_TOLD]}".rstrip()
-
-
-def require_log(log: bytes | None) -> bytes:
-    """Raises IntegrityError where there is none."""
-    if not log:
-        raise IntegrityError("there is no log of the boot", resolution="the machine needs a TPM 2.0 and UEFI firmware")
-    return log
