@@ -14,6 +14,7 @@ from zaffre.machine.report import Verdict
 from zaffre.offer import Record
 from zaffre.release.collect import Rule, collect
 from zaffre.release.overview import overview, shown
+from zaffre.release.selection import offers
 
 
 def test_an_extension_is_published_promoted_revoked_and_dropped_beside_its_host(yard: Yard) -> None:
@@ -32,6 +33,9 @@ def test_an_extension_is_published_promoted_revoked_and_dropped_beside_its_host(
     listed = [(one.image, one.kind, one.version) for one in overview(yard.state(), yard.clock).releases]
     assert listed == [("site", "confext", "1.2"), ("site", "confext", "1.1"), ("host", "host", "1.1")]
     assert shown(yard.state(), "dev", record).sizes[EXTENSION] == len(extension_of("1.2"))
+    with pytest.raises(DefinitionError, match="has several: host-amd64, site-amd64"):
+        offers(yard.state(), "dev", None, None)
+    assert [one.product for one in offers(yard.state(), "dev", None, None, hosts=True)] == ["host-amd64"]
     with pytest.raises(FindingError, match=r"is not newer than 1\.2"):
         yard.publish_extension("site", "1.0", kind="confext")
     yard.revoke("1.2", "site-amd64")
