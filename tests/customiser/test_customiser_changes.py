@@ -70,8 +70,8 @@ def test_the_command_line_changes_but_for_what_names_the_root(tmp_path: Path) ->
 def test_a_root_whose_hash_is_signed_for_the_kernel_is_not_changed(tmp_path: Path) -> None:
     options = "systemd.verity_root_options=panic-on-corruption"
     require_unsigned_root(KernelImage(tmp_path, (options,), "6.12"), where="image.raw")
+    signed = KernelImage(tmp_path, (f"{options},root-hash-signature=base64:MII=",), "6.12")
     with pytest.raises(DefinitionError, match="IPE") as told:
-        signed = KernelImage(tmp_path, (f"{options},root-hash-signature=base64:MII=",), "6.12")
         require_unsigned_root(signed, where="image.raw")
     assert told.value.where == "image.raw"
 

@@ -94,6 +94,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         configuration=medium,
         selinux=str(chosen.selinux.mode),
         ipe=str(chosen.ipe.mode),
+        fips=chosen.fips,
         memory_mib=order.memory,
         cpus=order.cpus,
     )

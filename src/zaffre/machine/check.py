@@ -54,7 +54,7 @@ class Subject:
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots. `configuration`, the name and the image of a confext, is plugged in on a
-    medium. `selinux` and `ipe` are the modes that it is to be in.
+    medium. `selinux` and `ipe` are the modes that it is to be in, `fips` is one too.
     """
 
     name: str
@@ -73,6 +73,7 @@ class Subject:
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
     ipe: str = "off"
+    fips: bool = False
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -164,6 +165,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
         ipe=subject.ipe,
+        fips=subject.fips,
     )
 
 

@@ -8,6 +8,7 @@ import re
 import tomllib
 
 from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.judge_fips import fips
 from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
@@ -52,6 +53,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(ipe)
     if expected.ipe != "enforcing":
         unfit |= {ipe_refused, ipe_locked}
+    if not expected.fips:
+        unfit.add(fips)
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -311,6 +314,7 @@ _LINES: tuple[Judge, ...] = (
     ipe,
     ipe_refused,
     ipe_locked,
+    fips,
     hardening,
     tpm,
 )

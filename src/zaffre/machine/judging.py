@@ -19,7 +19,7 @@ class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
     each boot is counted then; `configuration` is the name of a confext that it finds on a medium; `selinux` and
-    `ipe` are modes: "off", "permissive" or "enforcing".
+    `ipe` are modes: "off", "permissive" or "enforcing"; `fips` says whether it is in FIPS mode.
     """
 
     nonce: str
@@ -34,6 +34,7 @@ class Expectations:
     configuration: str | None = None
     selinux: str = "off"
     ipe: str = "off"
+    fips: bool = False
 
 
 DISK_GROWS_BY = 1 << 30
