@@ -135,7 +135,13 @@ def _var_grows(facts: Facts, _: Expectations) -> CheckLine:
 
 def _container(facts: Facts, expected: Expectations) -> CheckLine:
     run = facts.get("container.run")
-    passed = run.status == 0 and f"nonce {expected.nonce}" in run.text.splitlines() and "pid 1" in run.text.splitlines()
+    imported = facts.get("container.import").status == 0
+    passed = (
+        imported
+        and run.status == 0
+        and f"nonce {expected.nonce}" in run.text.splitlines()
+        and "pid 1" in run.text.splitlines()
+    )
     image = facts.get("container.source").text.rpartition(" ")[2]
     trouble = next(
         (facts.get(name).text for name in ("container.run", "container.import") if facts.get(name).status), ""
