@@ -131,6 +131,7 @@ def sound() -> dict[tuple[int, str], Report]:
         "network.resolver": (0, b"Global:\nLink 2 (enp0s4): 10.0.2.3 fd5a::3\n"),
         "listening.tcp": (0, _TCP),
         "container.import": (0, b"unpacking zaffre.local/probe:1 (sha256:4e9a)...done\n"),
+        "container.source": (0, b"zaffre.local/probe:1\n"),
         "container.unit": (
             0,
             b"Slice=system.slice\nControlGroup=/system.slice/zaffre-probe.scope\nActiveState=active\n",

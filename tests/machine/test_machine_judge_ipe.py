@@ -21,7 +21,7 @@ REFUSED = (
 ASKED_FOR = "".join(REFUSED.format(path=f"{place}/program", dev="tmpfs") for place in PLACES) + REFUSED.format(
     path="/usr/bin/busybox", dev="overlay"
 )
-EPERM = "sh: 1: echo: echo: I/O error: Operation not permitted"
+EPERM = "tee: /sys/kernel/security/ipe/enforce: Operation not permitted"
 LIBRARY = "ERROR: ld.so: object '{}/library' cannot be preloaded (failed to map segment from shared object): ignored."
 
 

@@ -100,6 +100,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         configuration=medium,
         selinux=str(chosen.selinux.mode),
         ipe=str(chosen.ipe.mode),
+        fips=chosen.fips,
         prediction=_prediction(folder),
         checked=None if host is built else _checked(making, built, host),
         memory_mib=order.memory,

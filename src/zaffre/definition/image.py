@@ -331,6 +331,9 @@ class Fragment(Model):
     surface: Surface = Surface()
     selinux: Selinux = Selinux()
     ipe: Ipe = Ipe()
+    fips: bool = False
+    """FIPS mode, for a host: the kernel with fips=1, and OpenSSL's FIPS provider with what it is verified by. Which
+    programs use the provider, openssl.cnf says: that of the profile "fips" leaves no other."""
     debug: bool = False
     """A console shell, for development; os-release says that it is there."""
     extract: Items[Extract] = ()
@@ -390,7 +393,8 @@ class Image(ImageFile):
     def kernel_arguments(self, architecture: Architecture) -> tuple[str, ...]:
         """The kernel command line on `architecture`."""
         words = (word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
-        return (*words, *_SELINUX_ARGUMENTS.get(self.selinux.mode, ()), *_IPE_ARGUMENTS.get(self.ipe.mode, ()))
+        modes = (*_SELINUX_ARGUMENTS.get(self.selinux.mode, ()), *_IPE_ARGUMENTS.get(self.ipe.mode, ()))
+        return (*words, *modes, *(("fips=1",) if self.fips else ()))
 
     def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
         """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""

@@ -17,6 +17,7 @@ from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
 from zaffre.image.encryption import is_encrypted
+from zaffre.image.fips import lay_fips_module
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.ipe import POLICY_FILE, has_policy, ipe_files, policy_text, signed_policy, with_signature
 from zaffre.image.output import place
@@ -256,6 +257,8 @@ def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, pol
     )
     if policy is not None:
         lay_policy(root, policy, plan.image.selinux.mode, shop)
+    if plan.image.fips:
+        lay_fips_module(root, architecture=shop.architecture, scratch=root.parent, sandbox=shop.sandbox)
     if has_policy(plan.image):
         write_bytes(root, POLICY_FILE, signed_policy(shop.keys, scratch=root.parent, sandbox=shop.sandbox))
     if plan.image.update.tries:

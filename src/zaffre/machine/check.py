@@ -55,9 +55,9 @@ class Subject:
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots, `encrypted` whether its /var is. `configuration`, the name and the
-    image of a confext, is plugged in on a medium. `selinux` and `ipe` are the modes that it is to be in. `prediction`
-    is what the build says that its boot will measure. `checked` is the extension that is laid over it, with its image,
-    if that is what is checked.
+    image of a confext, is plugged in on a medium. `selinux` and `ipe` are the modes that it is to be in, `fips` is one
+    too. `prediction` is what the build says that its boot will measure. `checked` is the extension that is laid over
+    it, with its image, if that is what is checked.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Subject:
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
     ipe: str = "off"
+    fips: bool = False
     prediction: Prediction | None = None
     checked: tuple[Laid, Path] | None = None
     memory_mib: int = 1024
@@ -178,6 +179,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
         ipe=subject.ipe,
+        fips=subject.fips,
         prediction=subject.prediction,
         checked=subject.checked[0] if subject.checked else None,
     )

@@ -9,6 +9,7 @@ import tomllib
 
 from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
 from zaffre.machine.judge_extension import extension, laid_over, the_agent
+from zaffre.machine.judge_fips import fips
 from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
@@ -62,6 +63,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(ipe)
     if expected.ipe != "enforcing":
         unfit |= {ipe_refused, ipe_locked}
+    if not expected.fips:
+        unfit.add(fips)
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -161,8 +164,14 @@ def _var_encrypted(facts: Facts, _: Expectations) -> CheckLine:
 
 def _container(facts: Facts, expected: Expectations) -> CheckLine:
     run = facts.get("container.run")
-    passed = run.status == 0 and f"nonce {expected.nonce}" in run.text.splitlines() and "pid 1" in run.text.splitlines()
-    image = facts.get("container.import").text.removeprefix("unpacking ").partition(" ")[0]
+    imported = facts.get("container.import").status == 0
+    passed = (
+        imported
+        and run.status == 0
+        and f"nonce {expected.nonce}" in run.text.splitlines()
+        and "pid 1" in run.text.splitlines()
+    )
+    image = facts.get("container.source").text.rpartition(" ")[2]
     trouble = next(
         (facts.get(name).text for name in ("container.run", "container.import") if facts.get(name).status), ""
     )
@@ -345,6 +354,7 @@ _LINES: tuple[Judge, ...] = (
     ipe,
     ipe_refused,
     ipe_locked,
+    fips,
     hardening,
     tpm,
 )

@@ -32,8 +32,9 @@ class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
     each boot is counted then, `encrypted` whether its /var is; `configuration` is the name of a confext that it finds
-    on a medium; `selinux` and `ipe` are modes: "off", "permissive" or "enforcing"; `prediction` what the build says
-    that its boot will measure; `checked` the extension that this is about, if it is about one.
+    on a medium; `selinux` and `ipe` are modes: "off", "permissive" or "enforcing"; `fips` says whether it is in FIPS
+    mode; `prediction` what the build says that its boot will measure; `checked` the extension that this is about, if it
+    is about one.
     """
 
     nonce: str
@@ -49,6 +50,7 @@ class Expectations:
     configuration: str | None = None
     selinux: str = "off"
     ipe: str = "off"
+    fips: bool = False
     prediction: Prediction | None = None
     checked: Laid | None = None
 
