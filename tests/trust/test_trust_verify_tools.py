@@ -17,6 +17,7 @@ from zaffre.sandbox import Mount, Sandbox, ToolsTree
 from zaffre.trust import Keys, VerifyReport, verify_build
 from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
+from zaffre.trust.keys import load_certificates
 
 pytestmark = pytest.mark.tools
 
@@ -168,6 +169,18 @@ def test_an_extension_sealed_by_another_key_is_found(bench: Bench, tmp_path: Pat
     finally:
         sign(bench.extension, bench.keys)
     assert "not signed by the verity key" in findings(report)["seal of extension.raw"]
+
+
+def test_an_extension_for_a_host_whose_kernel_knows_the_db_key_holds(bench: Bench, tmp_path: Path) -> None:
+    """Which key it was sealed by is told. Here the keys have changed their names since it was sealed."""
+    other = Path(shutil.copytree(bench.keys.directory, tmp_path / "keys"))
+    for suffix in ("key", "crt"):
+        shutil.copy(bench.keys.directory / f"verity.{suffix}", other / f"db.{suffix}")
+        shutil.copy(bench.keys.directory / f"db.{suffix}", other / f"verity.{suffix}")
+    certificates = load_certificates(other)
+    report = verify_build(bench.extension, certificates=certificates, sandbox=bench.sandbox)
+    assert findings(report) == {}
+    assert "signed by the db key" in report.checks[-1].detail
 
 
 def test_damage_within_an_extension_is_found(bench: Bench, tmp_path: Path) -> None:
