@@ -23,6 +23,7 @@ from zaffre.trust.extension import SIGNATURE_TYPES, check_seal
 from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
 from zaffre.trust.inspector import Inspector, Verdict
+from zaffre.trust.keys import load_certificates
 
 pytestmark = pytest.mark.tools
 
@@ -253,6 +254,18 @@ def test_only_an_extension_that_hosts_would_take_is_released(
     with pytest.raises(IntegrityError, match="not sealed by your verity key") as told:
         made()
     assert words in str(told.value.details)
+
+
+def test_an_extension_for_a_host_whose_kernel_knows_the_db_key_holds(bench: Bench, tmp_path: Path) -> None:
+    """Which key it was sealed by is told. Here the keys have changed their names since it was sealed."""
+    other = Path(shutil.copytree(bench.keys.directory, tmp_path / "keys"))
+    for suffix in ("key", "crt"):
+        shutil.copy(bench.keys.directory / f"verity.{suffix}", other / f"db.{suffix}")
+        shutil.copy(bench.keys.directory / f"db.{suffix}", other / f"verity.{suffix}")
+    certificates = load_certificates(other)
+    report = verify_build(bench.extension, certificates=certificates, sandbox=bench.sandbox)
+    assert findings(report) == {}
+    assert "signed by the db key" in report.checks[-1].detail
 
 
 def test_damage_within_an_extension_is_found(bench: Bench, tmp_path: Path) -> None:
