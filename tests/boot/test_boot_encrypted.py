@@ -47,7 +47,9 @@ def adapted(lab: Lab, root: Path) -> Lab:
     text = image.read_text()
     assert 'profiles = ["immutable", "kubernetes"]' in text
     image.write_text(text.replace('"kubernetes"]', '"kubernetes", "encrypted-var"]', 1))
-    made.zaffre("lock", "--image", IMAGE)
+    for name in ("selinux-host", "check-selinux-host"):  # made of the same host, and of no use here
+        made.distro.joinpath(f"images/{name}.toml").unlink(missing_ok=True)
+    made.zaffre("lock")
     return made
 
 
