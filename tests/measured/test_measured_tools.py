@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from zaffre.measured.attest import attest
 from zaffre.measured.boot import read_boot
 from zaffre.measured.eventlog import ZERO, read_log
 from zaffre.measured.judge import JUDGED, judge_boot
-from zaffre.measured.prediction import Prediction, kernel_register
+from zaffre.measured.prediction import Prediction, after_phases, kernel_register
 from zaffre.measured.quote import Evidence, key_text
 from zaffre.pe import sections
 from zaffre.sandbox import Mount, Sandbox
@@ -77,6 +78,18 @@ def test_what_is_measured_later_is_in_the_quote(tools_sandbox: Sandbox, tmp_path
         assert bad(quoted(tpm, REAL)) == {"quote"}
 
 
+def test_phases_that_the_host_measures_are_foreseen(tools_sandbox: Sandbox, tmp_path: Path) -> None:
+    phases = ("enter-initrd", "leave-initrd")
+    tells = BUILT.model_copy(update={"phases": phases})
+    with software_tpm(tmp_path, tools_sandbox) as tpm:
+        boot_into(tpm, REAL)
+        for phase in phases:
+            assert bad(quoted(tpm, REAL), prediction=tells) == {"quote"}, "it is still in its initrd"
+            tpm.extend(11, hashlib.sha256(phase.encode()).hexdigest())
+        assert bad(quoted(tpm, REAL), prediction=tells) == set()
+        assert bad(quoted(tpm, REAL)) == {"quote"}
+
+
 def test_the_log_of_another_boot(tools_sandbox: Sandbox, tmp_path: Path) -> None:
     """What ran is not the release, and the log says that it was."""
     with software_tpm(tmp_path, tools_sandbox) as tpm:
@@ -118,13 +131,15 @@ def test_systemd_measure_comes_to_the_same(tools_sandbox: Sandbox, tmp_path: Pat
     names = ("linux", "osrel", "cmdline", "initrd", "uname", "sbat")
     for name in names:
         (tmp_path / name).write_bytes(found[f".{name}"])
-    said = tools_sandbox.run(
-        ["/usr/lib/systemd/systemd-measure", "calculate", "--bank=sha256", "--phase=", "--json=short",
-         *(f"--{name}=/job/{name}" for name in names)],
-        mounts=mounts,
-        timeout=120,
-    ).stdout  # fmt: skip
-    assert json.loads(said)["sha256"][0]["hash"] == kernel_register(tmp_path / "uki.efi")
+    for phases in ((), ("enter-initrd", "leave-initrd")):
+        said = tools_sandbox.run(
+            ["/usr/lib/systemd/systemd-measure", "calculate", "--bank=sha256", f"--phase={':'.join(phases)}",
+             "--json=short", *(f"--{name}=/job/{name}" for name in names)],
+            mounts=mounts,
+            timeout=120,
+        ).stdout  # fmt: skip
+        value = kernel_register(tmp_path / "uki.efi")
+        assert json.loads(said)["sha256"][0]["hash"] == after_phases(value, phases)
     path = tmp_path / "uki.efi"
     path.write_bytes(path.read_bytes().replace(b".uname\0\0", b".cmdline", 1))
     with pytest.raises(IntegrityError, match=r"several sections \.cmdline"):

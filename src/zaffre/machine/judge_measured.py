@@ -28,9 +28,9 @@ def _found(facts: Facts, expected: Expectations) -> tuple[bool, str]:
         boot = read_boot(log.data)
     except IntegrityError as error:
         return False, f"{error.brief}: {error.details}"
-    explained = registers_of(boot)
+    booted, lines = judge_boot(boot, [expected.prediction])
+    explained = registers_of(boot, booted)
     if unlike := [str(number) for number, value in explained.items() if registers.get(number) != value]:
         return False, f"the log of the boot comes to other values than PCR {', '.join(unlike)}"
-    _, lines = judge_boot(boot, [expected.prediction])
     wrong = [f"{line.name}: {line.found}" for line in lines if not line.ok]
     return not wrong, "; ".join(wrong) or f"as predicted: PCR 11 is {registers[11][:12]}…"

@@ -42,11 +42,11 @@ def attest(evidence: Evidence, *, nonce: bytes, pinned: bytes | None, prediction
         boot = read_boot(evidence.log)
     except IntegrityError as error:
         return Attested(None, (Held("quote", False, f"{error.brief}: {error.details}"),))
+    booted, judged = judge_boot(boot, predictions)
     # What the log comes to is what the TPM has: that is one comparison, since a quote signs a digest of all registers.
-    covered = set(quoted.registers) == set(JUDGED) and quoted.covers(registers_of(boot))
+    covered = set(quoted.registers) == set(JUDGED) and quoted.covers(registers_of(boot, booted))
     found = f"over PCR {', '.join(map(str, quoted.registers))} as the log of the boot explains them"
     lines.append(Held("quote", covered, found if covered else "not over the registers that the log comes to"))
-    booted, judged = judge_boot(boot, predictions)
     return Attested(booted, (*lines, *judged))
 
 

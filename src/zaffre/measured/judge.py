@@ -14,7 +14,7 @@ from typing import Final
 from zaffre.digest import Sha256
 from zaffre.measured.boot import PROGRAMS, SECURE_BOOT, MeasuredBoot
 from zaffre.measured.eventlog import ZERO
-from zaffre.measured.prediction import BESIDE_REGISTERS, KERNEL_REGISTER, Prediction
+from zaffre.measured.prediction import BESIDE_REGISTERS, KERNEL_REGISTER, Prediction, after_phases
 
 JUDGED: Final = (PROGRAMS, SECURE_BOOT, KERNEL_REGISTER, *BESIDE_REGISTERS)
 """The PCRs by which a boot is judged."""
@@ -31,9 +31,14 @@ class Held:
     found: str
 
 
-def registers_of(boot: MeasuredBoot) -> dict[int, str]:
-    """What the log comes to in the registers by which a boot is judged."""
-    return {number: boot.registers.get(number, ZERO) for number in JUDGED}
+def registers_of(boot: MeasuredBoot, booted: Prediction | None) -> dict[int, str]:
+    """What the registers by which a boot is judged hold in the end: what firmware's log comes to, and the phases of the
+    host that was booted, which that log does not have.
+    """
+    found: dict[int, str] = {number: boot.registers.get(number, ZERO) for number in JUDGED}
+    if booted is not None:
+        found[KERNEL_REGISTER] = after_phases(found[KERNEL_REGISTER], booted.phases)
+    return found
 
 
 def judge_boot(boot: MeasuredBoot, predictions: Sequence[Prediction]) -> tuple[Prediction | None, tuple[Held, ...]]:
@@ -45,7 +50,7 @@ def judge_boot(boot: MeasuredBoot, predictions: Sequence[Prediction]) -> tuple[P
         _loader(boot, loaders),
         _kernel_image(boot, booted),
         _nothing_else(boot),
-        *_registers(registers_of(boot), booted),
+        *_registers(registers_of(boot, None), booted),
     )
 
 

@@ -9,6 +9,7 @@ old form could be misled.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -38,12 +39,20 @@ _MEASURED = (
 src/fundamental/uki.h). `.pcrsig` is not, as it is made of what is measured.
 """
 
+_SIGNED_VALUES = ".pcrsig"
+_PHASES: Final = ("enter-initrd", "leave-initrd")
+"""What systemd-pcrphase-initrd.service(8) measures besides. It is in the initrd of kernel images that carry signed
+values of PCR 11, which are for a key that the TPM gives in the first of these phases alone.
+"""
+
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Phase = Annotated[str, StringConstraints(pattern=r"^[a-z-]{1,40}$")]
 
 
 class Prediction(BaseModel):
     """`loader` and `kernel_image` are SHA-256 Authenticode digests of what firmware starts, `certificate` the SHA-256
-    of the owner's certificate by which it does, `registers` values of PCRs by their numbers.
+    of the owner's certificate by which it does, `registers` values of PCRs by their numbers, as the kernel finds them.
+    `phases` are words that the host measures into PCR 11 on its way, in order.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -56,6 +65,7 @@ class Prediction(BaseModel):
     kernel_image: Digest
     certificate: Digest
     registers: Annotated[dict[int, Digest], Field(min_length=1, max_length=24)]
+    phases: Annotated[tuple[Phase, ...], Field(max_length=10)] = ()
 
 
 def predict(
@@ -73,14 +83,22 @@ def predict(
         kernel_image=Signed(kernel_image).digest,
         certificate=_fingerprint(certificate),
         registers={KERNEL_REGISTER: kernel_register(kernel_image), **dict.fromkeys(BESIDE_REGISTERS, ZERO)},
+        phases=_PHASES if any(name == _SIGNED_VALUES for name, _ in sections(kernel_image)) else (),
     )
+
+
+def after_phases(register: str, phases: Iterable[str]) -> Sha256:
+    """What a PCR of that value holds when these words were measured into it, as systemd-pcrextend does it."""
+    value = bytes.fromhex(register)
+    for phase in phases:
+        value = hashlib.sha256(value + hashlib.sha256(phase.encode()).digest()).digest()
+    return Sha256(value.hex())
 
 
 def kernel_register(kernel_image: Path) -> Sha256:
     """What systemd-stub leaves in PCR 11: of each section the name with its final zero, then the content.
 
-    It is what `systemd-measure calculate` says of the boot's first phase. Later phases are told by services that a host
-    of ours has not got.
+    It is what `systemd-measure calculate` says of a boot before its first phase.
     """
     found: dict[str, bytes] = {}
     for name, content in sections(kernel_image):
