@@ -32,8 +32,9 @@ def test_a_provider_that_is_damaged_is_refused_by_its_own_tests(tools_sandbox: S
     provider = tmp_path / "usr/lib/x86_64-linux-gnu/ossl-modules/fips.so"
     provider.parent.mkdir(parents=True)
     provider.write_bytes(b"\x7fELF")
-    with pytest.raises(ToolError, match="fipsinstall"):
+    with pytest.raises(ToolError) as told:
         lay_fips_module(tmp_path, architecture="amd64", scratch=tmp_path, sandbox=tools_sandbox)
+    assert "fipsinstall" in told.value.command
     assert not (tmp_path / FIPS_MODULE).exists()
 
 
