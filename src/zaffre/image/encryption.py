@@ -142,15 +142,16 @@ ExecStartPre=modprobe loop
 ExecStart={repart} --definitions=/{folder} --key-file=%d/{credential}
 """
 
-# Not "Requires" where a unit ends with the initrd: /var would be unmounted with it. libcryptsetup's plugin for tokens
-# would look for the signature elsewhere; systemd-cryptsetup itself takes it from where systemd-stub puts it.
+# It asks for no unit that ends with the initrd, and is only ordered after those: when the initrd ends, what asks for
+# /var is asked for once more, and with it they would be, against their end ("leave-initrd" is not measured then).
+# libcryptsetup's plugin for tokens would look for the signature elsewhere; systemd-cryptsetup itself takes it from where
+# systemd-stub puts it.
 _UNLOCK = """\
 [Unit]
 Description=/var, unlocked by the TPM of this machine
 DefaultDependencies=no
 IgnoreOnIsolate=yes
 Requires=dev-tpmrm0.device dev-disk-by\\x2dpartlabel-{label}.device
-Wants={phases} systemd-repart.service
 After={phases} systemd-repart.service dev-tpmrm0.device dev-disk-by\\x2dpartlabel-{label}.device
 Before=initrd-fs.target
 
