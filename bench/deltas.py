@@ -14,26 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents import agent_root, make_node
 from figures import Figure, Limit, Unit
 from measure import BenchError
 from neighbours import CHANGES, IMAGE, build, make_definition, program, run
 from noise import Noise, wait_for_calm
-from publisher import CHANNEL, Publisher
+from publisher import Publisher
 
-from zaffre.cli.context import Workspace
-from zaffre.cli.making import Making
-from zaffre.definition import reference_root
-from zaffre.manifest import MANIFEST_NAME, Manifest
-from zaffre.release.candidate import UPDATE_FILES
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.slots import entry_name, root_uuids
-from zaffre.trust.gpt import read_partitions
 
 LIMITS = (0.10, 0.45)
 MEMORY = 60e6
 _SECONDS = 1800.0
 
-_SETTINGS = f'place = "http://127.0.0.1:8000"\nchannel = "{CHANNEL}"\n'
 _SCRIPT = """\
 import json, resource, subprocess, sys, time
 sys.path.insert(0, "/usr/lib/zaffre-agent")
@@ -86,7 +80,7 @@ def measure_deltas(folder: Path, *, say: Callable[[str], None]) -> tuple[list[De
     say("building a container host, and its neighbours")
     base = make_definition(place / "definition-0", 0, None)
     old = build(base, place, IMAGE, folder / "deltas.log")
-    root = _root(place, build(base, place, "agent", folder / "deltas.log"), old)
+    root = agent_root(place, build(base, place, "agent", folder / "deltas.log"), old)
     delivered, others = [], []
     for number, (title, like) in enumerate(CHANGES.items(), 1):
         definition = make_definition(place / f"definition-{number}", number, like)
@@ -97,7 +91,7 @@ def measure_deltas(folder: Path, *, say: Callable[[str], None]) -> tuple[list[De
         publisher.publish(old, deltas=0)
         publisher.publish(new, deltas=1)
         (job / "root.json").write_bytes(publisher.root)
-        _node(old, job)
+        make_node(old, job)
         wait_for_calm()
         noise = Noise()
         one = _update(root, job, title)
@@ -127,53 +121,6 @@ def delta_figures(found: Sequence[Delivered]) -> list[Figure]:
         Figure("the agent updates by deltas: peak memory", Unit.BYTES, (worst.memory,), limit=Limit(value=MEMORY)),
         Figure("the agent updates by deltas: wall time", Unit.SECONDS, (max(one.seconds for one in found),)),
     ]
-
-
-def _root(place: Path, agent: Path, host: Path) -> Path:
-    """The host's root with the agent laid over it, as systemd-sysext does it."""
-    with Workspace() as work:
-        work.distro = reference_root()
-        sandbox = Making(work).sandbox
-    data = read_partitions(agent / "extension.raw")[0]
-    with (agent / "extension.raw").open("rb") as file:
-        file.seek(data.offset)
-        (place / "agent.erofs").write_bytes(file.read(data.size))
-    shutil.copy(host / "root.erofs", place / "host.erofs")
-    for name in ("host", "agent"):
-        sandbox.run(
-            ["fsck.erofs", f"--extract=/job/{name}", f"/job/{name}.erofs"],
-            mounts=[Mount(place, "/job", writable=True)],
-            timeout=_SECONDS,
-        )
-    shutil.copytree(place / "agent", place / "host", symlinks=True, dirs_exist_ok=True)
-    return place / "host"
-
-
-def _node(old: Path, job: Path) -> None:
-    """A node that runs `old`: what the agent looks at of a host."""
-    manifest = Manifest.model_validate_json((old / MANIFEST_NAME).read_bytes())
-    if manifest.root_hash is None:
-        raise BenchError(f"{old} has no verified root")
-    data, tree = root_uuids(manifest.root_hash)
-    name = f"zaffre-{manifest.image}"
-    texts = {
-        "root/etc/os-release": f"ID=zaffre\nIMAGE_ID={name}\nIMAGE_VERSION={manifest.version}\n",
-        "root/etc/machine-id": f"{'0' * 32}\n",
-        "root/proc/sys/kernel/random/boot_id": f"{'0' * 32}\n",
-        "root/proc/cmdline": f"roothash={manifest.root_hash}\n",
-        "agent.toml": _SETTINGS,
-    }
-    files = {
-        f"root/dev/disk/by-partuuid/{data}": "root.erofs",
-        f"root/dev/disk/by-partuuid/{tree}": "root.verity",
-        f"root/boot/EFI/Linux/{entry_name(name, manifest.version)}": "uki.efi",
-    }
-    for path in (*texts, *files):
-        (job / path).parent.mkdir(parents=True, exist_ok=True)
-    for path, text in texts.items():
-        (job / path).write_text(text)
-    for path, file in files.items():
-        shutil.copy(old / file, job / path)
 
 
 def _update(root: Path, job: Path, title: str) -> Delivered:

@@ -15,10 +15,11 @@ from zaffre.manifest import MANIFEST_NAME, Manifest
 from zaffre.offer import Evidence
 from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
-from zaffre.release.candidate import UPDATE_FILES, Candidate, File
+from zaffre.release.candidate import Candidate, File
 from zaffre.release.deltas import Goal, Workshop, wanted
 from zaffre.release.desk import Desk
 from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.release.metadata import DEFAULT_DAYS
 from zaffre.release.operate import add, rollout
 from zaffre.release.payload import payload_of
@@ -46,13 +47,15 @@ class Publisher:
             raise BenchError("the repository of releases could not be begun")
         self.root = done.root
 
-    def publish(self, build: Path, *, deltas: int) -> None:
-        """A release of a build, for every node, with deltas from so many versions before it."""
+    def publish(self, build: Path, *, deltas: int, version: str | None = None) -> None:
+        """A release of a build, for every node, with deltas from so many versions before it; under another version than
+        the build's, if said.
+        """
         manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
         candidate = Candidate(
             image=manifest.image,
             architecture=manifest.architecture,
-            version=manifest.version,
+            version=version or manifest.version,
             profile=manifest.profile,
             root_hash=manifest.root_hash,
             created=self._now,

@@ -27,6 +27,7 @@ from builds import build_figures, measure_builds, release_build
 from confining import HOSTS, confining_figures, measure_confining
 from containers import container_figures, container_requests, measure_containers
 from customise import customising_figures, measure_customising
+from deciding import AGENT, deciding_figures, measure_deciding
 from deltas import delta_figures, measure_deltas
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
@@ -43,6 +44,7 @@ from scanning import measure_scans, scan_figures
 from servers import SERVER, measure_servers, server_figures
 from stock import make_stock_disk, stock_requests
 from stockcloud import cloud_requests, make_cloud_disk
+from switching import measure_switches, switching_figures
 
 from repository import make_repository
 from zaffre.cli.failure import describe, show
@@ -58,6 +60,7 @@ GROUPS = (
     "bills",
     "scan",
     "deltas",
+    "deciding",
     "polls",
     "publishing",
     "rebuild",
@@ -65,6 +68,7 @@ GROUPS = (
     "customise",
     "builds",
     "boots",
+    "switching",
     "selinux",
     "server",
 )
@@ -162,6 +166,7 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
         found.add("deltas", delta_figures(delivered), others)
     if set(groups) - {"drift", "fleet", "bills", "scan", "deltas"}:
         images = [*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ())]
+        images += [AGENT] if "deciding" in groups else []
         images += [name for pair in HOSTS.items() for name in pair] if "selinux" in groups else []
         with lab(folder, extra=_for_peers(groups), images=images, say=say) as place:
             _measure_in(place, found, groups, builds=builds, boots=boots, say=say)
@@ -186,6 +191,7 @@ class _Found:
             "builds",
             "customise",
             "boots",
+            "switching",
             "selinux",
             "server",
             "containers",
@@ -195,6 +201,7 @@ class _Found:
             "bills",
             "scan",
             "deltas",
+            "deciding",
             "polls",
             "rebuild",
             "publishing",
@@ -213,6 +220,12 @@ def _measure_in(place: Lab, found: _Found, groups: Collection[str], *, builds: i
     if "polls" in groups:
         polled = measure_polls(place, rounds=builds, say=say)
         found.add("polls", poll_figures(polled), polled.others)
+    if "deciding" in groups:
+        decided = measure_deciding(place, say=say)
+        found.add("deciding", deciding_figures(decided), [decided.others])
+    if "switching" in groups:
+        switches = measure_switches(place, rounds=boots, say=say)
+        found.add("switching", switching_figures(switches), switches.others)
     if "rebuild" in groups:
         say("making a chroot for sbuild")
         rebuilt = measure_rebuilds(place, rounds=builds, say=say)

@@ -16,6 +16,9 @@ INCOMING = "/var/lib/zaffre/agent/incoming"
 HEALTH = "/var/lib/zaffre/health"
 """The verdicts of boots, `<version>.json`, and `bad/<version>` for each version that did not come up."""
 
+SIGNED_ONLY = "root=signed+absent:usr=signed+absent"
+"""The image policy (systemd.image-policy(7)) under which an extension without a good signature is refused."""
+
 INSTANCES = 2
 """Versions that are kept: one a slot."""
 

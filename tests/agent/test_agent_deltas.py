@@ -72,7 +72,7 @@ def test_it_comes_by_deltas_and_says_so(neighbours: Yard) -> None:
     assert brought["fell_back"] == {}
     assert brought["fetched"] == sum(one.length for one in deltas(neighbours))
     assert all(path.endswith(".vcdiff.xz") for path, _ in watched.asked)
-    said = status(seat.slots, seat.home, seat.settings, neighbours.clock)
+    said = status(seat.slots, seat.home, seat.settings, neighbours.clock, overlay=seat.layers)
     assert said.plain()["brought"] == brought
     assert any("by deltas from 1.3" in line for line in said.lines())
     assert '"by_delta": "root.verity, root.erofs, uki.efi"' in seat.home.journal.read_text()
@@ -131,7 +131,7 @@ def test_what_runs_is_another_file_than_its_version_has(neighbours: Yard) -> Non
     assert not any(".vcdiff.xz" in path and "root.erofs" in path for path, _ in watched.asked)
     journal = seat.home.journal.read_text()
     assert '"did": "delta failed"' in journal
-    said = "\n".join(status(seat.slots, seat.home, seat.settings, neighbours.clock).lines())
+    said = "\n".join(status(seat.slots, seat.home, seat.settings, neighbours.clock, overlay=seat.layers).lines())
     assert "whole, as their delta failed: root.erofs" in said
 
 

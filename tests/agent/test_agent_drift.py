@@ -96,6 +96,20 @@ def test_what_was_removed_from_etc_is_told(node: Node) -> None:
     assert (found.name, found.words) == ("/etc/sudoers", "was removed since the start")
 
 
+def test_extensions_of_the_channel_are_as_released_and_others_are_told(node: Node) -> None:
+    node.said["systemd-sysext"] = '[{"hierarchy":"/usr","extensions":["agent","site","tools"]}]\n'
+    node.said["systemd-confext"] = '[{"hierarchy":"/etc","extensions":["site"]}]\n'
+    assert node.differs() == [("extension", "site"), ("extension", "site"), ("extension", "tools")]
+    found = drift(node.root, node.ask, released={("confext", "site")})
+    assert [(one.name, one.words) for one in found.unexpected] == [
+        ("site", "is laid over /usr"),
+        ("tools", "is laid over /usr"),
+    ]
+    expected = [(one.kind, one.name, one.words) for one in found.found if one.expected]
+    assert ("extension", "site", "is laid over /etc, from the channel") in expected
+    assert [name for kind, name, words in expected if "cannot be looked into" in words] == ["/etc"]
+
+
 @pytest.mark.parametrize(
     ("block", "words"),
     [

@@ -13,6 +13,8 @@ import pytest
 
 from support.lab import Lab
 from support.releases import Yard, neighbour
+from zaffre.cli.making import Making
+from zaffre.image.python import _foreign_root
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.slots import root_uuids
 
@@ -24,6 +26,7 @@ sys.path.insert(0, "/usr/lib/zaffre-agent")
 from pathlib import Path
 from zaffre.agent.home import Home
 from zaffre.agent.host import Machine
+from zaffre.agent.overlay import Systemd
 from zaffre.agent.program import main
 from zaffre.agent.settings import read_settings
 from zaffre.agent.status import status
@@ -47,14 +50,19 @@ class Here(Machine):
             (Path("/job/handed") / one.name).write_bytes(one.read_bytes())
         Here.staged = (version,)
 
+class Bare(Systemd):
+    def merge(self, kind): pass
+    def merged(self, kind): return frozenset()
+
+bare = Bare(Path("/job/root"))
 words = ["--root", "/job/root", "--settings", "/job/agent.toml", "--state", "/job/state", "--trusted", "/job/root.json"]
 here = Here(Path("/job/root"))
-code = main([*words, *sys.argv[1:]], host=here)
+code = main([*words, *sys.argv[1:]], host=here, overlay=bare)
 settings, home = read_settings([Path("/job/agent.toml")]), Home(Path("/job/state"))
 times = []
 for _ in range(3):
     begun = time.perf_counter()
-    status(here, home, settings, datetime.now(timezone.utc))
+    status(here, home, settings, datetime.now(timezone.utc), overlay=bare)
     times.append(time.perf_counter() - begun)
 import tuf
 print(json.dumps({
@@ -159,6 +167,36 @@ def test_it_follows_a_channel_with_what_debian_packages(root: Path, yard: Yard, 
     refused = run(root, job, "check")
     assert refused["code"] == 3
     assert "does not verify" in str(refused["told"])
+
+
+def test_for_arm64_it_runs_by_its_own_interpreter(lab: Lab, tmp_path: Path) -> None:
+    """Emulated, with the libraries of the tools tree: its modules are there, compiled, and say how it is used."""
+    build = lab.build("agent", "--arch", "arm64")
+    assert lab.json("verify", str(build))["ok"]
+    data_of(build / "extension.raw", tmp_path / "agent.erofs")
+    script = (
+        "import sys; sys.path[:0] = ['/job/agent/usr/lib/zaffre-agent', '/job/agent/usr/lib/python3/dist-packages'];"
+        "import platform; print(platform.machine(), flush=True);"
+        "from zaffre.agent.program import main; main(['--help'])"
+    )
+    with lab.workspace() as work:
+        sandbox = Making(work).sandbox_for("arm64")
+        sandbox.run(
+            ["fsck.erofs", "--extract=/job/agent", "/job/agent.erofs"],
+            mounts=[Mount(tmp_path, "/job", writable=True)],
+            timeout=300,
+        )
+        root, libraries = _foreign_root(tmp_path, sandbox)
+        done = sandbox.run(
+            ["/job/agent/usr/bin/python3.13", "-IB", "-c", script],
+            root=root,
+            mounts=[*libraries, Mount(tmp_path, "/job")],
+            env={"LD_LIBRARY_PATH": "/job/agent/usr/lib/aarch64-linux-gnu"},
+            timeout=600,
+        )
+    assert done.stdout.startswith(b"aarch64\nusage: zaffre-agent")
+    assert list((tmp_path / "agent/usr/lib/zaffre-agent/zaffre").rglob("*.pyc"))
+    assert not list((tmp_path / "agent/usr/lib").rglob("*.py"))
 
 
 def test_a_library_that_is_not_there_would_be_seen(root: Path) -> None:

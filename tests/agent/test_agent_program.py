@@ -36,14 +36,14 @@ def lay(seat: Seat, **settings: object) -> list[str]:
 def test_order_update_status(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
     seat = Seat.at(yard, "1.1")
     options = lay(seat)
-    assert main([*options, "check"], host=seat.slots) == 0
+    assert main([*options, "check"], host=seat.slots, overlay=seat.layers) == 0
     assert capsys.readouterr().out.startswith("wait: the turn of this node")
-    assert main([*options, "order", "1.2"], host=seat.slots) == 0
-    assert main([*options, "update", "--dry-run"], host=seat.slots) == 0
+    assert main([*options, "order", "1.2"], host=seat.slots, overlay=seat.layers) == 0
+    assert main([*options, "update", "--dry-run"], host=seat.slots, overlay=seat.layers) == 0
     assert not seat.slots.written
-    assert main([*options, "update"], host=seat.slots) == 0
+    assert main([*options, "update"], host=seat.slots, overlay=seat.layers) == 0
     capsys.readouterr()
-    assert main([*options, "status", "--json"], host=seat.slots) == 0
+    assert main([*options, "status", "--json"], host=seat.slots, overlay=seat.layers) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["running"], said["staged"], said["previous"]) == ("1.1", "1.2", [])
     assert said["next"]["act"] == "restart"
@@ -51,20 +51,20 @@ def test_order_update_status(yard: Yard, capsys: pytest.CaptureFixture[str]) -> 
     assert set(said["good_until"]) == {"root", "timestamp", "snapshot", "targets", "dev"}
     assert said["expired"] == []
     assert said["free_bytes"] > 0
-    assert main([*options, "status"], host=seat.slots) == 0
+    assert main([*options, "status"], host=seat.slots, overlay=seat.layers) == 0
     assert "staged" in capsys.readouterr().out
-    assert main([*options, "order", "none"], host=seat.slots) == 0
+    assert main([*options, "order", "none"], host=seat.slots, overlay=seat.layers) == 0
     assert seat.home.order is None
 
 
 def test_a_problem_is_told_and_remembered(yard: Yard, capsys: pytest.CaptureFixture[str]) -> None:
     seat = Seat.at(yard, "1.1")
     options = lay(seat, channel="other")
-    assert main([*options, "run"], host=seat.slots) == 3
+    assert main([*options, "run"], host=seat.slots, overlay=seat.layers) == 3
     told = capsys.readouterr().err
     assert "there is no channel other" in told
     assert "next:" in told
-    assert main([*options, "status"], host=seat.slots) == 0
+    assert main([*options, "status"], host=seat.slots, overlay=seat.layers) == 0
     assert "there is no channel other" in capsys.readouterr().out
 
 
@@ -99,7 +99,7 @@ def test_no_settings_and_no_root_of_trust_are_told(
     seat = Seat.at(yard, "1.1")
     options = lay(seat)
     Path(options[-1]).unlink()
-    assert main([*options, "check", "--json"], host=seat.slots) == 2
+    assert main([*options, "check", "--json"], host=seat.slots, overlay=seat.layers) == 2
     assert "no root of trust" in json.loads(capsys.readouterr().out)["error"]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_boot_that_is_no_longer_blessed_after_the_download_is_left_alone(
     yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seat = Seat.at(yard, "1.1")
-    answers = iter([True, False])
+    answers = chain([True], repeat(False))
     monkeypatch.setattr(seat.slots, "blessed", lambda: next(answers))
     with pytest.raises(FindingError, match="not blessed"):
         seat.agent.run()

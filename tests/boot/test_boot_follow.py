@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from support.following import Publisher, publishing
+from support.following import FOLLOWED, Publisher, publishing
 from support.lab import Lab
+from support.measured import NONCE
 from support.updates import Story, Version
+from zaffre.measured.quote import key_text, read_bundle
+from zaffre.release.attest import attest, known_releases
 
 pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot-follow")]
 
@@ -35,11 +38,15 @@ def publisher(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pu
 
 @pytest.fixture(scope="module")
 def told(publisher: Publisher) -> Told:
-    build = publisher.versions.build
+    build, build_extension = publisher.versions.build, publisher.versions.build_extension
     first, second, unhealthy, fourth, fifth = build(0), build(1), build(2, BROKEN), build(3), build(4)
     publisher.release(first)
     with publisher.node(first) as node:
         node.until("the first version is blessed, and nothing newer offered", lambda: node.stays_at(first))
+        # An extension, and an agent that is newer than the one that the image brought.
+        publisher.release(build_extension(FOLLOWED, 1))
+        publisher.release(build_extension("agent", 1, {"usr/share/doc/zaffre-agent/version": "another one\n"}))
+        node.until("it lays both over its host", lambda: node.laid_over() == [FOLLOWED, "agent"])
         publisher.release(second)
         node.until("it goes to the second by itself", lambda: node.stays_at(second))
         publisher.release(unhealthy)
@@ -97,6 +104,18 @@ def test_its_build_holds(publisher: Publisher, told: Told) -> None:
     lab.zaffre("lint", str(build))
 
 
+def test_its_check_holds(publisher: Publisher, told: Told) -> None:
+    """Without which nothing of it could be released. The place that it follows is out of reach there."""
+    versions, build = publisher.versions, told.versions[0].folder
+    build.with_name(f"{build.name}.check.json").unlink()  # the publisher's own, of a check that never was
+    words = ["--distro", str(versions.root / "distro-0")]
+    done = versions.lab.zaffre(
+        *words, "check", "container-host", "--out", str(versions.root / "out"), "--json", check=False
+    )
+    assert [one for one in json.loads(done.stdout)["lines"] if one["verdict"] == "failed"] == []
+    versions.lab.zaffre(*words, "release", "create", str(build))
+
+
 def test_each_good_version_was_judged_and_blessed(told: Told) -> None:
     good = [(number, name) for number, name in enumerate(told.awake.boots) if name != told.versions[2].name]
     for number, name in good:
@@ -126,8 +145,43 @@ def test_the_agent_is_merged_and_nothing_failed(told: Told) -> None:
             assert "agent" in boot["merged"]
 
 
+def test_it_follows_an_extension_and_its_own_agent(told: Told) -> None:
+    """Both are laid over each of the later boots, as the channel has them; the node that slept takes them too."""
+    second = told.versions[1].name
+    for story in (told.awake, told.late):
+        status = agent(story, -1)
+        extensions = status["extensions"]
+        assert isinstance(extensions, list)
+        assert [(one["name"], one["version"], one["merged"]) for one in extensions] == [
+            (FOLLOWED, second, True),
+            ("agent", second, True),
+        ]
+        assert {FOLLOWED, "agent"} <= set(json.loads(story.told[-1]["merged"])[-1]["extensions"])
+
+
 def test_nothing_differs_from_the_release(told: Told) -> None:
     for story in (told.awake, told.late):
         found = json.loads(story.told[-1]["drift"])
         assert [one for one in found["found"] if not one["expected"]] == []
         assert ("extension", "agent") in {(one["kind"], one["name"]) for one in found["found"]}
+
+
+def test_each_boot_is_attested_by_the_machine_s_own_tpm(publisher: Publisher, told: Told) -> None:
+    """Also after updates, by which the boot loader stays the one that was installed."""
+    yard = publisher.yard
+    known = known_releases(yard.place, yard.first)
+    first, second, _, fourth, fifth = (one.name for one in told.versions)
+    keys = []
+    for story, stayed in ((told.awake, {first, second, fourth, fifth}), (told.late, {fifth})):
+        quoted = [
+            (name, read_bundle(boot["quote"].encode(), name))
+            for name, boot in zip(story.boots, story.told, strict=True)
+            if "quote" in boot
+        ]
+        assert {name for name, _ in quoted} == stayed
+        keys.append(key_text(quoted[0][1].key))
+        for name, evidence in quoted:
+            report = attest(evidence, nonce=NONCE, pinned=keys[-1], known=known)
+            assert [line for line in report.lines if not line.ok] == []
+            assert report.version == name
+    assert keys[0] != keys[1], "each TPM has a key of its own"

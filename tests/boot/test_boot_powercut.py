@@ -20,10 +20,10 @@ from support.lab import Lab
 from support.updates import Version
 from zaffre.agent.handover import ORDER
 
-pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot-powercut")]
+pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-powercut")]
 
 LOG = logging.getLogger(__name__)
-SEEDS = int(os.environ.get("ZAFFRE_SOAK_SEEDS", "2"))
+SEEDS = int(os.environ.get("ZAFFRE_SOAK_SEEDS", "1"))
 OTHERS = 1_000_000
 """Bytes, about, that a host writes meanwhile besides the files of an update."""
 RESTART = 60.0

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The container host with SELinux, booted: nothing of its own is refused anything, and a container is."""
+"""The container host with SELinux, booted: nothing of its own is refused anything, and a container is; nor is the agent
+that follows a channel, from version to version.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import json
 
 import pytest
 
+from support.following import publishing
 from support.lab import Lab
+from zaffre.machine.judge_selinux import denials_of
 
 pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot")]
 
@@ -21,3 +25,21 @@ def test_an_enforcing_host_does_all_its_work_and_holds_a_container(lab: Lab) -> 
     assert lines["selinux"]["found"] == "enforcing, no denials"
     assert lines["container-confined"]["found"] == "refused, as container_t:s0:c11,c12"
     assert {"health", "container", "var-grows", "secure-boot"} <= lines.keys()
+
+
+def test_an_enforcing_host_follows_its_channel(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("selinux-follow")
+    with publishing(lab, root, image="selinux-host", agent="agent-selinux-host") as publisher:
+        first, second = publisher.versions.build(0), publisher.versions.build(1)
+        publisher.release(first)
+        with publisher.node(first) as node:
+            node.until("the first version is blessed, and nothing newer offered", lambda: node.stays_at(first))
+            publisher.release(second)
+            node.until("it goes to the second by itself", lambda: node.stays_at(second))
+    assert node.story.boots == [first.name, second.name]
+    for told in node.story.told:
+        assert told["enforcing"] == "1"
+        assert told["failed"] == ""
+        assert list(denials_of(told["denials"])) == []
+    # What the first boot refused between its last word and its end, the restart's among it.
+    assert list(denials_of(node.story.told[-1]["denials-before"])) == []

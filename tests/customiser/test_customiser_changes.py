@@ -10,7 +10,7 @@ from customised import changes
 
 from zaffre.customiser.apply import refuse_var, settings_files
 from zaffre.customiser.changes import ChangesFile
-from zaffre.customiser.kernel import changed_words
+from zaffre.customiser.kernel import KernelImage, changed_words, require_unsigned_root
 from zaffre.errors import DefinitionError
 
 
@@ -65,6 +65,15 @@ def test_the_command_line_changes_but_for_what_names_the_root(tmp_path: Path) ->
     ):
         with pytest.raises(DefinitionError, match=said):
             changed_words(old, ChangesFile(changes(tmp_path, text)))
+
+
+def test_a_root_whose_hash_is_signed_for_the_kernel_is_not_changed(tmp_path: Path) -> None:
+    options = "systemd.verity_root_options=panic-on-corruption"
+    require_unsigned_root(KernelImage(tmp_path, (options,), "6.12"), where="image.raw")
+    signed = KernelImage(tmp_path, (f"{options},root-hash-signature=base64:MII=",), "6.12")
+    with pytest.raises(DefinitionError, match="IPE") as told:
+        require_unsigned_root(signed, where="image.raw")
+    assert told.value.where == "image.raw"
 
 
 def test_the_digest_is_of_the_changes_and_their_files(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from customised import CAPABILITY, MIB, Workplace, changes, copy_to
 
+from zaffre.authenticode import Signed
 from zaffre.cli.making import signing_keys
-from zaffre.customiser.authenticode import Signed
 from zaffre.customiser.ext4 import Ext4
 from zaffre.customiser.source import read_source
 from zaffre.customiser.unpack import extract_erofs, unpack_sealed

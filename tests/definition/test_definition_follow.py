@@ -72,6 +72,9 @@ NO_PLACE = "is for a host that follows a channel, and this one has no update.pla
         ("tries = 3", 'tries = 3\nwindow = "4-5"', "window: '4-5' is not a window of the day, like 22:30-04:00"),
         ("tries = 3", "tries = 3\nrate = 100", "rate: must be at least 64000"),
         ("tries = 3", 'tries = 3\nagent = "agnt"', "agent: 'agnt' is no image (did you mean 'agent'?)"),
+        ("tries = 3", 'tries = 3\nextensions = ["agnt"]', "extensions: 'agnt' is no image"),
+        ("tries = 3", 'tries = 3\nextensions = ["host"]', "extensions: 'host' is no sysext and no confext"),
+        ("tries = 3", 'tries = 3\nextensions = ["agent"]', "extensions: 'agent' is the agent's own"),
         ("tries = 3", 'tries = 3\nagent = "host"', "agent: 'host' is no sysext with agent = true"),
         (
             "tries = 3",

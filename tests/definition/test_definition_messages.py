@@ -195,7 +195,7 @@ OF_A_VALUE = [
     ),
     (
         'extends = "host"\nkind = "server"\n[disk]\nvar_encryption = "tpm2"',
-        "images/a.toml: disk.var_encryption: is not for a server, whose /var is a folder of its root",
+        "images/a.toml: disk.var_encryption: is for a host alone: a server's /var is a folder of its root",
     ),
     (
         'extends = "host"\n[etc]\npersistent = ["/var/lib/me"]',

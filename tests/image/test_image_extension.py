@@ -87,5 +87,5 @@ def test_an_extension_without_an_interpreter_keeps_its_modules(tmp_path: Path) -
     module = tmp_path / "usr/lib/x/module.py"
     module.parent.mkdir(parents=True)
     module.write_text("x = 1\n")
-    compile_python(tmp_path, Sandbox(None))
+    compile_python(tmp_path, tmp_path, Sandbox(None))
     assert module.exists()

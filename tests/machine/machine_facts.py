@@ -6,8 +6,11 @@ from __future__ import annotations
 import base64
 import json
 
+from support.measured import log_of, prediction
+from support.measured import sound as sound_boot
 from zaffre.machine.facts import Facts
 from zaffre.machine.judging import Expectations
+from zaffre.measured.eventlog import ZERO, read_log, replay
 
 NONCE = "0123456789abcdef0123456789abcdef"
 ROOT_HASH = "7918dcf152cb" + "5a" * 26
@@ -19,9 +22,12 @@ EXPECTED = Expectations(
     settings={"net.ipv4.ip_forward": "1", "net.ipv4.ping_group_range": "0 2147483647"},
     modules=("overlay", "br_netfilter", "ext4"),
     certificates=CERTIFICATES,
+    prediction=prediction(),
 )
 
 Report = tuple[int, bytes]
+
+LOG = log_of(sound_boot())
 
 _MOUNTS = b"""\
 61 1 254:0 / / ro,relatime shared:1 - erofs /dev/mapper/root ro,user_xattr,acl,cache_strategy=readaround
@@ -56,6 +62,12 @@ _TCP = b"""\
    1: 3600007F:0035 00000000:0000 0A 00000000:00000000 00:00000000 00000000   990        0 2622 1
    2: 0F02000A:9999 00000000:0000 01 00000000:00000000 00:00000000 00000000   990        0 2620 1
 """
+
+
+def registers(log: bytes) -> bytes:
+    """As the kernel shows them when that was measured."""
+    values = replay(read_log(log))
+    return "".join(f"{number}={values.get(number, ZERO).upper()}\n" for number in range(24)).encode()
 
 
 def sound() -> dict[tuple[int, str], Report]:
@@ -113,10 +125,13 @@ def sound() -> dict[tuple[int, str], Report]:
         "selinux.enforce": (1, b"cat: /sys/fs/selinux/enforce: No such file or directory\n"),
         "kernel.inputs": (0, b'I: Bus=0019\nN: Name="Power Button"\nH: Handlers=kbd event0\nB: EV=3\n'),
         "tpm.version": (0, b"2\n"),
+        "tpm.registers": (0, registers(LOG)),
+        "tpm.log": (0, LOG),
         "network.links": (0, _NETWORK),
         "network.resolver": (0, b"Global:\nLink 2 (enp0s4): 10.0.2.3 fd5a::3\n"),
         "listening.tcp": (0, _TCP),
         "container.import": (0, b"unpacking zaffre.local/probe:1 (sha256:4e9a)...done\n"),
+        "container.source": (0, b"zaffre.local/probe:1\n"),
         "container.unit": (
             0,
             b"Slice=system.slice\nControlGroup=/system.slice/zaffre-probe.scope\nActiveState=active\n",

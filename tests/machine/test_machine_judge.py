@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
-from machine_facts import CERTIFICATES, EXPECTED, MACHINE_ID, NONCE, facts, sound, spoilt
+from machine_facts import CERTIFICATES, EXPECTED, LOG, MACHINE_ID, NONCE, facts, registers, sound, spoilt
 
+from support.measured import log_of
+from support.measured import sound as sound_boot
 from zaffre.machine.facts import Facts
 from zaffre.machine.judge import judge
+from zaffre.machine.judging import Laid
 from zaffre.machine.report import CheckLine, CheckReport, Verdict
 
 
@@ -46,6 +50,10 @@ def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
         ("secure-boot", "efi.SetupMode", b"\6\0\0\0\1", 0, "off"),
         ("secure-boot", "efi.SecureBoot", b"cat: No such file", 1, "off"),
         ("secure-boot", "efi.db", b"\x27\0\0\0somebody else's", 0, "not in db"),
+        ("measured-boot", "tpm.log", b"no log", 0, "cannot be read"),
+        ("measured-boot", "tpm.log", LOG[:-100], 0, "cannot be read"),
+        ("measured-boot", "tpm.registers", registers(LOG).replace(b"13=0", b"13=1"), 0, "other values than PCR 13"),
+        ("measured-boot", "tpm.registers", b"4=\n", 0, "other values than PCR 4, 7, 11, 12, 13"),
         ("root", "system.mounts", b"1 1 8:1 / / rw - ext4 /dev/vda1 rw\n", 0, "ext4, writable"),
         ("root", "root.write", b"", 0, "not refused"),
         ("root", "root.remount", b"", 0, "not refused"),
@@ -227,6 +235,19 @@ def test_a_setting_that_is_a_pattern_is_every_one_that_no_other_names(report: st
     assert says in line.found
 
 
+def test_another_boot_than_the_build_predicts() -> None:
+    other = log_of(sound_boot(kernel_image="99" * 32))
+    reports = {**sound(), (1, "tpm.log"): (0, other), (1, "tpm.registers"): (0, registers(other))}
+    line = lines(facts(reports))["measured-boot"]
+    assert line.verdict is Verdict.FAILED
+    assert "kernel image: 9999999999999999…, of no release" in line.found
+
+
+def test_an_image_that_predicts_nothing_has_no_such_line() -> None:
+    found = judge(facts(sound()), replace(EXPECTED, prediction=None))
+    assert "measured-boot" not in {line.name for line in found}
+
+
 ENCRYPTED = (
     b"0 7307264 crypt aes-xts-plain64 :64:logon:cryptsetup:0c1a-d0 0 253:5 32768 1 sector_size:4096\n",
     b"CRYPT-LUKS2-0c1ae0f5a3ef4b0d8a2d3b8b3a0c1a2b-var\n",
@@ -259,3 +280,53 @@ def test_an_encrypted_var_is_seen_where_it_is_asked_for(
         assert told.verdict is Verdict.FAILED
         assert says in told.found
     assert "var-encrypted" not in lines(facts(reports))
+
+
+LAID = Laid("sysext", "agent", "container-host 1.1", agent=True)
+OVER = b'[{"hierarchy":"/opt","extensions":"none"},{"hierarchy":"/usr","extensions":["agent","check"]}]'
+TAKEN: dict[tuple[int, str], tuple[int, bytes]] = {
+    (boot, name): fact
+    for boot in (1, 2)
+    for name, fact in {
+        "extension.merge": (0, b""),
+        "extension.merged": (0, OVER),
+        "agent.runs": (0, b"usage: zaffre-agent [-h]"),
+    }.items()
+}
+
+
+def laid_lines(changes: Mapping[tuple[int, str], tuple[int, bytes]], laid: Laid = LAID) -> dict[str, CheckLine]:
+    found = judge(facts({**sound(), **TAKEN, **changes}), replace(EXPECTED, checked=laid))
+    return {line.name: line for line in found}
+
+
+def test_an_extension_is_judged_by_what_the_host_has_taken_and_with_all_of_the_host() -> None:
+    told = laid_lines({})
+    assert told["extension"].found == "laid over /usr, in both boots"
+    assert told["agent"].verdict is Verdict.PASSED
+    assert (told["host"].verdict, told["host"].found) == (Verdict.NOTED, "container-host 1.1")
+    assert set(lines(facts(sound()))) == set(told) - {"extension", "agent", "host"}
+    assert "agent" not in laid_lines({}, replace(LAID, agent=False))
+    confext = b'[{"hierarchy":"/etc","extensions":["site"]}]'
+    site = Laid("confext", "site", "edge 1.1")
+    merged = {(boot, "extension.merged"): (0, confext) for boot in (1, 2)}
+    assert laid_lines(merged, site)["extension"].found == "laid over /etc, in both boots"
+
+
+@pytest.mark.parametrize(
+    ("line", "changes", "says"),
+    [
+        ("extension", {(2, "extension.merge"): (1, b"")}, "over /usr"),
+        ("extension", {(1, "extension.merge"): (1, b"Failed to read.\nRequired key not available")}, "Required key"),
+        ("extension", {(1, "extension.merged"): (0, b'[{"hierarchy":"/usr","extensions":"none"}]')}, "none"),
+        ("extension", {(2, "extension.merged"): (0, b"no JSON")}, "over /usr"),
+        ("agent", {(2, "agent.runs"): (1, b"ModuleNotFoundError: tuf")}, "tuf"),
+        ("agent", {(1, "agent.runs"): (0, b"")}, "nothing was reported"),
+    ],
+)
+def test_an_extension_that_is_not_taken_or_does_not_run_fails(
+    line: str, changes: dict[tuple[int, str], tuple[int, bytes]], says: str
+) -> None:
+    found = laid_lines(changes)[line]
+    assert found.verdict is Verdict.FAILED
+    assert says in found.found

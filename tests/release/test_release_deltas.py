@@ -18,10 +18,10 @@ from zaffre.follow.layout import pool_path, target_place
 from zaffre.offer import Listed
 from zaffre.place.folder import Folder
 from zaffre.progress import SILENT
-from zaffre.release.candidate import UPDATE_FILES
 from zaffre.release.collect import Rule, collect
 from zaffre.release.deltas import Goal, Workshop, leading_to, wanted
 from zaffre.release.describe import describe
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.release.operate import renew
 from zaffre.release.overview import shown
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.mortal import DiesError, Mortal
-from support.releases import Yard, check_report, leave_check, make_build, sign_build
+from support.releases import Yard, check_report, leave_check, make_build, sealed, sign_build
 from support.upstreams import said
 from zaffre.cli.checking import evidence
 from zaffre.cli.context import Workspace
@@ -205,14 +205,14 @@ def test_what_changed_after_create_is_not_published(yard: Yard) -> None:
     _built_again(build, yard.owner)
     leave_check(build, yard.owner)
     with pytest.raises(FindingError, match="the build is another one than when the release was made"):
-        read_candidate(build, yard.owner.certificates, SILENT)
+        read_candidate(build, yard.owner.certificates, SILENT, seal=sealed)
 
 
 def test_with_whole_its_disk_comes_too(yard: Yard) -> None:
     build = make_build(yard.root / "out", yard.owner, "1.1")
     leave_check(build, yard.owner)
     yard.create(build, whole=True)
-    _, candidate = read_candidate(build, yard.owner.certificates, SILENT)
+    _, candidate = read_candidate(build, yard.owner.certificates, SILENT, seal=sealed)
     assert "image.raw" in candidate.files
 
 

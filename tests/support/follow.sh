@@ -51,8 +51,14 @@ until [ -e /run/systemd/shutdown/scheduled ]; do
         case $after in *'"act": "stay"'*)
             fact status /usr/lib/zaffre-agent/zaffre-agent status --json
             fact drift /usr/lib/zaffre-agent/zaffre-agent drift --json
+            fact quote /usr/lib/zaffre-agent/zaffre-agent quote --nonce 000102030405060708090a0b0c0d0e0f
             ;;
         esac
+        if [ -e /sys/fs/selinux/enforce ]; then
+            fact enforcing cat /sys/fs/selinux/enforce
+            fact denials journalctl --boot --grep='avc: +denied' --output=cat --no-pager
+            fact denials-before journalctl --boot=-1 --grep='avc: +denied' --output=cat --no-pager
+        fi
         # The last one: whoever waits for it has all the others.
         fact last printf '%s' "$after"
     fi

@@ -25,13 +25,18 @@ import pytest
 from support.lab import Lab
 from support.mirror import serving
 from support.releases import Yard, leave_check, now
-from support.updates import Story, Version, Versions
+from support.updates import IMAGE, Story, Version, Versions
+from zaffre.cli.making import Making
 from zaffre.definition import Waves
 from zaffre.digest import canonical_json
 from zaffre.machine import Machine, Network
 from zaffre.release.operate import rollout
+from zaffre.trust.extension import check_seal
+from zaffre.trust.inspector import Inspector, Verdict
 
 CHANNEL = "dev"
+FOLLOWED = "check"
+"""The extension that nodes follow beside their host: the reference distribution has one for it."""
 _SCRIPT = Path(__file__).with_name("follow.sh")
 _AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
 _OUTSIDE = "10.0.2.2"
@@ -94,6 +99,12 @@ class Node:
         assert isinstance(found, dict)
         return found
 
+    def laid_over(self) -> list[str]:
+        """Extensions that the agent says it has laid over the host, in order, as this boot knows."""
+        said = self.story.told[-1].get("did", "") if self.story.told else ""
+        lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        return [str(one["extension"]) for one in lines if one["did"] == "laid over"]
+
     def stays_at(self, version: Version) -> bool:
         """It runs that, and has looked and found nothing that is better."""
         return self.story.boots[-1:] == [version.name] and self.last().get("act") == "stay"
@@ -109,7 +120,12 @@ class Publisher:
         leave_check(version.folder, self.yard.owner)
         pace = rollout("at once", _AT_ONCE, self.yard.clock - timedelta(days=1))
         name = floor.name if floor else None
-        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=name, deltas=deltas)
+        self.yard.publish_build(version.folder, CHANNEL, pace=pace, floor=name, deltas=deltas, seal=self._seal)
+
+    def _seal(self, extension: Path) -> Verdict:
+        """By the real tools, as `zaffre release create` does it."""
+        with self.versions.lab.workspace() as work:
+            return check_seal(extension, Inspector(extension.parent, work.certificates, Making(work).sandbox))
 
     def revoke(self, version: Version) -> None:
         self.yard.revoke(version.name, f"{version.manifest.image}-{version.manifest.architecture}")
@@ -125,8 +141,8 @@ class Publisher:
 
 
 @contextmanager
-def publishing(lab: Lab, root: Path) -> Iterator[Publisher]:
-    """A place of releases with an empty channel, and versions of the reference host that follow it."""
+def publishing(lab: Lab, root: Path, *, image: str = IMAGE, agent: str = "agent") -> Iterator[Publisher]:
+    """A place of releases with an empty channel, and versions of a host that follow it by an agent made for it."""
     with lab.workspace() as work:
         yard = Yard(root / "yard", work.keys)
     yard.clock = now()
@@ -137,7 +153,8 @@ def publishing(lab: Lab, root: Path) -> Iterator[Publisher]:
         def adapt(distro: Path) -> None:
             (distro / "trust").mkdir()
             (distro / "trust/root.json").write_bytes(yard.first)
-            with (distro / "images/container-host.toml").open("a") as image:
-                image.write(f'\n[update]\nplace = "{place}"\nchannel = "{CHANNEL}"\ntrusted = "trust/root.json"\n')
+            with (distro / f"images/{image}.toml").open("a") as file:
+                file.write(f'\n[update]\nplace = "{place}"\nchannel = "{CHANNEL}"\ntrusted = "trust/root.json"\n')
+                file.write(f'agent = "{agent}"\nextensions = ["{FOLLOWED}"]\n')
 
-        yield Publisher(Versions(lab, root, adapt), yard)
+        yield Publisher(Versions(lab, root, adapt, image), yard)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from support.releases import Yard
+from support.releases import FITS, SEAL, Yard
 from zaffre.agent.download import Downloads
 from zaffre.agent.handover import ORDER
 from zaffre.agent.home import Home
@@ -16,7 +17,7 @@ from zaffre.agent.host import Identity
 from zaffre.agent.settings import Settings
 from zaffre.agent.source import Folder, Place
 from zaffre.agent.work import Agent
-from zaffre.errors import ToolError
+from zaffre.errors import IntegrityError, ToolError
 from zaffre.progress import SILENT, Progress
 from zaffre.slots import incoming_names
 
@@ -103,11 +104,68 @@ class Slots:
 
 
 @dataclass
+class Layers:
+    """The extensions of a host, laid over it as systemd does it; `support.releases.extension_of` says what they hold.
+
+    `foreign`: it has another certificate than the publisher's, and takes nothing. `blind`: what does not fit is found
+    when it is laid over only. `proves` says whether the agent does its work with what is laid over.
+    """
+
+    root: Path
+    foreign: bool = False
+    blind: bool = False
+    proves: Callable[[Layers], bool] = lambda _: True
+    laid: dict[str, dict[str, bytes]] = field(default_factory=lambda: {"sysext": {}, "confext": {}})
+
+    def kept(self, kind: str) -> Path:
+        return self.root / "var" / kind
+
+    def passing(self, kind: str) -> Path:
+        return self.root / "run" / kind
+
+    def require_fit(self, extension: Path) -> None:
+        if self.foreign or not (self.blind or extension.read_bytes().startswith(FITS)):
+            raise IntegrityError("the host refuses the extension", where=str(extension))
+
+    def merge(self, kind: str) -> None:
+        """All or none by their seals; one that is made for another system is left out."""
+        files = {
+            path.name: path.read_bytes()
+            for folder in (self.kept(kind), self.passing(kind))
+            for path in (sorted(folder.glob("*.raw")) if folder.is_dir() else ())
+            if path.exists()
+        }
+        if any(not data.startswith(SEAL) for data in files.values()):
+            raise ToolError("extensions cannot be laid over the host", command="systemctl", returncode=1)
+        self.laid[kind] = {name.removesuffix(".raw"): data for name, data in files.items() if data.startswith(FITS)}
+
+    def merged(self, kind: str) -> frozenset[str]:
+        return frozenset(self.laid[kind])
+
+    def prove(self) -> None:
+        if not self.proves(self):
+            raise ToolError("the agent could not do its work any more", command="systemctl", returncode=1)
+
+    def restart(self) -> None:
+        """What is in /run is gone, and what is kept is laid over, as the host does it after its boot."""
+        shutil.rmtree(self.root / "run", ignore_errors=True)
+        for kind in self.laid:
+            self.merge(kind)
+
+    def put(self, name: str, data: bytes, kind: str = "sysext") -> None:
+        """As somebody does by hand."""
+        self.kept(kind).mkdir(parents=True, exist_ok=True)
+        (self.kept(kind) / f"{name}.raw").write_bytes(data)
+        self.merge(kind)
+
+
+@dataclass
 class Seat:
     """The agent of one node with all that it keeps."""
 
     yard: Yard
     slots: Slots
+    layers: Layers
     home: Home
     place: Place
     settings: Settings
@@ -119,7 +177,7 @@ class Seat:
         home = Home(yard.root / "agent")
         place = str(settings.pop("place", yard.repo))
         found = Settings.model_validate({"place": place, "channel": "dev", **settings})
-        return cls(yard, Slots(home.incoming, running), home, Folder(yard.repo), found)
+        return cls(yard, Slots(home.incoming, running), Layers(yard.root / "host"), home, Folder(yard.repo), found)
 
     @property
     def agent(self) -> Agent:
@@ -130,6 +188,7 @@ class Seat:
             settings=self.settings,
             place=self.place,
             trusted=lambda: self.yard.first,
+            overlay=self.layers,
             now=lambda: datetime.now(UTC) + self.ahead,
             progress=SILENT,
             downloads=self.downloads,

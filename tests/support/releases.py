@@ -19,7 +19,8 @@ from zaffre.definition import Waves
 from zaffre.follow.client import Follower
 from zaffre.follow.deltas import delta_path, deltas_of
 from zaffre.follow.layout import RELEASE_FILE, target_place
-from zaffre.machine.report import CheckLine, CheckReport, Verdict
+from zaffre.machine.report import CheckLine, CheckReport
+from zaffre.machine.report import Verdict as LineVerdict
 from zaffre.manifest import MANIFEST_NAME, SIGNATURE_NAME, Artifact, Manifest
 from zaffre.offer import Delta, Record, Rollout
 from zaffre.place.folder import Folder
@@ -31,6 +32,7 @@ from zaffre.release.deltas import Goal, Made, Workshop, wanted
 from zaffre.release.desk import Desk, Outcome
 from zaffre.release.evidence import leave_evidence
 from zaffre.release.keys import Ring, make_folder, make_key
+from zaffre.release.kinds import Seal
 from zaffre.release.metadata import DEFAULT_DAYS, described, succeed, until
 from zaffre.release.operate import add, promote, revoke, rollout
 from zaffre.release.payload import payload_of, payload_of_promoted
@@ -40,6 +42,7 @@ from zaffre.release.selection import choose
 from zaffre.release.state import State, load_state
 from zaffre.release.verify import VerifyReport, verify_releases
 from zaffre.trust import Keys
+from zaffre.trust.inspector import Verdict
 
 SECRET = "a passphrase of a test"
 CHANNELS = ("dev", "stable")
@@ -64,14 +67,44 @@ def neighbour(version: str) -> dict[str, bytes]:
 def make_build(
     out: Path, keys: Keys, version: str, *, contents: Mapping[str, bytes] | None = None, **changes: object
 ) -> Path:
-    """A folder as `zaffre build` leaves it, of a host whose files are small, or have the `contents` that are given."""
+    """A folder as `zaffre build` leaves it, of a host whose files are small, or those and more with the `contents` that
+    are given.
+    """
     folder = out / f"{changes.get('image', 'host')}-{version}-amd64"
     folder.mkdir(parents=True)
     for name, size in {"root.erofs": 3000, "root.verity": 300, "uki.efi": 2000, "inventory.json": 200}.items():
-        made = (f"{name} of {version}\n".encode() * size)[:size]
-        (folder / name).write_bytes((contents or {}).get(name, made))
+        (folder / name).write_bytes((f"{name} of {version}\n".encode() * size)[:size])
+    for name, data in (contents or {}).items():
+        (folder / name).write_bytes(data)
     (folder / "image.raw").write_bytes(b"the whole disk " * 500)
     sign_build(folder, keys, version=version, **changes)
+    return folder
+
+
+EXTENSION = "extension.raw"
+SEAL = b"sealed: "
+FITS = SEAL + b"fits: "
+
+
+def extension_of(version: str, *, fits: bool = True, sealed: bool = True) -> bytes:
+    """An extension's content, as `sealed` and the machine in memory of `support.nodes` read it."""
+    return (SEAL if sealed else b"") + (b"fits: " if fits else b"other: ") + version.encode() * 500
+
+
+def sealed(extension: Path) -> Verdict:
+    """What a look at the seal of such an extension says."""
+    ok = extension.read_bytes().startswith(SEAL)
+    return Verdict(ok=ok, detail="signed" if ok else "its root hash is not signed by the verity key")
+
+
+def make_extension(
+    out: Path, keys: Keys, image: str, version: str, *, kind: str = "sysext", content: bytes | None = None
+) -> Path:
+    """A folder as `zaffre build` leaves it, of a small extension."""
+    folder = out / f"{image}-{version}-amd64"
+    folder.mkdir(parents=True)
+    (folder / EXTENSION).write_bytes(content or extension_of(version))
+    sign_build(folder, keys, image=image, version=version, kind=kind, root_hash=None)
     return folder
 
 
@@ -103,7 +136,7 @@ def sign_build(folder: Path, keys: Keys, **changes: object) -> Manifest:
     return manifest
 
 
-def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
+def check_report(verdicts: Iterable[LineVerdict]) -> CheckReport:
     lines = tuple(
         CheckLine(name=f"line-{number}", title=f"line {number}", verdict=verdict, found="as found")
         for number, verdict in enumerate(verdicts)
@@ -113,7 +146,9 @@ def check_report(verdicts: Iterable[Verdict]) -> CheckReport:
     )
 
 
-def leave_check(folder: Path, keys: Keys, verdicts: Iterable[Verdict] = (Verdict.PASSED, Verdict.NOTED)) -> Path:
+def leave_check(
+    folder: Path, keys: Keys, verdicts: Iterable[LineVerdict] = (LineVerdict.PASSED, LineVerdict.NOTED)
+) -> Path:
     """What `zaffre check` would leave beside it."""
     manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     return leave_evidence(folder, manifest, check_report(verdicts), keys.release_signer(), now=now())
@@ -174,10 +209,11 @@ class Yard:
         leave_check(folder, self.owner)
         return folder
 
-    def create(self, build: Path, *, floor: str | None = None, whole: bool = False) -> Path:
+    def create(self, build: Path, *, floor: str | None = None, whole: bool = False, seal: Seal = sealed) -> Path:
         made = create(
             build,
             self.owner.certificates,
+            seal=seal,
             floor=floor,
             notes="",
             whole=whole,
@@ -211,10 +247,11 @@ class Yard:
         floor: str | None = None,
         place: Target | None = None,
         deltas: int = 0,
+        seal: Seal = sealed,
     ) -> Outcome:
         """Release a folder that was checked."""
-        self.create(build, floor=floor)
-        folder, candidate = read_candidate(build, self.owner.certificates, SILENT)
+        self.create(build, floor=floor, seal=seal)
+        folder, candidate = read_candidate(build, self.owner.certificates, SILENT, seal=seal)
         with self._deltas(channel, lambda _: Goal.of_candidate(candidate), deltas, build=build) as made:
             targets = [one.target for one in made]
             return self._keep(
@@ -223,6 +260,20 @@ class Yard:
                     lambda _: payload_of(folder, candidate, channel, deltas=made),
                 )
             )
+
+    def publish_extension(
+        self,
+        image: str,
+        version: str,
+        channel: str = "dev",
+        *,
+        kind: str = "sysext",
+        content: bytes | None = None,
+        floor: str | None = None,
+    ) -> Outcome:
+        build = make_extension(self.root / "out", self.owner, image, version, kind=kind, content=content)
+        leave_check(build, self.owner)
+        return self.publish_build(build, channel, floor=floor, pace=rollout("standard", WAVES, self.clock))
 
     def promote(self, version: str, channel: str = "stable", *, deltas: int = 0) -> Outcome:
         pace = rollout("standard", WAVES, self.clock)

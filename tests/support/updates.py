@@ -38,6 +38,7 @@ After=multi-user.target
 
 [Service]
 Type=exec
+SELinuxContext=-system_u:system_r:zaffre_check_t:s0
 ImportCredential=zaffre.*
 ExecStart=/bin/sh %d/zaffre.story
 """
@@ -55,7 +56,7 @@ class Version:
 
     @property
     def entry(self) -> str:
-        return f"zaffre-{IMAGE}_{self.name}"
+        return f"zaffre-{self.manifest.image}_{self.name}"
 
 
 @dataclass
@@ -94,6 +95,7 @@ class Versions:
     lab: Lab
     root: Path
     adapt: Callable[[Path], None] = lambda distro: None
+    image: str = IMAGE
 
     def build(self, number: int, files: Mapping[str, str] | None = None, words: Sequence[str] = ()) -> Version:
         """The reference host, `number` versions after the lab's, with further files and words of the command line."""
@@ -111,7 +113,20 @@ class Versions:
         profile = distro / "profiles/immutable.toml"
         more = "".join(f'\n  "{word}",' for word in ("panic=1", *words))
         profile.write_text(profile.read_text().replace('\n  "panic=10",', more))
-        told = self.lab.json("--distro", str(distro), "build", IMAGE, "--out", str(self.root / "out"))
+        told = self.lab.json("--distro", str(distro), "build", self.image, "--out", str(self.root / "out"))
+        folder = Path(told["directory"])
+        return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
+
+    def build_extension(self, image: str, number: int, files: Mapping[str, str] | None = None) -> Version:
+        """An extension of the definition from which the version of that number was built, with further files in the
+        folder of its name.
+        """
+        distro = self.root / f"distro-{number}"
+        for name, text in (files or {}).items():
+            path = distro / "files" / image / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        told = self.lab.json("--distro", str(distro), "build", image, "--out", str(self.root / "out"))
         folder = Path(told["directory"])
         return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
 
@@ -192,7 +207,7 @@ def _pack(payload: Path, versions: Sequence[Version], after: Mapping[str, str], 
             script.write_text(last)
             archive.add(script, "last")
         for one in versions:
-            names = incoming_names(IMAGE, one.name, one.manifest.root_hash or "")
+            names = incoming_names(one.manifest.image, one.name, one.manifest.root_hash or "")
             for file, name in names.items():
                 archive.add(one.folder / file, f"{one.name}/{name}")
             if one.name in after:

@@ -10,13 +10,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from trust_builds import extension_build, host_build, sign, write_disk
+from trust_builds import extension_build, host_build, sign, unsigned_extension, write_disk
 
-from zaffre.errors import ToolError
+from support.releases import leave_check
+from zaffre.errors import IntegrityError, ToolError
+from zaffre.measured.prediction import ATTESTATION_NAME, Prediction, predict, write_prediction
+from zaffre.progress import SILENT
+from zaffre.release.candidate import Candidate, create
 from zaffre.sandbox import Mount, Sandbox, ToolsTree
-from zaffre.trust import Keys, VerifyReport, verify_build
+from zaffre.trust import Keys, Role, VerifyReport, verify_build
+from zaffre.trust.extension import SIGNATURE_TYPES, check_seal
 from zaffre.trust.generate import init_keys
 from zaffre.trust.gpt import ESP, read_partitions
+from zaffre.trust.inspector import Inspector, Verdict
+from zaffre.trust.keys import load_certificates
 
 pytestmark = pytest.mark.tools
 
@@ -137,6 +144,32 @@ def test_a_flipped_bit_in_the_disk_image_is_found_and_said_where(bench: Bench, b
     assert "is not root.verity" in findings(bench.verify(build))["root in the disk image"]
 
 
+def predicted(bench: Bench, build: Path) -> Prediction:
+    return predict(
+        build / "uki.efi",
+        loader=bench.scratch / "esp/EFI/BOOT/BOOTX64.EFI",
+        certificate=bench.keys.public_path(Role.DB),
+        image="tiny",
+        version="1.20260504.1",
+        architecture="amd64",
+    )
+
+
+def test_what_a_build_predicts_is_held_against_its_files(bench: Bench, build: Path) -> None:
+    """Even if it is signed: nodes are judged by it, and nobody looks into them."""
+    sound = predicted(bench, build)
+    write_prediction(build, sound)
+    resign(bench, build)
+    report = bench.verify(build)
+    assert report.ok
+    assert "predicted measurements" in [check.name for check in report.checks]
+    for name, value in {"loader": "a" * 64, "registers": {11: "a" * 64}, "version": "2"}.items():
+        write_prediction(build, sound.model_copy(update={name: value}))
+        resign(bench, build)
+        wrong = f"{ATTESTATION_NAME} has another {name} than the files"
+        assert findings(bench.verify(build)) == {"predicted measurements": wrong}
+
+
 def test_another_command_line_needs_another_signature(bench: Bench, build: Path) -> None:
     text = (build / "uki.efi").read_bytes()
     swapped = text.replace(bench.root_hash.encode(), b"0" * 64)
@@ -168,6 +201,71 @@ def test_an_extension_sealed_by_another_key_is_found(bench: Bench, tmp_path: Pat
     finally:
         sign(bench.extension, bench.keys)
     assert "not signed by the verity key" in findings(report)["seal of extension.raw"]
+
+
+@pytest.mark.parametrize(
+    ("key", "spoil", "words"),
+    [
+        ("own", "nothing", None),
+        ("other", "nothing", "is not signed by the verity key"),
+        ("own", "signature", "0 signature partitions"),
+        ("own", "data", "veritysetup"),
+    ],
+)
+def test_only_an_extension_that_hosts_would_take_is_released(
+    bench: Bench, tmp_path: Path, key: str, spoil: str, words: str | None
+) -> None:
+    """Sealed by another's key, without a seal, or damaged: its manifest and its check hold, and it is refused."""
+    keys = bench.keys if key == "own" else init_keys(tmp_path / "other", owner="Other", now=datetime.now(UTC))
+    build = Path(shutil.copytree(bench.extension, tmp_path / "build"))
+    data, tree, signature = read_partitions(build / "extension.raw")
+    if spoil == "data":
+        flip(build / "extension.raw", data.offset + 1024)
+    if spoil == "signature":
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        for name, part in (("data", data), ("tree", tree)):
+            with (build / "extension.raw").open("rb") as image:
+                image.seek(part.offset)
+                (scratch / name).write_bytes(image.read(part.size))
+        unsigned_extension(build, scratch, bench.sandbox)
+    assert signature.type in SIGNATURE_TYPES
+    sign(build, keys)
+    leave_check(build, keys)
+
+    def seal(extension: Path) -> Verdict:
+        return check_seal(extension, Inspector(build, keys.certificates, bench.sandbox))
+
+    def made() -> Candidate:
+        return create(
+            build,
+            keys.certificates,
+            seal=seal,
+            floor=None,
+            notes="",
+            whole=False,
+            now=datetime.now(UTC),
+            progress=SILENT,
+        )
+
+    if words is None:
+        assert made().kind == "sysext"
+        return
+    with pytest.raises(IntegrityError, match="not sealed by your verity key") as told:
+        made()
+    assert words in str(told.value.details)
+
+
+def test_an_extension_for_a_host_whose_kernel_knows_the_db_key_holds(bench: Bench, tmp_path: Path) -> None:
+    """Which key it was sealed by is told. Here the keys have changed their names since it was sealed."""
+    other = Path(shutil.copytree(bench.keys.directory, tmp_path / "keys"))
+    for suffix in ("key", "crt"):
+        shutil.copy(bench.keys.directory / f"verity.{suffix}", other / f"db.{suffix}")
+        shutil.copy(bench.keys.directory / f"db.{suffix}", other / f"verity.{suffix}")
+    certificates = load_certificates(other)
+    report = verify_build(bench.extension, certificates=certificates, sandbox=bench.sandbox)
+    assert findings(report) == {}
+    assert "signed by the db key" in report.checks[-1].detail
 
 
 def test_damage_within_an_extension_is_found(bench: Bench, tmp_path: Path) -> None:

@@ -111,6 +111,15 @@ def extension_build(folder: Path, scratch: Path, keys: Keys, sandbox: Sandbox) -
     _repart(folder / "extension.raw", parts, scratch, key_mounts, sandbox, *options)
 
 
+def unsigned_extension(folder: Path, scratch: Path, sandbox: Sandbox) -> None:
+    """extension.raw anew, of the data and the hash tree in `scratch` alone."""
+    parts = {
+        "10": "Type=root-x86-64\nCopyBlocks=/scratch/data\n",
+        "20": "Type=root-x86-64-verity\nCopyBlocks=/scratch/tree\n",
+    }
+    _repart(folder / "extension.raw", parts, scratch, [], sandbox, "--size=auto")
+
+
 def _repart(
     target: Path, parts: dict[str, str], scratch: Path, mounts: list[Mount], sandbox: Sandbox, *options: str
 ) -> None:

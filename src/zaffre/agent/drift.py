@@ -11,16 +11,15 @@ for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8) for `sta
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from zaffre.agent.commands import Done, run
-from zaffre.errors import ToolError
+from zaffre.agent.overlay import laid_over
 
 UPPER: Final = Path("/run/zaffre/etc/upper")
 KEPT: Final = Path("/var/lib/zaffre/etc")
@@ -69,9 +68,11 @@ class Drift:
         return [*rows, f"{count} differences from the release" if count else "nothing differs from the release"]
 
 
-def drift(root: Path = Path("/"), ask: Ask = run) -> Drift:
-    """Raises ToolError when systemd does not answer, and OSError for what cannot be read: an answer is whole."""
-    found = [*_files(root), *_kept(root), *_units(root, ask), *_extensions(root, ask), *_mounts(root)]
+def drift(root: Path = Path("/"), ask: Ask = run, *, released: Collection[tuple[str, str]] = ()) -> Drift:
+    """`released` are the kinds and names of extensions that are as the channel has them. Raises ToolError when systemd
+    does not answer, and OSError for what cannot be read: an answer is whole.
+    """
+    found = [*_files(root), *_kept(root), *_units(root, ask), *_extensions(root, ask, released), *_mounts(root)]
     return Drift(tuple(sorted(found, key=lambda one: (one.expected, one.kind, one.name))))
 
 
@@ -121,27 +122,18 @@ def _is_released(root: Path, unit: str) -> bool:
     return not any(os.path.lexists(_below(root, layer) / inner) for layer in (UPPER, KEPT))
 
 
-def _extensions(root: Path, ask: Ask) -> Iterator[Finding]:
+def _extensions(root: Path, ask: Ask, released: Collection[tuple[str, str]]) -> Iterator[Finding]:
     agent = _followed(root)
-    for tool in ("systemd-sysext", "systemd-confext"):
+    for kind in ("sysext", "confext"):
+        tool = f"systemd-{kind}"
         done = ask(tool, "--json=short", "status", seconds=_SECONDS)
-        for hierarchy, name in _merged(done.require(f"{tool} does not say what is merged")):
-            words = f"is laid over {hierarchy}"
-            yield Finding("extension", name, words, expected=tool == "systemd-sysext" and name == agent)
-
-
-def _merged(done: Done) -> list[tuple[str, str]]:
-    """Hierarchies and names. Of a hierarchy that has none, `extensions` is a word and no list."""
-    try:
-        return [
-            (str(one["hierarchy"]), str(name))
-            for one in json.loads(done.out or "[]")
-            for name in (one["extensions"] if isinstance(one["extensions"], list) else ())
-        ]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ToolError(
-            "what is merged cannot be read", command=done.command, returncode=done.code, details=done.out[:200]
-        ) from error
+        for hierarchy, name in laid_over(done.require(f"{tool} does not say what is merged")):
+            brought = kind == "sysext" and name == agent
+            words = f"is laid over {hierarchy}" + (", from the channel" if (kind, name) in released else "")
+            yield Finding("extension", name, words, expected=brought or (kind, name) in released)
+            if kind == "confext":
+                unseen = f"what is written since {name} was laid over it is in a layer that cannot be looked into"
+                yield Finding("file", hierarchy, unseen, expected=True)
 
 
 def _mounts(root: Path) -> Iterator[Finding]:

@@ -8,6 +8,7 @@
     failed.json     versions that did not come up here
     order.json      the version that somebody asked for
     brought.json    how the files of the version came that was fetched last
+    extensions/     a folder for each extension that is followed: see `remembered`
     last.json       the last decision or what kept the agent from one
     journal.jsonl   what it did, the newest last
 
@@ -55,6 +56,10 @@ class Home:
     @property
     def incoming(self) -> Path:
         return self.folder / "incoming"
+
+    @property
+    def extensions(self) -> Path:
+        return self.folder / "extensions"
 
     @property
     def lock(self) -> Path:

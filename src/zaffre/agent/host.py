@@ -43,6 +43,10 @@ class Identity:
     node: str
     boot: str
 
+    @property
+    def architecture(self) -> str:
+        return self.product.rpartition("-")[2]
+
 
 class Host(Protocol):
     def identity(self) -> Identity:

@@ -24,6 +24,8 @@ from zaffre.slots import incoming_names
 
 TRUSTED: Final = Path("/usr/lib/zaffre/root.json")
 """The root of trust in the image."""
+EXTENSION: Final = "extension.raw"
+"""The file of a release of an extension."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +55,26 @@ class Offers:
     def files(self, version: str) -> dict[str, Expected]:
         """What is handed over of a version. Raises FindingError for a release that lacks one of these files."""
         record = self.record(version)
-        found: dict[str, Expected] = {}
-        for name in ORDER:
-            path = record.files.get(name)
-            target = self.targets.get(path) if path else None
-            digest = target.hashes.get("sha256") if target else None
-            if path is None or target is None or digest is None or path.split("/")[1] != digest:
-                raise FindingError(
-                    f"the release has no {name} that its channel signs for",
-                    where=version,
-                    resolution="it is no release of a host with two slots: publish another one",
-                )
-            found[name] = Expected(target_place(path, digest), target.length, digest)
-        return found
+        return {name: self._expected(record, name) for name in ORDER}
+
+    def extension(self, version: str) -> Expected:
+        """What is laid over of a version. Raises FindingError for a release that is of no extension."""
+        record = self.record(version)
+        if record.kind == "host":
+            raise FindingError("it is the release of a host, and no extension", where=version)
+        return self._expected(record, EXTENSION)
+
+    def _expected(self, record: Record, name: str) -> Expected:
+        path = record.files.get(name)
+        target = self.targets.get(path) if path else None
+        digest = target.hashes.get("sha256") if target else None
+        if path is None or target is None or digest is None or path.split("/")[1] != digest:
+            raise FindingError(
+                f"the release has no {name} that its channel signs for",
+                where=record.version,
+                resolution="nodes need that file of it: publish another one",
+            )
+        return Expected(target_place(path, digest), target.length, digest)
 
 
 def look(place: Place, folder: Path, trusted: bytes, channel: str, product: str) -> Offers:
@@ -75,7 +84,7 @@ def look(place: Place, folder: Path, trusted: bytes, channel: str, product: str)
     try:
         follower = Follower(place, folder, trusted)
         follower.refresh()
-        return offers(follower.channel(channel), channel, product)
+        return offers(follower.channel(channel).targets, channel, product)
     except ExpiredMetadataError as error:
         raise IntegrityError(
             "what the channel says has expired",
@@ -108,14 +117,14 @@ def remembered(folder: Path, channel: str, product: str) -> Offers | None:
         return None
     if not isinstance(found.signed, Targets):
         return None
-    return offers(found.signed, channel, product)
+    return offers(found.signed.targets, channel, product)
 
 
-def offers(signed: Targets, channel: str, product: str) -> Offers:
+def offers(targets: Mapping[str, TargetFile], channel: str, product: str) -> Offers:
     """The releases in a channel's metadata that are for this product. One in a form that is not understood is none."""
     records: list[Record] = []
     unread = 0
-    for path, target in signed.targets.items():
+    for path, target in targets.items():
         if not path.startswith(f"{channel}/{product}/"):
             continue
         try:
@@ -127,7 +136,7 @@ def offers(signed: Targets, channel: str, product: str) -> Offers:
             records.append(record)
         else:
             unread += 1
-    return Offers(tuple(records), signed.targets, unread)
+    return Offers(tuple(records), targets, unread)
 
 
 def ages(folder: Path, channel: str) -> dict[str, datetime]:

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +20,13 @@ from zaffre.agent.drift import drift
 from zaffre.agent.home import FOLDER, Home
 from zaffre.agent.host import Host, Machine
 from zaffre.agent.look import TRUSTED
+from zaffre.agent.overlay import Overlay, Systemd
+from zaffre.agent.quote import evidence, nonce_of
 from zaffre.agent.settings import PLACES, Settings, read_settings
 from zaffre.agent.source import open_place
+from zaffre.agent.standing import released
 from zaffre.agent.status import status
+from zaffre.agent.tpm import DEVICE, Device
 from zaffre.agent.work import Agent
 from zaffre.errors import DefinitionError, ExitCode, ZaffreError
 from zaffre.offer import Act, Decision
@@ -33,14 +37,15 @@ _EPILOG = """example:
   zaffre-agent drift             what this host has that its release does not
   zaffre-agent check             look at the channel, and decide
   zaffre-agent order 1.20261126.1   go to that version, before its turn
+  zaffre-agent quote --nonce 5be10c77d1e0a2f4   what the TPM says of this boot, for 'zaffre attest'
 """
 
 
-def main(words: Sequence[str] | None = None, *, host: Host | None = None) -> int:
-    """The program. `host` is another machine than this one, for tests."""
+def main(words: Sequence[str] | None = None, *, host: Host | None = None, overlay: Overlay | None = None) -> int:
+    """The program. `host` and `overlay` are of another machine than this one, for tests."""
     options = _parser().parse_args(words)
     try:
-        return _run(options, host or Machine(options.root))
+        return _run(options, host or Machine(options.root), overlay or Systemd(options.root))
     except ZaffreError as error:
         _show(error, as_json=options.json)
         return int(error.exit_code)
@@ -66,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         "check": "look at the channel, decide, and change nothing",
         "update": "the same, and write what is to be staged; no restart",
         "run": "all of it, with a restart when that may be: what the timer calls",
-        "status": "what runs, what is staged, and why; without the network",
+        "prove": "whether this agent could do its work here; changes nothing: what a trial of an extension ends with",
+        "status": "what runs, what is staged, which extensions, and why; without the network",
         "drift": "what /etc, units, extensions and mounts have that the release does not; ends with 1 if there is any",
     }.items():
         command = commands.add_parser(name, help=words, description=words)
@@ -76,34 +82,57 @@ def _parser() -> argparse.ArgumentParser:
     order = commands.add_parser("order", help="ask this node to go to a version, before its turn; or 'none'")
     order.add_argument("version", metavar="VERSION|none", help="a version that the channel offers")
     order.add_argument("--json", action="store_true", help="as JSON")
+    said = commands.add_parser("quote", help="what the TPM says of this boot, as JSON for 'zaffre attest'")
+    said.add_argument("--nonce", required=True, metavar="HEX", help="chosen anew by who will verify it")
+    said.add_argument("--tpm", type=Path, default=DEVICE, help=f"the TPM's device (default: {DEVICE})")
+    said.add_argument("--json", action="store_true", help="as JSON, which it always is")
     return parser
 
 
-def _run(options: argparse.Namespace, host: Host) -> int:
-    if options.command == "drift":
-        return _drift(options)
-    settings = read_settings([options.settings] if options.settings else PLACES)
+def _run(options: argparse.Namespace, host: Host, overlay: Overlay) -> int:
+    if options.command == "quote":
+        return _quote(options, host)
     home = Home(options.state)
+    if options.command == "drift":
+        return _drift(options, home, overlay)
+    settings = read_settings([options.settings] if options.settings else PLACES)
     if options.command == "status":
-        found = status(host, home, settings, datetime.now(UTC), health=options.root / "var/lib/zaffre/health")
+        health = options.root / "var/lib/zaffre/health"
+        found = status(host, home, settings, datetime.now(UTC), overlay=overlay, health=health)
         print(json.dumps(found.plain(), indent=1, ensure_ascii=False) if options.json else "\n".join(found.lines()))
         return ExitCode.DONE
-    agent = _agent(options, settings, home, host)
+    agent = _agent(options, settings, home, host, overlay)
     if options.command == "order":
         return _order(agent, options)
+    if options.command == "prove":
+        return _prove(agent, options)
     act = agent.check if options.command == "check" or options.dry_run else getattr(agent, options.command)
     return _say(act(), as_json=options.json)
 
 
-def _drift(options: argparse.Namespace) -> int:
-    found = drift(options.root)
+def _prove(agent: Agent, options: argparse.Namespace) -> int:
+    agent.prove()
+    print(json.dumps({"proved": True}) if options.json else "it knows its host, and reads what its channel says")
+    return ExitCode.DONE
+
+
+def _drift(options: argparse.Namespace, home: Home, overlay: Overlay) -> int:
+    found = drift(options.root, released=released(home, overlay))
     print(json.dumps(found.plain(), indent=1, ensure_ascii=False) if options.json else "\n".join(found.lines()))
     return ExitCode.FINDING if found.unexpected else ExitCode.DONE
 
 
-def _agent(options: argparse.Namespace, settings: Settings, home: Home, host: Host) -> Agent:
+def _quote(options: argparse.Namespace, host: Host) -> int:
+    nonce = nonce_of(options.nonce)
+    with closing(Device(options.tpm)) as tpm:
+        print(json.dumps(evidence(host, tpm, nonce), indent=1))
+    return ExitCode.DONE
+
+
+def _agent(options: argparse.Namespace, settings: Settings, home: Home, host: Host, overlay: Overlay) -> Agent:
     return Agent(
         host=host,
+        overlay=overlay,
         home=home,
         settings=settings,
         place=open_place(settings.place, ca=settings.ca),

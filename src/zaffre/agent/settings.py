@@ -13,11 +13,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from zaffre.errors import DefinitionError
 from zaffre.follow.layout import require_channel
 from zaffre.offer import Policy, Window
+from zaffre.offer.record import Name
 
 PLACES: Final = (Path("/etc/zaffre/agent.toml"), Path("/usr/lib/zaffre/agent.toml"))
 """The first that is there counts, as a whole."""
 LEAST: Final = 64_000
 """Bytes a second: with less, a release would take days."""
+MOST: Final = 50
+"""Extensions that a node follows."""
 _EXAMPLE = 'a file with at least: place = "https://releases.example/acme" and channel = "stable"'
 
 
@@ -28,6 +31,7 @@ def _window(value: object) -> object:
 class Settings(BaseModel):
     """All that can be said. `rate` is in bytes a second, 0 without a limit; `ca` a file of certificates in PEM, in the
     place of the system's; without `window` the node restarts at any time, with `restart = false` never by itself.
+    `extensions` are followed beside the host, and so is the one that brings the `agent`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
@@ -39,6 +43,8 @@ class Settings(BaseModel):
     restart: bool = True
     rate: Literal[0] | Annotated[int, Field(ge=LEAST)] = 0
     ca: Annotated[str, StringConstraints(pattern="^/")] | None = None
+    extensions: Annotated[tuple[Name, ...], Field(strict=False, max_length=MOST)] = ()
+    agent: Name = "agent"
 
     @property
     def policy(self) -> Policy:

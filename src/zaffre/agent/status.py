@@ -13,7 +13,9 @@ from zaffre.agent.health import Health, health_of
 from zaffre.agent.home import Home
 from zaffre.agent.host import Host
 from zaffre.agent.look import ages, looked, remembered
+from zaffre.agent.overlay import Overlay
 from zaffre.agent.settings import Settings
+from zaffre.agent.standing import Standing, standings
 from zaffre.agent.work import node_of
 from zaffre.errors import ZaffreError
 from zaffre.offer import decide, version_key
@@ -43,6 +45,7 @@ class Status:
     expired: tuple[str, ...]
     free_bytes: int
     next: dict[str, str | None] | None
+    extensions: tuple[Standing, ...] = ()
     brought: dict[str, object] = field(default_factory=dict)
     last: dict[str, object] = field(default_factory=dict)
 
@@ -72,11 +75,14 @@ class Status:
             "fetched": _brought(self.brought),
             "last": _last(self.last),
         }
+        rows |= {f"extension {one.name}": one.words for one in self.extensions}
         width = max(len(name) for name in rows)
         return [f"{name:<{width}}  {value}" for name, value in rows.items()]
 
 
-def status(host: Host, home: Home, settings: Settings, now: datetime, *, health: Path = HEALTH) -> Status:
+def status(
+    host: Host, home: Home, settings: Settings, now: datetime, *, overlay: Overlay, health: Path = HEALTH
+) -> Status:
     """Raises DefinitionError for a host that does not say what it is. Changes nothing."""
     mine = host.identity()
     node = node_of(host, home, mine)
@@ -102,6 +108,7 @@ def status(host: Host, home: Home, settings: Settings, now: datetime, *, health:
         expired=tuple(role for role, until in good.items() if until <= now),
         free_bytes=_free(home.folder),
         next={"act": decision.act.value, "version": decision.version, "reason": decision.reason} if decision else None,
+        extensions=standings(home, settings, overlay),
         brought=home.brought,
         last=home.last,
     )

@@ -11,14 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from zaffre.agent.bring import Bringer
+from zaffre.agent.carry import Carrier
 from zaffre.agent.download import Downloads
 from zaffre.agent.files import alone, told_when_full
 from zaffre.agent.handover import Expected, clear, hand_over, take_back
 from zaffre.agent.home import Home, Staged
 from zaffre.agent.host import Host, Identity
 from zaffre.agent.look import Offers, look
+from zaffre.agent.overlay import Overlay
 from zaffre.agent.settings import Settings
 from zaffre.agent.source import Place
 from zaffre.errors import FindingError, WorldError, ZaffreError
@@ -38,6 +41,7 @@ class Agent:
     settings: Settings
     place: Place
     trusted: Callable[[], bytes]
+    overlay: Overlay
     now: Callable[[], datetime]
     progress: Progress = SILENT
     downloads: Callable[[Place, Path, int, Progress], Downloads] = Downloads
@@ -60,6 +64,14 @@ class Agent:
                 self._restart(decision)
             return decision
 
+    def prove(self) -> None:
+        """Whether this agent could do its work here: it knows the host, and reads at the place what it believes.
+        Changes nothing. Raises as `check` does.
+        """
+        mine = self.host.identity()
+        with TemporaryDirectory() as folder:
+            look(self.place, Path(folder), self.trusted(), self.settings.channel, mine.product)
+
     def order(self, version: str | None) -> None:
         """Remember what somebody asks of this node, or forget it."""
         with alone(self.home.lock):
@@ -67,7 +79,31 @@ class Agent:
             self.home.note("order", self.now(), version=version)
 
     def _update(self) -> Decision:
+        """The host first; whatever that comes to, its extensions are gone on with, and the agent's own last: so that a
+        newer one can help where this one does not get along.
+        """
+        carrier = self._carrier
+        try:
+            carrier.settle()
+        except ZaffreError as error:
+            self._keep_problem(error)
         mine, offered = self._look()
+        try:
+            decision = self._host_updated(mine, offered)
+        except Exception:
+            carrier.go_on(mine, self.host.blessed, offered.targets)
+            raise
+        carrier.go_on(mine, self.host.blessed, offered.targets)
+        return decision
+
+    @property
+    def _carrier(self) -> Carrier:
+        def downloads(folder: Path) -> Downloads:
+            return self.downloads(self.place, folder, self.settings.rate, self.progress)
+
+        return Carrier(self.home, self.settings, self.overlay, downloads, self.now, self.progress)
+
+    def _host_updated(self, mine: Identity, offered: Offers) -> Decision:
         for _ in range(_STEPS):
             decision = self._decided(mine, offered)
             if decision.act is Act.DROP:

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from zaffre.cli import (
+    attest,
     build,
     building,
     check,
@@ -151,6 +152,7 @@ def make_app() -> typer.Typer:
     app.command("inventory", rich_help_panel=PROVE)(inventory.inventory)
     app.command("sbom", rich_help_panel=PROVE)(sbom.sbom)
     app.command("verify", rich_help_panel=PROVE)(verify.verify)
+    app.command("attest", rich_help_panel=PROVE)(attest.attest)
     app.command("lint", rich_help_panel=PROVE)(lint.lint)
     app.command("scan", rich_help_panel=PROVE)(scan.scan)
     app.command("surface", rich_help_panel=PROVE)(surface.surface)

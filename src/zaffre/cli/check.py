@@ -47,7 +47,8 @@ def check(
 
     Two boots in one machine with Secure Boot and your keys. A host: units, verity, read-only root, what a restart
     keeps, a container. A server: cloud-init, SSH, firewall, packages, the growing root. Both: addresses, boot times,
-    memory. A container image: its user, what runs in it, certificates, apt. An image for WSL, and a .wsl file: the
+    memory. An extension: all of that of the host that it is for, with the extension laid over it. A container
+    image: its user, what runs in it, certificates, apt. An image for WSL, and a .wsl file: the
     rules of WSL's documentation, without a boot. Exit code 1 if anything fails. The report is left beside the build,
     <build>.check.json, signed by the release key: 'zaffre release create' asks for it.
 

@@ -16,9 +16,11 @@ from zaffre.errors import DefinitionError
 if TYPE_CHECKING:
     from zaffre.cli.context import Workspace
     from zaffre.cli.making import Making
-    from zaffre.definition import Distribution
+    from zaffre.definition import Distribution, Image
     from zaffre.image import Build
+    from zaffre.machine.judging import Laid
     from zaffre.machine.report import CheckReport
+    from zaffre.measured.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,16 @@ def build_for(making: Making, order: CheckOrder, image: str | None = None) -> Bu
 
 def require_check(making: Making, order: CheckOrder) -> None:
     """Raise DefinitionError, before anything is built, for what has no check, and for probes of another image."""
-    kind = making.work.distribution.image(order.image).kind
-    if kind not in {"container", "wsl"} and booting_image(making, order.image).kind != "server":
-        _probes(making.work.distribution, order.image, order.extension)
+    distribution = making.work.distribution
+    if distribution.image(order.image).kind not in {"container", "wsl"} and _host(making, order).kind != "server":
+        _probes(distribution, _host(making, order).name, order.extension)
 
 
 def check_build(making: Making, order: CheckOrder, built: Build) -> CheckReport:
     """Boot or run what was built, and leave the signed report beside it.
 
-    Raises DefinitionError for what neither boots nor runs, and for probes that are made for another image.
+    An extension is laid over the host that it is for, of the same order. Raises DefinitionError for what neither boots
+    nor runs nor is laid over anything, and for probes that are made for another image.
     """
     image = making.work.distribution.image(order.image)
     with evidence(making.work, built) as leave:
@@ -69,13 +72,14 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
     from zaffre.machine import Subject, architecture_named, check_image
 
     work = making.work
-    chosen = booting_image(making, order.image)
-    extension = "" if chosen.kind == "server" else _probes(work.distribution, order.image, order.extension)
+    chosen = _host(making, order)
+    extension = "" if chosen.kind == "server" else _probes(work.distribution, chosen.name, order.extension)
     probes = build_for(making, order, extension).folder if extension else None
     medium = None
-    if (configuration := _configuration(work.distribution, order.image)) is not None:
+    if (configuration := _configuration(work.distribution, chosen.name)) is not None:
         medium = (configuration, build_for(making, order, configuration).folder / "extension.raw")
-    folder, manifest = built.folder, built.manifest
+    host = built if chosen.name == order.image else build_for(making, order, chosen.name)
+    folder, manifest = host.folder, host.manifest
     accelerator = accelerator_for(making, folder, manifest.architecture)
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     subject = Subject(
@@ -95,6 +99,10 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         encrypted=chosen.disk.var_encryption is VarEncryption.TPM2,
         configuration=medium,
         selinux=str(chosen.selinux.mode),
+        ipe=str(chosen.ipe.mode),
+        fips=chosen.fips,
+        prediction=_prediction(folder),
+        checked=None if host is built else _checked(making, built, host),
         memory_mib=order.memory,
         cpus=order.cpus,
     )
@@ -107,6 +115,14 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         seconds=order.seconds,
         console=order.console,
     )
+
+
+def _prediction(folder: Path) -> Prediction | None:
+    """What the build says that its boot will measure; a server's does not."""
+    from zaffre.measured.prediction import ATTESTATION_NAME, read_prediction
+
+    path = folder / ATTESTATION_NAME
+    return read_prediction(path.read_bytes(), str(path)) if path.is_file() else None
 
 
 @contextmanager
@@ -122,6 +138,21 @@ def evidence(work: Workspace, built: Build) -> Iterator[Callable[[CheckReport], 
         work.progress.note(f"report: {path}")
 
     yield leave
+
+
+def _host(making: Making, order: CheckOrder) -> Image:
+    """What is booted: the image itself, or the host that an extension is for."""
+    image = making.work.distribution.image(order.image)
+    return booting_image(making, image.base or image.name)
+
+
+def _checked(making: Making, built: Build, host: Build) -> tuple[Laid, Path]:
+    from zaffre.machine.judging import Laid
+
+    image, below = built.manifest, host.manifest
+    agent = making.work.distribution.image(image.image).agent
+    laid = Laid(image.kind, image.image, f"{below.image} {below.version}", agent)
+    return laid, built.folder / "extension.raw"
 
 
 def _probes(distribution: Distribution, image: str, given: str | None) -> str:

@@ -131,12 +131,14 @@ class PatchBench:
         return self.work.keys.release_signer().sign_bytes(data)
 
     def make_release(self, built: Build, notes: str) -> Path:
+        from zaffre.cli.releasedesk import seal_of
         from zaffre.offer.record import MAX_NOTES
         from zaffre.release.candidate import create, write_candidate
 
         made = create(
             built.folder,
             self.work.certificates,
+            seal=seal_of(self.work),
             floor=None,
             notes=notes[:MAX_NOTES],
             whole=False,
@@ -169,7 +171,7 @@ class PatchBench:
 
 def _published(work: Workspace, build: Path, how: Publishing) -> str:
     from zaffre.cli.releasedeltas import publish_candidate
-    from zaffre.cli.releasedesk import keep_root, open_desk, root_path
+    from zaffre.cli.releasedesk import keep_root, open_desk, root_path, seal_of
     from zaffre.release.candidate import read_candidate
     from zaffre.release.operate import rollout
 
@@ -182,7 +184,7 @@ def _published(work: Workspace, build: Path, how: Publishing) -> str:
         passphrase=how.passphrase,
         pending=how.pending,
     )
-    found = read_candidate(build, work.certificates, work.progress)
+    found = read_candidate(build, work.certificates, work.progress, seal=seal_of(work))
     outcome = publish_candidate(work, desk, found, pace, channel=how.channel)
     keep_root(outcome, root_path(work, how.signers, how.root))
     if outcome.done is None:

@@ -79,7 +79,8 @@ def decide(
     )
     policy = Policy(window=_window(window), held=held)
     now = parse_time(at, work.now, "--at")
-    found = decided(who, offers(published(work, target, signers, root), channel, image, arch), policy, now)
+    told = offers(published(work, target, signers, root), channel, image, arch, hosts=True)
+    found = decided(who, told, policy, now)
     work.emit(_fields(who, found, now), lambda: "\n".join(_words(who, found, now)), as_json=json)
 
 

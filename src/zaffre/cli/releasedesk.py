@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from zaffre.digest import JSON
     from zaffre.release.desk import Desk, Outcome
     from zaffre.release.keys import Ring, Secrets
+    from zaffre.release.kinds import Found, Seal
     from zaffre.release.state import State
 
 ROOT_NAME = "root.json"
@@ -139,6 +140,19 @@ def _seen(root: Path) -> int:
     if not text.isdecimal():
         raise DefinitionError("the file does not have the number of a state", where=str(path), resolution="remove it")
     return int(text)
+
+
+def seal_of(work: Workspace) -> Seal:
+    """Looks at an extension with the distribution's locked tools, which are had when there is one to look at."""
+
+    def look(extension: Path) -> Found:
+        from zaffre.cli.making import Making
+        from zaffre.trust.extension import check_seal
+        from zaffre.trust.inspector import Inspector
+
+        return check_seal(extension, Inspector(extension.parent, work.certificates, Making(work).sandbox))
+
+    return look
 
 
 def published(work: Workspace, target: str, signers: Sequence[Path] | None, root: Path | None) -> State:

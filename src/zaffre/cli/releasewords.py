@@ -50,7 +50,10 @@ def shown_words(record: Shown, now: datetime) -> Iterator[str]:
     share = rollout.schedule.share(rollout.elapsed(now))
     pace = f"{rollout.name}, begun {rollout.begin:%Y-%m-%d %H:%M} UTC, {share:.1%} of all nodes had their turn"
     rows = [
-        ("release", f"{record.image} {record.version} for {record.architecture}, profile {record.profile}"),
+        (
+            "release",
+            f"{record.image} {record.version} for {record.architecture}, a {record.kind}, profile {record.profile}",
+        ),
         ("made", f"{record.created:%Y-%m-%d %H:%M} UTC"),
         ("pace", pace + (f", paused since {rollout.stopped:%Y-%m-%d %H:%M} UTC" if rollout.stopped else "")),
         ("floor", record.floor or "none: every older version may come to it"),

@@ -27,6 +27,7 @@ from zaffre.cli.releasedesk import (
     open_desk,
     parse_time,
     root_path,
+    seal_of,
 )
 
 WavesOption = Annotated[str, typer.Option("--waves", metavar="NAME", help="The pace, of [release.waves].")]
@@ -95,7 +96,8 @@ def create(
     """Make a release of a build that passed 'zaffre check'.
 
     The report of the check lies beside the build, signed, and must be about these very files; it becomes part of the
-    release. So do the files that a node's other slot is written from. Nothing is published yet.
+    release. So do the files that a node's other slot is written from, or the extension, which must be sealed by your
+    verity key. Nothing is published yet.
 
     Example: zaffre release create out/container-host-1.20260504.1-amd64 --floor 1.20260301.1
     """
@@ -103,7 +105,16 @@ def create(
     from zaffre.release.candidate import write_candidate
 
     work = workspace(context)
-    made = make(build, work.certificates, floor=floor, notes=notes, whole=whole, now=work.now, progress=work.progress)
+    made = make(
+        build,
+        work.certificates,
+        seal=seal_of(work),
+        floor=floor,
+        notes=notes,
+        whole=whole,
+        now=work.now,
+        progress=work.progress,
+    )
     path = write_candidate(build, made)
     size = sum(file.size for file in made.files.values())
 
@@ -154,7 +165,7 @@ def publish(
     work = workspace(context)
     pace = rollout(waves, work.distribution.waves(waves), parse_time(begin, work.now, "--begin"))
     desk = open_desk(work, target, signers=signers, root=root, passphrase=passphrase, pending=pending)
-    found = read_candidate(build, work.certificates, work.progress)
+    found = read_candidate(build, work.certificates, work.progress, seal=seal_of(work))
     outcome = publish_candidate(work, desk, found, pace, channel=channel, count=delta, dry_run=dry_run)
     finish(work, outcome, target, root=root_path(work, signers, root), as_json=json)
 

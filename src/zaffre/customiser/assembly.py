@@ -21,6 +21,7 @@ from zaffre.image import disk
 from zaffre.image.output import ManifestSigner, describe_artifacts, write_manifest
 from zaffre.manifest import MANIFEST_NAME, Customised, Manifest, PackageFact
 from zaffre.manifest import Report as BuildReport
+from zaffre.measured.prediction import predict, write_prediction
 from zaffre.sandbox import Sandbox
 from zaffre.store import Stopwatch
 
@@ -93,8 +94,21 @@ def require_fit(assembly: Assembly, folder: Path, *, kernel: Path) -> None:
     )
 
 
-def assemble(assembly: Assembly, folder: Path, *, esp: Path, loader: Path, scratch: Path, sandbox: Sandbox) -> None:
-    """Write the disk image to `folder`, which has the other files. `esp` is all that belongs on the ESP besides."""
+def assemble(
+    assembly: Assembly, folder: Path, *, esp: Path, loader: Path, certificate: Path, scratch: Path, sandbox: Sandbox
+) -> None:
+    """Write the disk image to `folder`, which has the other files, and what a machine will measure of it. `esp` is all
+    that belongs on the ESP besides; kernel image and `loader` are signed with the key of `certificate`.
+    """
+    predicted = predict(
+        folder / KERNEL,
+        loader=loader,
+        certificate=certificate,
+        image=assembly.name,
+        version=assembly.version,
+        architecture=assembly.architecture,
+    )
+    write_prediction(folder, predicted)
     staged = scratch / "staged"
     shutil.copytree(esp, staged, symlinks=False)
     for source, name in ((folder / KERNEL, assembly.kernel), (loader, assembly.loader)):

@@ -79,6 +79,16 @@ def put_together(
     )
 
 
+def require_unsigned_root(image: KernelImage, *, where: str) -> None:
+    """Raise DefinitionError for an image whose kernel wants the root hash signed: it would get another hash."""
+    if any("root-hash-signature=" in word for word in image.command_line):
+        raise DefinitionError(
+            "the kernel of this image executes only what its owner has signed (IPE), and a changed root is not",
+            where=where,
+            resolution="change the image's definition, and build it with 'zaffre build'",
+        )
+
+
 def changed_words(words: Sequence[str], file: ChangesFile, *, root_hash: str | None = None) -> tuple[str, ...]:
     """The command line with the changes, and with another root hash. Raises DefinitionError for a change in vain."""
     wanted = file.changes.command_line

@@ -24,7 +24,7 @@ from zaffre.customiser.assembly import (
 )
 from zaffre.customiser.bench import Bench, Order
 from zaffre.customiser.changes import ChangesFile
-from zaffre.customiser.kernel import changed_words, put_together
+from zaffre.customiser.kernel import changed_words, put_together, require_unsigned_root
 from zaffre.customiser.report import Report, ToSign
 from zaffre.customiser.signatures import signatures_of, strip_signatures
 from zaffre.customiser.source import Source
@@ -62,6 +62,7 @@ def customise_sealed(source: Source, order: Order, bench: Bench) -> Report:
         with bench.progress.step("read and verify") as remark:
             image = unpack_sealed(source, scratch, sandbox=bench.sandbox)
             remark(f"{image.erofs.size / 1e6:.1f} MB")
+        require_unsigned_root(image.kernel, where=str(source.path))
         layout = _layout(image, order.file)
         work = _Work(order, bench, image, scratch, watch)
         with work.changed() as changed:
@@ -161,7 +162,15 @@ class _Work:
             for one, target in ((self.unsigned, folder / KERNEL), (loader, signed)):
                 sign_pe(one, target, keys=bench.keys, epoch=assembly.epoch, sandbox=bench.sandbox)
         with bench.progress.step("disk"):
-            assemble(assembly, folder, esp=esp.folder, loader=signed, scratch=self.scratch, sandbox=bench.sandbox)
+            assemble(
+                assembly,
+                folder,
+                esp=esp.folder,
+                loader=signed,
+                certificate=bench.keys.db_certificate,
+                scratch=self.scratch,
+                sandbox=bench.sandbox,
+            )
             finish(assembly, folder, bench.signer, self.watch, kind="host")
         return ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from zaffre.customiser.authenticode import Signed
+from zaffre.authenticode import Signed
 from zaffre.customiser.report import Signature
 from zaffre.sandbox import Mount, Sandbox
 

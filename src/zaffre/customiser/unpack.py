@@ -13,7 +13,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.customiser.authenticode import Signed
+from zaffre.authenticode import Signed
 from zaffre.customiser.kernel import KernelImage, take_apart
 from zaffre.customiser.source import Source, has_erofs
 from zaffre.errors import DefinitionError, IntegrityError, ToolError

@@ -14,8 +14,8 @@ from pathlib import Path
 from cryptography import x509
 from pydantic import ValidationError
 
+from zaffre.authenticode import Signed
 from zaffre.customiser.assembly import HASHES, INVENTORY, KERNEL, ROOT, Assembly, assemble, finish
-from zaffre.customiser.authenticode import Signed
 from zaffre.customiser.report import Injected, Signature, ToSign
 from zaffre.digest import sha256_file
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
@@ -104,7 +104,15 @@ def inject(
             shutil.copyfile(folder / WAITING / name, made / name)
         shutil.copyfile(signed / KERNEL, made / KERNEL)
         esp = folder / WAITING / _ESP
-        assemble(assembly, made, esp=esp, loader=signed / _LOADER, scratch=scratch, sandbox=sandbox)
+        assemble(
+            assembly,
+            made,
+            esp=esp,
+            loader=signed / _LOADER,
+            certificate=certificate,
+            scratch=scratch,
+            sandbox=sandbox,
+        )
         finish(assembly, made, signer, watch, kind="host")
     return Injected(
         directory=str(out),

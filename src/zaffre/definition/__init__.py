@@ -56,6 +56,7 @@ from zaffre.definition.image import (
     User,
     VarEncryption,
 )
+from zaffre.definition.ipe import Ipe, IpeMode
 from zaffre.definition.loader import load_distribution
 from zaffre.definition.locate import located, place_of
 from zaffre.definition.merge import Origin
@@ -123,6 +124,8 @@ __all__ = [
     "Identity",
     "Image",
     "Initrd",
+    "Ipe",
+    "IpeMode",
     "Justification",
     "Kernel",
     "KeyPath",

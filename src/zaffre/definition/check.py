@@ -16,7 +16,7 @@ from zaffre.definition.values import KeyPath, Kind, dotted
 
 SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides", "surface")
 BOOT_ONLY = ("kernel", "initrd", "disk")
-HOST_ONLY = ("etc", "compression", "update", "selinux")
+HOST_ONLY = ("etc", "compression", "update", "selinux", "ipe", "fips")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("extract", "oci", "agent")
 EXTENSION_ONLY = ("base", *SYSEXT_ONLY)
@@ -25,7 +25,7 @@ MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "debu
 MISPLACED = {
     Kind.HOST: (*SERVER_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
     Kind.SERVER: (*HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
-    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update", "selinux"),
+    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update", "selinux", "ipe", "fips"),
     Kind.CONFEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY, "packages"),
     Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *EXTENSION_ONLY),
     Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),

@@ -15,7 +15,7 @@ from zaffre.errors import IntegrityError
 
 MAX_ROOT_BYTES = 1 << 20
 
-_FOLLOWING = ("channel", "trusted", "window", "restart", "rate", "certificates", "agent")
+_FOLLOWING = ("channel", "trusted", "window", "restart", "rate", "certificates", "extensions", "agent")
 _NEEDED = ("channel", "trusted")
 
 
@@ -39,10 +39,17 @@ def check_update(image: Image, origins: Mapping[KeyPath, Origin], root: Path) ->
 
 
 def check_agent(image: Image, origins: Mapping[KeyPath, Origin], images: Mapping[str, Image]) -> Iterator[Problem]:
-    """That there is a sysext with the agent for a host that needs one."""
+    """That there is a sysext with the agent for a host that needs one, and that what it follows are extensions."""
     name = image.update.agent
     if image.update.place is None:
         return
+    known = {one.name for one in images.values() if one.kind in {Kind.SYSEXT, Kind.CONFEXT}} - {name}
+    for extension in image.update.extensions:
+        if extension == name:
+            yield _problem(origins, "extensions", f"{extension!r} is the agent's own, which is followed in any case")
+        elif extension not in known:
+            message = "is no sysext and no confext" if extension in images else "is no image"
+            yield _problem(origins, "extensions", f"{extension!r} {message}", near(extension, known))
     agents = {one.name for one in images.values() if one.kind is Kind.SYSEXT and one.agent}
     if name in agents:
         return

@@ -14,6 +14,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from zaffre.definition.forms import Form
+from zaffre.definition.ipe import Ipe, IpeMode
 from zaffre.definition.selinux import Selinux, SelinuxMode
 from zaffre.definition.surface import Surface
 from zaffre.definition.update import Update
@@ -68,6 +69,11 @@ _SELINUX_ARGUMENTS: Mapping[SelinuxMode, tuple[str, ...]] = {
     SelinuxMode.PERMISSIVE: ("security=selinux", "enforcing=0"),
 }
 """Of the kernel's large security modules only one is on at a time, and Debian's kernel takes AppArmor."""
+
+_IPE_ARGUMENTS: Mapping[IpeMode, tuple[str, ...]] = {
+    IpeMode.ENFORCING: ("ipe.enforce=1",),
+    IpeMode.PERMISSIVE: ("ipe.enforce=0",),
+}
 
 
 def _one_or_many(value: object) -> object:
@@ -285,6 +291,9 @@ class Oci(Model):
     """Paths in the package that become the container's root."""
     command: Annotated[Items[str], Field(min_length=1)]
     """Entry point with its arguments."""
+    unpacked: bool = False
+    """Whether its root lies in the extension as files, too: usr/share/zaffre/rootfs/<name>. What a container runtime
+    unpacks to /var is not executed on a host with IPE; this is."""
 
 
 class Fragment(Model):
@@ -321,6 +330,10 @@ class Fragment(Model):
     """Keys of os-release beside those that the distribution's identity gives."""
     surface: Surface = Surface()
     selinux: Selinux = Selinux()
+    ipe: Ipe = Ipe()
+    fips: bool = False
+    """FIPS mode, for a host: the kernel with fips=1, and OpenSSL's FIPS provider with what it is verified by. Which
+    programs use the provider, openssl.cnf says: that of the profile "fips" leaves no other."""
     debug: bool = False
     """A console shell, for development; os-release says that it is there."""
     extract: Items[Extract] = ()
@@ -380,7 +393,8 @@ class Image(ImageFile):
     def kernel_arguments(self, architecture: Architecture) -> tuple[str, ...]:
         """The kernel command line on `architecture`."""
         words = (word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
-        return (*words, *_SELINUX_ARGUMENTS.get(self.selinux.mode, ()))
+        modes = (*_SELINUX_ARGUMENTS.get(self.selinux.mode, ()), *_IPE_ARGUMENTS.get(self.ipe.mode, ()))
+        return (*words, *modes, *(("fips=1",) if self.fips else ()))
 
     def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
         """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""

@@ -72,5 +72,8 @@ class Update(Model):
     """Bytes a second for downloads; as fast as it goes unless said."""
     certificates: AbsolutePath | None = None
     """A file of the image with certificates in PEM that the place is verified against, instead of the host's own."""
+    extensions: Annotated[list[Identifier], Field(max_length=50)] = Field(default=[])
+    """Images of the kinds sysext and confext that it follows beside itself, in the same channel."""
     agent: Identifier = "agent"
-    """The sysext, one with `agent = true`, that carries the program which does all this. The disk image brings it."""
+    """The sysext, one with `agent = true`, that carries the program which does all this. The disk image brings it,
+    and it is followed in the channel if that has it."""

@@ -10,14 +10,15 @@ from pathlib import Path
 
 from zaffre.bill import Bill
 from zaffre.definition import Distribution, Image, Kind, SelinuxMode, Upstream, digest, located
-from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json
+from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file, sha256_json, source_digest
 from zaffre.errors import DefinitionError
 from zaffre.image.bill import Papers, Subject, bill_of, carried, system_of, with_result
 from zaffre.image.container import ContainerParts, build_container, place_container, require_container
-from zaffre.image.extension import build_extension, place_extension
+from zaffre.image.extension import PLAIN, HostTraits, build_extension, place_extension
 from zaffre.image.forms.build import add_forms, write_sums
 from zaffre.image.fresh import fresh_directory, remove_leftovers
 from zaffre.image.host import build_host, host_tree, place_host
+from zaffre.image.ipe import has_policy
 from zaffre.image.output import (
     ManifestSigner,
     describe_artifact,
@@ -257,12 +258,17 @@ class Builder:
         image = self.distribution.image(job.image.update.agent)
         locked = self.lock.set(image.name, job.order.architecture)
         parts = self._extracted(image, locked)
-        return build_extension(self.distribution, image, parts, shop, labels=self._labels(job, image, shop))
+        return build_extension(self.distribution, image, parts, shop, host=self._traits(job, image, shop))
 
-    def _labels(self, job: _Job, image: Image, shop: Workshop) -> Labels | None:
-        """The labels of the host that an extension is laid over."""
-        base = self.distribution.image(image.base) if image.base is not None else None
-        if base is None or base.selinux.mode is SelinuxMode.OFF:
+    def _traits(self, job: _Job, image: Image, shop: Workshop) -> HostTraits:
+        """What the host that an extension is laid over asks of it."""
+        if image.base is None:
+            return PLAIN
+        base = self.distribution.image(image.base)
+        return HostTraits(self._labels(job, base, shop), has_policy(base))
+
+    def _labels(self, job: _Job, base: Image, shop: Workshop) -> Labels | None:
+        if base.selinux.mode is SelinuxMode.OFF:
             return None
         locked = self.lock.set(base.name, job.order.architecture)
         self.fetch(locked.packages)
@@ -285,8 +291,8 @@ class Builder:
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         chosen = self._extracted(job.image, job.locked)
-        labels = self._labels(job, job.image, shop)
-        blob = build_extension(self.distribution, job.image, chosen, shop, labels=labels)
+        host = self._traits(job, job.image, shop)
+        blob = build_extension(self.distribution, job.image, chosen, shop, host=host)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))
             return self._finish(job, partial, shop, watch, root_hash=None, packages=chosen)
@@ -392,14 +398,15 @@ class Builder:
             "repository": self._repository(image),
             "code": code_digest(),
             "papers": self.papers.code,
+            **({"measured": source_digest("measured")} if image.kind is Kind.HOST else {}),
             **self._agent_inputs(image, order),
             **self._base_inputs(image, order),
         }
 
     def _base_inputs(self, image: Image, order: Order) -> dict[str, JSON]:
-        """What an extension takes from its host: labels."""
+        """What an extension takes from its host: labels, and whose signature its kernel takes."""
         base = self.distribution.image(image.base) if image.base is not None else None
-        if base is None or base.selinux.mode is SelinuxMode.OFF:
+        if base is None or (base.selinux.mode is SelinuxMode.OFF and not has_policy(base)):
             return {}
         return {"base": [digest(self.distribution, base), self.lock.set(base.name, order.architecture).digest]}
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from zaffre.definition import Distribution, Image, tree_digest
@@ -17,15 +18,35 @@ from zaffre.image.python import agent_digest, compile_python, lay_agent, name_li
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.sysext import extension_release, write_sysext
+from zaffre.image.uki import SigningKeys
 from zaffre.store import Action, ActionResult
 from zaffre.tree import package_files
 from zaffre.tree.contents import PackageFiles
 from zaffre.upstream import LockedPackage
 
 _OCI_FOLDER = "usr/share/zaffre/oci"
-_UNITS = "usr/lib/systemd/system"
+_ROOTS = "usr/share/zaffre/rootfs"
+# What a container runtime mounts over, which it cannot make in a file system that is not to be written to.
+_MOUNT_FOLDERS = ("dev", "etc", "proc", "run", "sys", "tmp")
+_MOUNT_FILES = ("etc/hostname", "etc/hosts", "etc/resolv.conf")
+_UNITS = ("usr/lib/systemd/system", "etc/systemd/system")
 _RELOAD = "EXTENSION_RELOAD_MANAGER=1\n"
 """systemd-sysext(8): the service manager looks at its units again once this is merged."""
+
+
+@dataclass(frozen=True)
+class HostTraits:
+    """What an extension takes from its host: labels, if that has SELinux, and by which key it is signed."""
+
+    labels: Labels | None = None
+    ipe: bool = False
+
+    def signer(self, keys: SigningKeys) -> tuple[Path, Path]:
+        """Private key and certificate. With IPE, it has to be one that the kernel knows."""
+        return (keys.db_key, keys.db_certificate) if self.ipe else (keys.verity_key, keys.verity_certificate)
+
+
+PLAIN = HostTraits()
 
 
 def build_extension(
@@ -34,11 +55,12 @@ def build_extension(
     packages: Sequence[LockedPackage],
     shop: Workshop,
     *,
-    labels: Labels | None = None,
+    host: HostTraits = PLAIN,
 ) -> Sha256:
-    """The blob of the signed extension image. `packages` is the locked set; only named files of it are used. `labels`
-    are those of the host that it is laid over, if that has SELinux.
+    """The blob of the signed extension image. `packages` is the locked set; only named files of it are used. `host` is
+    what the host that it is laid over asks of it.
     """
+    _, certificate = host.signer(shop.keys)
     wanted = {one.package for one in image.extract} | {one.package for one in image.oci}
     chosen = {package.name: package for package in packages if package.name in wanted}
     action = Action(
@@ -54,8 +76,8 @@ def build_extension(
             "trees": [[tree, tree_digest(distribution.path(tree))] for tree in image.files.trees],
             "identity": distribution.identity.model_dump(mode="json"),
             "agent": agent_digest() if image.agent else None,
-            "labels": labels.digest if labels else None,
-            "certificate": sha256_file(shop.keys.verity_certificate),
+            "labels": host.labels.digest if host.labels else None,
+            "certificate": sha256_file(certificate),
             "epoch": shop.epoch,
             "tools": shop.sandbox.tools.key,
             "code": code_digest(),
@@ -84,17 +106,15 @@ def build_extension(
         name_libraries(tree)
         if image.agent:
             lay_agent(tree)
-        compile_python(tree, shop.sandbox)
+        compile_python(tree, scratch, shop.sandbox)
         _write_containers(image, contents, tree, scratch, shop)
         name, text = extension_release(
             image.name, kind=image.kind, distribution=distribution.identity.id, version=distribution.identity.version
         )
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
-        (tree / name).write_text(text + (_RELOAD if (tree / _UNITS).is_dir() else ""))
+        (tree / name).write_text(text + (_RELOAD if any((tree / units).is_dir() for units in _UNITS) else ""))
         _normalise(tree)
-        return ActionResult(
-            {"extension": shop.store.add_file(_seal(image, tree, scratch, shop, labels), move=True)}, {}
-        )
+        return ActionResult({"extension": shop.store.add_file(_seal(image, tree, scratch, shop, host), move=True)}, {})
 
     return shop.perform("extension", action, produce).outputs["extension"]
 
@@ -123,6 +143,20 @@ def _write_containers(
             architecture=shop.architecture,
             epoch=shop.epoch,
         )
+        if entry.unpacked:
+            _unpack(files, tree / _ROOTS / entry.name)
+
+
+def _unpack(files: Mapping[str, Path], root: Path) -> None:
+    """The root of a container, as files."""
+    for name in _MOUNT_FOLDERS:
+        (root / name).mkdir(parents=True)
+    for name in _MOUNT_FILES:
+        (root / name).touch()
+    for path, source in files.items():
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def _normalise(tree: Path) -> None:
@@ -135,7 +169,8 @@ def _normalise(tree: Path) -> None:
         os.chown(path, 0, 0)
 
 
-def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop, labels: Labels | None) -> Path:
+def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop, host: HostTraits) -> Path:
+    key, certificate = host.signer(shop.keys)
     data, target = scratch / "data.erofs", scratch / "extension.raw"
     make_erofs(
         tree,
@@ -144,14 +179,15 @@ def _seal(image: Image, tree: Path, scratch: Path, shop: Workshop, labels: Label
         epoch=shop.epoch,
         label=image.name,
         sandbox=shop.sandbox,
-        labels=labels.files(shop) if labels else None,
+        labels=host.labels.files(shop) if host.labels else None,
     )
     write_sysext(
         target,
         name=image.name,
         erofs=data,
         architecture=shop.architecture,
-        keys=shop.keys,
+        key=key,
+        certificate=certificate,
         scratch=scratch,
         epoch=shop.epoch,
         sandbox=shop.sandbox,

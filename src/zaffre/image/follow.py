@@ -21,6 +21,7 @@ from zaffre.definition.update import Update
 from zaffre.digest import Sha256
 from zaffre.image.output import place
 from zaffre.image.steps import Workshop
+from zaffre.slots import SIGNED_ONLY
 
 ROOT_OF_TRUST = "usr/lib/zaffre/root.json"
 SETTINGS = "usr/lib/zaffre/agent.toml"
@@ -44,7 +45,10 @@ def follow_files(distribution: Distribution, image: Image) -> dict[str, str]:
         PROGRAM: resources.files("zaffre.image").joinpath("scripts", "follow.sh").read_text(),
         f"{_UNITS}/zaffre-follow.service": _FOLLOW.format(program=PROGRAM, agent=update.agent),
         f"{_UNITS}/boot-complete.target.wants/zaffre-follow.service": "->../zaffre-follow.service",
-        f"{_UNITS}/systemd-sysext.service.d/zaffre-follow.conf": _SIGNED,
+        f"{_UNITS}/systemd-sysext.service.d/zaffre-follow.conf": _signed("systemd-sysext refresh"),
+        f"{_UNITS}/systemd-confext.service.d/zaffre-follow.conf": _signed(
+            "systemd-confext refresh --mutable=ephemeral"
+        ),
     }
 
 
@@ -57,8 +61,10 @@ def settings(update: Update) -> str:
         "restart": None if update.restart else False,
         "rate": update.rate,
         "ca": update.certificates,
+        "extensions": update.extensions or None,
+        "agent": None if update.agent == Update.model_fields["agent"].default else update.agent,
     }
-    # Of strings of these forms, numbers and booleans, JSON and TOML have the same spelling.
+    # Of strings of these forms, lists of them, numbers and booleans, JSON and TOML have the same spelling.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value is not None]
     return "\n".join(lines) + "\n"
 
@@ -75,14 +81,13 @@ def bring_agent(image: Image, agent: Sha256, folder: Path, esp: Path, shop: Work
     return target.stat().st_size
 
 
-# The last of the drop-in files by its name: whatever else the host takes, it takes nothing unsigned.
-_SIGNED = """\
-[Service]
-ExecStart=
-ExecStart=systemd-sysext refresh --image-policy=root=signed+absent:usr=signed+absent
-ExecReload=
-ExecReload=systemd-sysext refresh --image-policy=root=signed+absent:usr=signed+absent
-"""
+def _signed(command: str) -> str:
+    """The last of a service's drop-in files by its name: whatever else the host takes, it takes nothing unsigned. With
+    a configuration laid over it, /etc can be written as before, and forgets as before.
+    """
+    line = f"{command} --image-policy={SIGNED_ONLY}"
+    return f"[Service]\nExecStart=\nExecStart={line}\nExecReload=\nExecReload={line}\n"
+
 
 _FOLLOW = """\
 [Unit]
@@ -93,6 +98,8 @@ After=boot.automount boot-complete.target systemd-bless-boot.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
+# With SELinux, where that is enforced, it has the rights of the agent.
+SELinuxContext=-system_u:system_r:zaffre_agent_t:s0
 ExecStart=sh /{program} {agent}
 TimeoutStartSec=5min
 """

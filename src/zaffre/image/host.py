@@ -17,14 +17,17 @@ from zaffre.errors import DefinitionError
 from zaffre.image import disk, uki
 from zaffre.image.contract import require_contract
 from zaffre.image.encryption import is_encrypted
+from zaffre.image.fips import lay_fips_module
 from zaffre.image.follow import bring_agent, follow_files
+from zaffre.image.ipe import POLICY_FILE, has_policy, ipe_files, policy_text, signed_policy, with_signature
 from zaffre.image.output import place
 from zaffre.image.policy import Policy, lay_policy, policy_of
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
-from zaffre.image.system import SystemPlan, initrd_action, stage_esp
+from zaffre.image.system import SystemPlan, initrd_action, signed_loader, stage_esp
 from zaffre.image.updates import update_files
+from zaffre.measured.prediction import predict, write_prediction
 from zaffre.slots import entry_name
 from zaffre.store import Action, ActionResult
 from zaffre.tree import (
@@ -36,6 +39,7 @@ from zaffre.tree import (
     scan,
     scratch_for,
 )
+from zaffre.tree.rootfs import write_bytes
 
 _TRUST = "usr/lib/verity.d/zaffre.crt"
 
@@ -94,12 +98,21 @@ def host_tree(plan: SystemPlan, parts: HostParts, shop: Workshop) -> Sha256:
 
 
 def place_host(plan: SystemPlan, parts: HostParts, folder: Path, shop: Workshop, *, agent: Sha256 | None = None) -> int:
-    """Write root, verity tree, UKI and the disk image into `folder`; returns the bytes written. `agent` is the signed
-    extension that a host which follows a channel brings along.
+    """Write root, verity tree, UKI, what a machine will measure of them, and the disk image into `folder`; returns the
+    bytes written. `agent` is the signed extension that a host which follows a channel brings along.
     """
     names = {"root.erofs": parts.erofs, "root.verity": parts.verity, "uki.efi": parts.uki}
     for name, digest in {**names, "inventory.json": parts.inventory}.items():
         place(shop.store.verified(digest), folder / name)
+    predicted = predict(
+        folder / "uki.efi",
+        loader=shop.store.verified(signed_loader(shop)),
+        certificate=shop.keys.db_certificate,
+        image=plan.image.name,
+        version=plan.version,
+        architecture=shop.architecture,
+    )
+    write_prediction(folder, predicted)
     with shop.store.scratch("disk") as scratch:
         entry = entry_name(plan.slug, plan.version, tries=plan.image.update.tries)
         esp = stage_esp(entry, folder / "uki.efi", scratch, shop)
@@ -210,6 +223,7 @@ def _root_inputs(plan: SystemPlan, pruned: Sha256, policy: Policy | None, shop: 
         "state": _generated(plan, policy),
         "policy": policy.inputs() if policy else None,
         "trust": sha256_file(shop.keys.verity_certificate),
+        "ipe": [policy_text(), sha256_file(shop.keys.db_certificate)] if has_policy(image) else None,
         "carried": dict(plan.carried),
         "version": plan.version,
         "epoch": shop.epoch,
@@ -224,6 +238,7 @@ def _generated(plan: SystemPlan, policy: Policy | None) -> dict[str, str]:
         **state_files(plan.image, labels=policy.labels.digest if policy else None).root,
         **update_files(plan.image, plan.slug),
         **follow_files(plan.distribution, plan.image),
+        **ipe_files(plan.image),
     }
 
 
@@ -242,6 +257,10 @@ def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, pol
     )
     if policy is not None:
         lay_policy(root, policy, plan.image.selinux.mode, shop)
+    if plan.image.fips:
+        lay_fips_module(root, architecture=shop.architecture, scratch=root.parent, sandbox=shop.sandbox)
+    if has_policy(plan.image):
+        write_bytes(root, POLICY_FILE, signed_policy(shop.keys, scratch=root.parent, sandbox=shop.sandbox))
     if plan.image.update.tries:
         require_contract(root, where=f"images/{plan.image.name}.toml")
 
@@ -295,7 +314,8 @@ def _uki_action(
     plan: SystemPlan, shop: Workshop, kernel: ActionResult, root: ActionResult
 ) -> tuple[Action, Callable[[Path], ActionResult]]:
     words = plan.image.kernel_arguments(Architecture(shop.architecture))
-    arguments = uki.command_line(words, root_hash=str(root.facts["root_hash"]))
+    root_hash = str(root.facts["root_hash"])
+    arguments = uki.command_line(words, root_hash=root_hash)
     pcr = _pcr_key(plan.image, shop)
     action = Action(
         kind="uki",
@@ -305,6 +325,7 @@ def _uki_action(
             "initrd": kernel.outputs["initrd"],
             "os-release": root.outputs["os-release"],
             "arguments": arguments,
+            "signed_root": has_policy(plan.image),
             "certificate": sha256_file(shop.keys.db_certificate),
             **({"pcr": sha256_file(pcr.public)} if pcr else {}),
             "epoch": shop.epoch,
@@ -316,13 +337,16 @@ def _uki_action(
 
     def produce(scratch: Path) -> ActionResult:
         target = scratch / "uki.efi"
+        given = arguments
+        if has_policy(plan.image):
+            given = with_signature(arguments.split(), root_hash, shop.keys, scratch=scratch, sandbox=shop.sandbox)
         uki.build_uki(
             target,
             kernel=shop.store.verified(kernel.outputs["kernel"]),
             kernel_version=str(kernel.facts["version"]),
             initrd=shop.store.verified(kernel.outputs["initrd"]),
             os_release=shop.store.verified(root.outputs["os-release"]),
-            arguments=arguments,
+            arguments=given,
             architecture=shop.architecture,
             keys=shop.keys,
             epoch=shop.epoch,

@@ -17,14 +17,14 @@ from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 
 from zaffre.digest import Sha256
-from zaffre.sandbox import Mount, Sandbox
+from zaffre.sandbox import TRIPLETS, Mount, Sandbox
 
 AGENT = "usr/lib/zaffre-agent"
 _MODULES = ("__init__.py", "errors.py", "progress.py", "slots.py")
 _PACKAGES = ("agent", "delta", "follow", "offer")
 _OURS = Path(__file__).resolve().parent.parent
 _LIBRARIES = "usr/lib/*-linux-gnu/*.so.*"
-_SECONDS = 300.0
+_SECONDS = 900.0
 
 
 def lay_agent(tree: Path) -> None:
@@ -70,14 +70,16 @@ def _own_name(path: Path) -> str | None:
     return None
 
 
-def compile_python(tree: Path, sandbox: Sandbox) -> None:
+def compile_python(tree: Path, scratch: Path, sandbox: Sandbox) -> None:
     """Put compiled modules in the place of sources, by the interpreter that the tree brings; without one, do nothing.
+    One of another architecture is emulated, in a root in `scratch`.
 
     Raises ToolError for a module that does not compile.
     """
     interpreter = next(iter(sorted(tree.glob("usr/bin/python3.*"))), None)
     if interpreter is None:
         return
+    root, libraries = _foreign_root(scratch, sandbox)
     # Not isolated (-I): the seed of hashes, by which sets of constants are ordered, would be chosen anew. What the
     # interpreter imports for itself must not be cached beside it (-B): that would be valid by times.
     sandbox.run(
@@ -86,9 +88,26 @@ def compile_python(tree: Path, sandbox: Sandbox) -> None:
             *("-B", "-s", "-P", "-m", "compileall", "-q", "-f", "-b", "--invalidation-mode", "unchecked-hash"),
             *("-s", "/job", "/job/usr/lib"),
         ],
-        mounts=[Mount(tree, "/job", writable=True)],
+        mounts=[*libraries, Mount(tree, "/job", writable=True)],
+        root=root,
         env={"PYTHONHASHSEED": "0"},
         timeout=_SECONDS,
     )
     for source in tree.glob("usr/lib/**/*.py"):
         source.unlink()
+
+
+def _foreign_root(scratch: Path, sandbox: Sandbox) -> tuple[Path | None, list[Mount]]:
+    """For an interpreter of the architecture that the tools emulate: a root with its loader and the libraries of that
+    architecture that the tools tree has. None for the machine's own, which runs in the tools tree itself.
+    """
+    if sandbox.emulates is None:
+        return None, []
+    triplet = TRIPLETS[sandbox.emulates]
+    libraries = sandbox.tools.root / "usr/lib" / triplet
+    root = scratch / "foreign"
+    (root / "usr/lib" / triplet).mkdir(parents=True)
+    (root / "lib").symlink_to("usr/lib")
+    for loader in libraries.glob("ld-linux-*.so.*"):
+        (root / "usr/lib" / loader.name).symlink_to(f"{triplet}/{loader.name}")
+    return root, [Mount(libraries, f"/usr/lib/{triplet}")]

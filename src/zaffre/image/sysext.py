@@ -2,8 +2,9 @@
 """An extension of a host as a signed disk image: erofs, its dm-verity tree, and a signature of the root hash.
 
 The form is that of systemd-sysext(8), for a confext too: a GPT with a data, a verity and a signature partition
-(Discoverable Partitions Specification). The signature counts on a host that has its certificate in /usr/lib/verity.d;
-that an extension without one is refused is a matter of the image policy (systemd.image-policy(7)) of whoever merges it.
+(Discoverable Partitions Specification). The signature counts on a host that has its certificate in /usr/lib/verity.d,
+or whose kernel has it, as it has the db key's. That an extension without one is refused is a matter of the image policy
+(systemd.image-policy(7)) of whoever merges it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from pathlib import Path
 
 from zaffre.definition import Kind
 from zaffre.image.repart import ROOT_TYPES, make_image
-from zaffre.image.uki import SigningKeys
 from zaffre.sandbox import Mount, Sandbox
 
 
@@ -30,12 +30,13 @@ def write_sysext(
     name: str,
     erofs: Path,
     architecture: str,
-    keys: SigningKeys,
+    key: Path,
+    certificate: Path,
     scratch: Path,
     epoch: int,
     sandbox: Sandbox,
 ) -> None:
-    """Write the signed image `target` from the erofs of the extension's `/usr`; reproducible."""
+    """Write the image `target` from the erofs of the extension's `/usr`, signed by `key`; reproducible."""
     kind = ROOT_TYPES[architecture]
     parts = {
         "10-data.conf": f"[Partition]\nType={kind}\nCopyBlocks=/job/data.erofs\nVerity=data\nVerityMatchKey=root\n",
@@ -49,10 +50,10 @@ def write_sysext(
         seed=uuid.uuid5(uuid.NAMESPACE_OID, f"zaffre sysext {name}"),
         mounts=[
             Mount(erofs, "/job/data.erofs"),
-            Mount(keys.verity_key, "/keys/verity.key"),
-            Mount(keys.verity_certificate, "/keys/verity.crt"),
+            Mount(key, "/keys/signer.key"),
+            Mount(certificate, "/keys/signer.crt"),
         ],
-        arguments=["--private-key=/keys/verity.key", "--certificate=/keys/verity.crt"],
+        arguments=["--private-key=/keys/signer.key", "--certificate=/keys/signer.crt"],
         scratch=scratch,
         epoch=epoch,
         sandbox=sandbox,

@@ -24,17 +24,18 @@ from zaffre.machine.architecture import Architecture
 from zaffre.machine.boot import Guest, boot, enlarge
 from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
-from zaffre.machine.inject import CHECK_DISK, check_credentials, server_check_credentials
+from zaffre.machine.inject import CHECK_DISK, CHECKED_DISK, check_credentials, server_check_credentials
 from zaffre.machine.judge import judge
 from zaffre.machine.judge_selinux import told_denials
 from zaffre.machine.judge_server import judge_server
-from zaffre.machine.judging import DISK_GROWS_BY, Expectations
+from zaffre.machine.judging import DISK_GROWS_BY, Expectations, Laid
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
 from zaffre.machine.seed import MEDIUM_DISK, SEED_DISK, make_medium, make_seed
 from zaffre.machine.spec import Accelerator, Network
 from zaffre.machine.watch import Watch
+from zaffre.measured.prediction import Prediction
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
 from zaffre.store import Store
@@ -54,7 +55,9 @@ class Subject:
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
     its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
     judges its boots and is updated in slots, `encrypted` whether its /var is. `configuration`, the name and the
-    image of a confext, is plugged in on a medium. `selinux` is the mode that it is to be in.
+    image of a confext, is plugged in on a medium. `selinux` and `ipe` are the modes that it is to be in, `fips` is one
+    too. `prediction` is what the build says that its boot will measure. `checked` is the extension that is laid over
+    it, with its image, if that is what is checked.
     """
 
     name: str
@@ -73,6 +76,10 @@ class Subject:
     encrypted: bool = False
     configuration: tuple[str, Path] | None = None
     selinux: str = "off"
+    ipe: str = "off"
+    fips: bool = False
+    prediction: Prediction | None = None
+    checked: tuple[Laid, Path] | None = None
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -98,10 +105,17 @@ def check_image(
     with store.scratch("seed") as scratch:
         if subject.extension is not None:
             disks = {CHECK_DISK: subject.extension}
+            checked = subject.checked[0] if subject.checked else None
             credentials = check_credentials(
-                nonce=nonce, extension=subject.extension_name, image_policy=image_policy, setting_paths=paths
+                nonce=nonce,
+                extension=subject.extension_name,
+                image_policy=image_policy,
+                setting_paths=paths,
+                checked=(checked.kind, checked.name) if checked else None,
             )
             judged = judge
+            if subject.checked is not None:
+                disks[CHECKED_DISK] = subject.checked[1]
             if subject.configuration is not None:
                 name, image = subject.configuration
                 disks[MEDIUM_DISK] = scratch / "medium.img"
@@ -164,6 +178,10 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         encrypted=subject.encrypted,
         configuration=subject.configuration[0] if subject.configuration else None,
         selinux=subject.selinux,
+        ipe=subject.ipe,
+        fips=subject.fips,
+        prediction=subject.prediction,
+        checked=subject.checked[0] if subject.checked else None,
     )
 
 

@@ -14,6 +14,8 @@ READY_UNIT = "zaffre-ready.service"
 CHECK_UNIT = "zaffre-check.service"
 CHECK_DISK = "zaffre-check"
 """Serial of the disk that holds the check's extension."""
+CHECKED_DISK = "zaffre-checked"
+"""Serial of the one that holds the extension that is checked."""
 
 # exec, not oneshot: a job that runs until the system is settled would itself keep it from being so. Who gives units
 # from outside is whoever the machine belongs to: where there is SELinux, nothing is refused to their domain.
@@ -43,11 +45,17 @@ def ready_credentials() -> dict[str, bytes]:
 
 
 def check_credentials(
-    *, nonce: str, extension: str, image_policy: str, setting_paths: tuple[str, ...]
+    *,
+    nonce: str,
+    extension: str,
+    image_policy: str,
+    setting_paths: tuple[str, ...],
+    checked: tuple[str, str] | None = None,
 ) -> Mapping[str, bytes]:
     """What `guest/start.sh` and the program in the check's extension read.
 
-    `extension` is the name in the extension's release file; `setting_paths` are relative to /proc/sys.
+    `extension` is the name in the extension's release file; `setting_paths` are relative to /proc/sys; `checked` are
+    kind and name of the extension that is checked.
     """
     service = "ImportCredential=zaffre.*\nExecStart=/bin/sh %d/zaffre.start"
     return {
@@ -56,6 +64,7 @@ def check_credentials(
         "zaffre.nonce": nonce.encode(),
         "zaffre.extension": extension.encode(),
         "zaffre.policy": image_policy.encode(),
+        **({"zaffre.checked": " ".join(checked).encode() + b"\n"} if checked else {}),
         "zaffre.sysctl": "".join(f"{path}\n" for path in setting_paths).encode(),
     }
 

@@ -8,6 +8,10 @@ import re
 import tomllib
 
 from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
+from zaffre.machine.judge_extension import extension, laid_over, the_agent
+from zaffre.machine.judge_fips import fips
+from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
+from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
@@ -41,6 +45,10 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     unfit: set[Judge] = set() if expected.containers else {_container, _container_network, _cgroups, confined}
     if expected.configuration is None:
         unfit.add(_configuration)
+    if expected.checked is None:
+        unfit |= {extension, laid_over}
+    if expected.checked is None or not expected.checked.agent:
+        unfit.add(the_agent)
     if not expected.updates:
         unfit |= {_health, _slots}
     if not expected.encrypted:
@@ -49,6 +57,14 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(selinux)
     if expected.selinux != "enforcing":
         unfit.add(confined)
+    if expected.prediction is None:
+        unfit.add(measured_boot)
+    if expected.ipe == "off":
+        unfit.add(ipe)
+    if expected.ipe != "enforcing":
+        unfit |= {ipe_refused, ipe_locked}
+    if not expected.fips:
+        unfit.add(fips)
     if _watchdog_setting(facts) in {"", "0", "infinity"}:
         unfit.add(_watchdog)
     return tuple(line(facts, expected) for line in _LINES if line not in unfit)
@@ -148,8 +164,14 @@ def _var_encrypted(facts: Facts, _: Expectations) -> CheckLine:
 
 def _container(facts: Facts, expected: Expectations) -> CheckLine:
     run = facts.get("container.run")
-    passed = run.status == 0 and f"nonce {expected.nonce}" in run.text.splitlines() and "pid 1" in run.text.splitlines()
-    image = facts.get("container.import").text.removeprefix("unpacking ").partition(" ")[0]
+    imported = facts.get("container.import").status == 0
+    passed = (
+        imported
+        and run.status == 0
+        and f"nonce {expected.nonce}" in run.text.splitlines()
+        and "pid 1" in run.text.splitlines()
+    )
+    image = facts.get("container.source").text.rpartition(" ")[2]
     trouble = next(
         (facts.get(name).text for name in ("container.run", "container.import") if facts.get(name).status), ""
     )
@@ -296,9 +318,13 @@ def _tail(text: str) -> str:
 
 
 _LINES: tuple[Judge, ...] = (
+    extension,
+    the_agent,
+    laid_over,
     release,
     system_runs,
     secure_boot,
+    measured_boot,
     _root,
     _verity,
     _usr,
@@ -325,6 +351,10 @@ _LINES: tuple[Judge, ...] = (
     power_button,
     listening,
     selinux,
+    ipe,
+    ipe_refused,
+    ipe_locked,
+    fips,
     hardening,
     tpm,
 )

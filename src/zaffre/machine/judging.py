@@ -12,6 +12,19 @@ from fnmatch import fnmatchcase
 
 from zaffre.machine.facts import Facts, addresses, blocks, listeners, properties, settings_path
 from zaffre.machine.report import CheckLine, Verdict
+from zaffre.measured.prediction import Prediction
+
+
+@dataclass(frozen=True)
+class Laid:
+    """An extension that is checked: its kind, "sysext" or "confext", its name, the host that it was laid over, and
+    whether it brings `zaffre-agent`.
+    """
+
+    kind: str
+    name: str
+    host: str
+    agent: bool = False
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,9 @@ class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `updates` whether it is updated in slots, `every_boot` whether
     each boot is counted then, `encrypted` whether its /var is; `configuration` is the name of a confext that it finds
-    on a medium; `selinux` the mode, "off", "permissive" or "enforcing".
+    on a medium; `selinux` and `ipe` are modes: "off", "permissive" or "enforcing"; `fips` says whether it is in FIPS
+    mode; `prediction` what the build says that its boot will measure; `checked` the extension that this is about, if it
+    is about one.
     """
 
     nonce: str
@@ -34,6 +49,10 @@ class Expectations:
     encrypted: bool = False
     configuration: str | None = None
     selinux: str = "off"
+    ipe: str = "off"
+    fips: bool = False
+    prediction: Prediction | None = None
+    checked: Laid | None = None
 
 
 DISK_GROWS_BY = 1 << 30

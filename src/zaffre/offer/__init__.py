@@ -7,6 +7,8 @@ neither, and imports nothing of ours.
 
 from zaffre.offer.decision import Act, Decision, Node, Policy, decide
 from zaffre.offer.delta import Delta, Listed, delta_of, smallest
+from zaffre.offer.extension import Carried, Move, decide_extension
+from zaffre.offer.extension import Step as ExtensionStep
 from zaffre.offer.path import newer, stranded, way
 from zaffre.offer.record import Evidence, Halt, Record, Revocation, Rollout, Step
 from zaffre.offer.turn import Schedule, position
@@ -15,11 +17,14 @@ from zaffre.offer.window import Window
 
 __all__ = [
     "Act",
+    "Carried",
     "Decision",
     "Delta",
     "Evidence",
+    "ExtensionStep",
     "Halt",
     "Listed",
+    "Move",
     "Node",
     "Policy",
     "Record",
@@ -29,6 +34,7 @@ __all__ = [
     "Step",
     "Window",
     "decide",
+    "decide_extension",
     "delta_of",
     "newer",
     "position",

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from zaffre.offer.path import newer
@@ -125,7 +125,7 @@ def _wait(node: Node, open_to: Sequence[Record], now: datetime) -> Decision:
     if not going:
         paused = open_to[0]
         return Decision(Act.WAIT, f"the rollout of {paused.version} is paused", paused.version)
-    turns = {one.version: _turn(node, one, now) for one in going}
+    turns = {one.version: one.rollout.turn_at(node.id, one.version, now) for one in going}
     first = min(turns, key=lambda version: turns[version])
     rollout = next(one.rollout for one in going if one.version == first)
     reason = (
@@ -133,12 +133,6 @@ def _wait(node: Node, open_to: Sequence[Record], now: datetime) -> Decision:
         f"{position(node.id, first):.1%} of all nodes, by the schedule '{rollout.name}'"
     )
     return Decision(Act.WAIT, reason, first, turns[first])
-
-
-def _turn(node: Node, one: Record, now: datetime) -> datetime:
-    """When it comes; a moment from `now` at the least, as it has not come yet."""
-    after = one.rollout.schedule.turn(position(node.id, one.version)) - one.rollout.elapsed(now)
-    return now + timedelta(seconds=max(1.0, after))
 
 
 def _why_staged(node: Node, one: Record, newest: Record, *, leaving: bool) -> str:

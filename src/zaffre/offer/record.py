@@ -93,6 +93,11 @@ class Rollout(_Model):
         """Whether the turn of the node of that id has come for that version."""
         return self.schedule.turn(position(node, version)) <= self.elapsed(now)
 
+    def turn_at(self, node: str, version: str, now: datetime) -> datetime:
+        """When the turn comes of a node that has not had it; a moment from `now` at the least."""
+        after = self.schedule.turn(position(node, version)) - self.elapsed(now)
+        return now + timedelta(seconds=max(1.0, after))
+
     def paused(self, now: datetime) -> Self:
         """The same from now on without progress. Pausing twice changes nothing."""
         return self if self.stopped else self.model_copy(update={"stopped": now})
@@ -123,13 +128,14 @@ class Revocation(_Model):
 
 
 class Record(_Model):
-    """One version of one image for one architecture.
+    """One version of one image for one architecture: of a host, or of an extension of one.
 
     A node that runs a version older than `floor` must not come to this one directly. `files` are the targets' paths by
     the names of the build; length and hash of each are in the metadata beside this.
     """
 
     format: Literal[1] = 1
+    kind: Literal["host", "sysext", "confext"] = "host"
     image: Name
     architecture: Name
     version: Version

@@ -156,7 +156,7 @@ def _checked(bench: Bench, fact: ImageReport, built: Build, lock: Lock) -> Image
     report = bench.check(fact.image, built, lock)
     if report is None:
         kind = bench.distribution.image(fact.image).kind
-        return fact.model_copy(update={"remark": f"a {kind} has no check of its own"})
+        return fact.model_copy(update={"remark": f"a {kind} is not checked by this"})
     failed = [line for line in report.lines if line.verdict is Verdict.FAILED]
     return fact.model_copy(
         update={
@@ -185,7 +185,7 @@ def _release(bench: Bench, order: Order, report: PatchReport, built: Mapping[str
             path = bench.make_release(built[one.image], f"{notice.id}: {notice.title}")
             facts.append(one.model_copy(update={"release": str(path)}))
         else:
-            remark = "; ".join(part for part in (one.remark, f"a {kind} is not released by a channel") if part)
+            remark = "; ".join(part for part in (one.remark, f"a {kind} is not released by this") if part)
             facts.append(one.model_copy(update={"remark": remark}))
     return report.model_copy(update={"images": tuple(facts), "advisory": paths})
 

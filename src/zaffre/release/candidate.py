@@ -29,16 +29,13 @@ from zaffre.release.evidence import (
     read_evidence,
     require_signed,
 )
+from zaffre.release.kinds import ALWAYS, ReleasedKind, Seal, kind_of, require_files, require_sealed
 from zaffre.store import write_atomic
 from zaffre.trust import Certificates
 
 RELEASE_SUFFIX = ".release.json"
 CHECK_NAME = "check.json"
 """How the report of the check is called among the files of a release."""
-
-UPDATE_FILES = ("root.erofs", "root.verity", "uki.efi")
-"""What a node's second slot is written from."""
-_ALWAYS = (*UPDATE_FILES, "inventory.json")
 
 _MAX_MANIFEST = 64 * 1024 * 1024
 _MAX_SIGNATURE = 4096
@@ -59,6 +56,7 @@ class Candidate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[1] = 1
+    kind: ReleasedKind = "host"
     image: str
     architecture: str
     version: Version
@@ -84,19 +82,21 @@ def create(
     build: Path,
     certificates: Certificates,
     *,
+    seal: Seal,
     floor: str | None,
     notes: str,
     whole: bool,
     now: datetime,
     progress: Progress,
 ) -> Candidate:
-    """Look at a build and say what would be published of it; with `whole`, its disk images too.
+    """Look at a build and say what would be published of it; with `whole`, its disk images too. `seal` looks at an
+    extension.
 
-    Raises DefinitionError for what is no immutable host or has no order of versions, FindingError for one that did not
-    pass its check, IntegrityError for files that are not those of its manifest.
+    Raises DefinitionError for what is no immutable host and no extension or has no order of versions, FindingError for
+    one that did not pass its check, IntegrityError for files that are not those of its manifest, or badly sealed.
     """
-    manifest, data = _manifest(build, certificates)
-    _require_host(build, manifest)
+    manifest, data = read_manifest(build, certificates)
+    kind = kind_of(build, manifest)
     _require_words(build, manifest, floor, notes)
     if floor is not None and version_key(floor) >= version_key(manifest.version):
         raise FindingError(
@@ -105,14 +105,13 @@ def create(
             resolution="name the oldest version that may come to this one directly",
         )
     report, report_data = read_evidence(build, manifest, certificates)
-    names = [name for name in sorted(manifest.artifacts) if "/" not in name and (whole or name in _ALWAYS)]
-    missing = [name for name in UPDATE_FILES if name not in names]
-    if missing:
-        raise DefinitionError(f"the build lacks {', '.join(missing)}", where=str(build))
+    names = [name for name in sorted(manifest.artifacts) if "/" not in name and (whole or name in ALWAYS[kind])]
+    require_files(build, kind, names)
     files = {name: File(sha256=one.sha256, size=one.size) for name, one in manifest.artifacts.items() if name in names}
     signature = read_bounded(build / SIGNATURE_NAME, _MAX_SIGNATURE)
     files |= {SIGNATURE_NAME: _file(signature), CHECK_NAME: _file(report_data)}
     candidate = Candidate(
+        kind=kind,
         image=manifest.image,
         architecture=manifest.architecture,
         version=manifest.version,
@@ -131,6 +130,7 @@ def create(
         ),
     )
     _require_content(build, candidate, progress)
+    require_sealed(build, kind, seal)
     return candidate
 
 
@@ -140,7 +140,7 @@ def write_candidate(build: Path, candidate: Candidate) -> Path:
     return path
 
 
-def read_candidate(path: Path, certificates: Certificates, progress: Progress) -> tuple[Path, Candidate]:
+def read_candidate(path: Path, certificates: Certificates, progress: Progress, *, seal: Seal) -> tuple[Path, Candidate]:
     """A candidate, by its file or its build's folder, verified anew. Returns the build's folder with it.
 
     Raises as `create` does, and FindingError when the build is another one by now.
@@ -160,9 +160,10 @@ def read_candidate(path: Path, certificates: Certificates, progress: Progress) -
     found = create(
         build,
         certificates,
+        seal=seal,
         floor=told.floor,
         notes=told.notes,
-        whole=set(told.files) - {SIGNATURE_NAME, CHECK_NAME} > set(_ALWAYS),
+        whole=not set(told.files) <= {SIGNATURE_NAME, CHECK_NAME, *ALWAYS[told.kind]},
         now=told.created,
         progress=progress,
     )
@@ -175,7 +176,10 @@ def read_candidate(path: Path, certificates: Certificates, progress: Progress) -
     return build, found
 
 
-def _manifest(build: Path, certificates: Certificates) -> tuple[Manifest, bytes]:
+def read_manifest(build: Path, certificates: Certificates) -> tuple[Manifest, bytes]:
+    """Of a build, with its bytes. Raises DefinitionError for what is no build, IntegrityError for one that the release
+    key has not signed.
+    """
     path = build / MANIFEST_NAME
     if not path.is_file() or not (build / SIGNATURE_NAME).is_file():
         raise DefinitionError(
@@ -189,21 +193,6 @@ def _manifest(build: Path, certificates: Certificates) -> tuple[Manifest, bytes]
         return Manifest.model_validate_json(data), data
     except ValidationError as error:
         raise IntegrityError("the file is not a manifest of format 1", where=str(path), details=str(error)) from error
-
-
-def _require_host(build: Path, manifest: Manifest) -> None:
-    if manifest.kind != "host":
-        raise DefinitionError(
-            f"'{manifest.image}' is of the kind {manifest.kind}, and only immutable hosts are updated by releases",
-            where=str(build),
-            resolution="a server follows your repository ('zaffre repo'), containers a registry ('zaffre push')",
-        )
-    if manifest.debug:
-        raise FindingError(
-            "a debug image is not released: whoever comes to its console is root",
-            where=str(build),
-            resolution="release the image that it was made from",
-        )
 
 
 def _require_words(build: Path, manifest: Manifest, floor: str | None, notes: str) -> None:

@@ -25,8 +25,9 @@ from zaffre.offer import Delta, Listed, Record, version_key
 from zaffre.offer.delta import End
 from zaffre.place.target import Readable
 from zaffre.progress import Progress
-from zaffre.release.candidate import UPDATE_FILES, Candidate
+from zaffre.release.candidate import Candidate
 from zaffre.release.encode import write_delta
+from zaffre.release.kinds import UPDATE_FILES
 from zaffre.release.selection import of_product
 from zaffre.release.state import State
 

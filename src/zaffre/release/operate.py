@@ -46,6 +46,7 @@ def add(
     that can't be.
     """
     record = Record(
+        kind=candidate.kind,
         image=candidate.image,
         architecture=candidate.architecture,
         version=candidate.version,

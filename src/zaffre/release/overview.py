@@ -26,6 +26,7 @@ class Listed(_Model):
     """A release in a channel. `state` is "offered", "paused" or "revoked"; `share` of all nodes have had their turn."""
 
     channel: str
+    kind: str
     image: str
     architecture: str
     version: str
@@ -107,6 +108,7 @@ def _listed(state: State, channel: str, record: Record, now: datetime) -> Listed
     standing = "paused" if rollout.stopped else "offered"
     return Listed(
         channel=channel,
+        kind=record.kind,
         image=record.image,
         architecture=record.architecture,
         version=record.version,

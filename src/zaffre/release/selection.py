@@ -30,15 +30,20 @@ def choose(state: State, channel: str, image: str | None, architecture: str | No
     return max(wanted, key=lambda one: version_key(one.version))
 
 
-def offers(state: State, channel: str, image: str | None, architecture: str | None) -> list[Record]:
-    """All that a channel tells the nodes of one image, of the only one if none is named; empty if it has none yet.
+def offers(
+    state: State, channel: str, image: str | None, architecture: str | None, *, hosts: bool = False
+) -> list[Record]:
+    """All that a channel tells the nodes of one image, of the only one if none is named; empty if it has none yet. With
+    `hosts`, extensions are left out.
 
     Raises DefinitionError when several images or architectures fit, or those that are named do not.
     """
     fits = [
         one
         for one in state.records(channel).values()
-        if image in (None, one.image) and architecture in (None, one.architecture)
+        if image in (None, one.image)
+        and architecture in (None, one.architecture)
+        and not (hosts and one.kind != "host")
     ]
     products = sorted({one.product for one in fits})
     if len(products) > 1:

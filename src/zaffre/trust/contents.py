@@ -18,6 +18,7 @@ from zaffre.bill import CYCLONEDX_NAME, PROVENANCE_NAME, SPDX_NAME
 from zaffre.definition import Form
 from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
+from zaffre.measured.prediction import ATTESTATION_NAME, predict, read_prediction
 from zaffre.pe import text_sections
 from zaffre.progress import Progress
 from zaffre.trust.attested import PAPERS, check_bills, check_provenance
@@ -100,17 +101,20 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
     ]
     if manifest.kind == "wsl":
         return forms
-    system = _System(inspector, manifest.root_hash)
+    system = _System(inspector, manifest)
     sealed = [
         _Planned("kernel image root hash", ("uki.efi",), system.uki_root_hash),
         _Planned("root hash tree", ("root.erofs", "root.verity"), system.hash_tree),
         _Planned("root in the disk image", ("image.raw", "root.erofs", "root.verity"), system.root_partitions),
     ]
+    # Builds have it since they predict anything.
+    measured = [_Planned("predicted measurements", (ATTESTATION_NAME, "uki.efi", "image.raw"), system.predictions)]
     return [
         _Planned("kernel image signature", ("uki.efi",), system.uki_signature),
         *(sealed if manifest.kind == "host" else ()),
         _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
         _Planned("boot loader signature", ("image.raw",), system.boot_loader),
+        *(measured if ATTESTATION_NAME in manifest.artifacts else ()),
         *seals,
         *forms,
     ]
@@ -119,7 +123,7 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
 @dataclass(frozen=True)
 class _System:
     inspector: Inspector
-    manifest_hash: str | None
+    manifest: Manifest
 
     def file(self, name: str) -> Path:
         return self.inspector.directory / name
@@ -128,7 +132,7 @@ class _System:
         return self._signed(f"{BUILD}/uki.efi", "uki.efi")
 
     def uki_root_hash(self) -> Verdict:
-        wanted = require_root_hash(self.manifest_hash)
+        wanted = require_root_hash(self.manifest.root_hash)
         lines = text_sections(self.file("uki.efi"), ".cmdline")
         if not lines:
             return Verdict(ok=False, detail="uki.efi has no .cmdline section")
@@ -141,14 +145,14 @@ class _System:
 
     def hash_tree(self) -> Verdict:
         return self.inspector.hash_tree(
-            f"{BUILD}/root.erofs", f"{BUILD}/root.verity", require_root_hash(self.manifest_hash)
+            f"{BUILD}/root.erofs", f"{BUILD}/root.verity", require_root_hash(self.manifest.root_hash)
         )
 
     def root_partitions(self) -> Verdict:
         """Found by the root hash, as the initrd finds them (systemd-veritysetup-generator(8))."""
         image = self.file("image.raw")
         partitions = {partition.uuid: partition for partition in read_partitions(image)}
-        identities = partition_uuids(require_root_hash(self.manifest_hash))
+        identities = partition_uuids(require_root_hash(self.manifest.root_hash))
         for name, identity in zip(("root.erofs", "root.verity"), identities, strict=True):
             partition = partitions.get(identity)
             if partition is None:
@@ -168,6 +172,23 @@ class _System:
         """At the removable-media path of the UEFI specification (3.5.1.1)."""
         with self._from_system_partition("EFI/BOOT") as (name, copy):
             return self._signed(f"{SCRATCH}/{copy.name}", name, scratch=copy.parent)
+
+    def predictions(self) -> Verdict:
+        """That the files measure what the build says, by which nodes are judged that nobody looks into."""
+        told = read_prediction(self.file(ATTESTATION_NAME).read_bytes(), ATTESTATION_NAME)
+        with self._from_system_partition("EFI/BOOT") as (_, loader):
+            found = predict(
+                self.file("uki.efi"),
+                loader=loader,
+                certificate=self.inspector.certificates[Role.DB].path,
+                image=self.manifest.image,
+                version=self.manifest.version,
+                architecture=self.manifest.architecture,
+            )
+        unlike = [name for name, value in found if value != getattr(told, name)]
+        if unlike:
+            return Verdict(ok=False, detail=f"{ATTESTATION_NAME} has another {', '.join(unlike)} than the files")
+        return Verdict(ok=True, detail=f"boot loader and kernel image measure what {ATTESTATION_NAME} says")
 
     def _signed(self, path: str, name: str, *, scratch: Path | None = None) -> Verdict:
         done = self.inspector.ask(["sbverify", "--cert", DB_CERTIFICATE, path], scratch=scratch)

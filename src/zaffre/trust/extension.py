@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The seal of a system extension: file system, hash tree, and the root hash signed by the verity key.
+"""The seal of a system extension: file system, hash tree, and the root hash signed by the verity key, or by the db key
+for a host whose kernel has to know the signer (IPE).
 
 Source of the layout: the UAPI group's Discoverable Partitions Specification. The signature partition holds
 JSON with `rootHash` and `signature` (base64 of a detached PKCS #7 over the hash's hexadecimal text); the
@@ -16,8 +17,9 @@ from pathlib import Path
 from uuid import UUID
 
 from zaffre.errors import IntegrityError
+from zaffre.sandbox import Completed
 from zaffre.trust.gpt import Partition, read_partitions
-from zaffre.trust.inspector import SCRATCH, VERITY_CERTIFICATE, Inspector, Verdict, last_words
+from zaffre.trust.inspector import DB_CERTIFICATE, SCRATCH, VERITY_CERTIFICATE, Inspector, Verdict, last_words
 
 SIGNATURE_TYPES = frozenset(
     {
@@ -28,6 +30,7 @@ SIGNATURE_TYPES = frozenset(
     }
 )
 
+_SIGNERS = {"verity": VERITY_CERTIFICATE, "db": DB_CERTIFICATE}
 _MAX_SIGNATURE_PARTITION = 1024 * 1024
 _CHUNK = 4 * 1024 * 1024
 
@@ -61,19 +64,24 @@ def check_seal(image: Path, inspector: Inspector) -> Verdict:
         _extract(image, tree, scratch / "tree")
         (scratch / "hash").write_text(root_hash)
         (scratch / "signature").write_bytes(pkcs7)
-        # The signer is looked for in our certificate only, never in the signature, as systemd does it.
-        signed = inspector.ask(
-            ["openssl", "smime", "-verify", "-binary", "-inform", "DER", "-in", f"{SCRATCH}/signature",
-             "-content", f"{SCRATCH}/hash", "-certfile", VERITY_CERTIFICATE, "-nointern", "-noverify",
-             "-out", "/dev/null"],
-            scratch=scratch,
-        )  # fmt: skip
-        if signed.returncode != 0:
-            return Verdict(ok=False, detail=f"its root hash is not signed by the verity key: {last_words(signed)}")
+        asked = {name: _signed_by(certificate, inspector, scratch) for name, certificate in _SIGNERS.items()}
+        signer = next((name for name, done in asked.items() if done.returncode == 0), None)
+        if signer is None:
+            why = last_words(asked["verity"])
+            return Verdict(ok=False, detail=f"its root hash is not signed by the verity key or the db key: {why}")
         holds = inspector.hash_tree(f"{SCRATCH}/data", f"{SCRATCH}/tree", root_hash, scratch=scratch)
     if not holds.ok:
         return holds
-    return Verdict(ok=True, detail=f"root hash {root_hash[:16]}... is signed by the verity key; {holds.detail}")
+    return Verdict(ok=True, detail=f"root hash {root_hash[:16]}... is signed by the {signer} key; {holds.detail}")
+
+
+def _signed_by(certificate: str, inspector: Inspector, scratch: Path) -> Completed:
+    """The signer is looked for in that certificate only, never in the signature, as systemd and the kernel do it."""
+    return inspector.ask(
+        ["openssl", "smime", "-verify", "-binary", "-inform", "DER", "-in", f"{SCRATCH}/signature",
+         "-content", f"{SCRATCH}/hash", "-certfile", certificate, "-nointern", "-noverify", "-out", "/dev/null"],
+        scratch=scratch,
+    )  # fmt: skip
 
 
 def _extract(image: Path, partition: Partition, target: Path) -> None:

@@ -66,6 +66,7 @@ KNOWN = {
         "/usr/lib/os-release",
         "/usr/lib/os-release.upstream",
         "/usr/lib/repart.d/*",
+        "/usr/lib/ssl/fipsmodule.cnf",
         "/usr/lib/systemd/system/boot.automount",
         "/usr/lib/systemd/system/*.mount",
         "/usr/lib/sysupdate.d/*",

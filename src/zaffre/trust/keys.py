@@ -83,7 +83,7 @@ class Role(StrEnum):
 _PURPOSES: Mapping[Role, str] = {
     Role.PK: "platform key: owns a machine's Secure Boot settings",
     Role.KEK: "key exchange key: may change a machine's db",
-    Role.DB: "signs boot loaders and kernel images",
+    Role.DB: "signs boot loaders and kernel images, and what a host with IPE executes",
     Role.VERITY: "signs the root hash of system extensions",
     Role.RELEASE: "signs manifests of builds",
     Role.PCR: "signs what a TPM is to find measured before it gives the key of /var",

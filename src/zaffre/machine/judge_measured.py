@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From what a host's TPM says to a verdict: the boot that was measured is the one that the build predicts. Pure."""
+
+from __future__ import annotations
+
+from zaffre.errors import IntegrityError
+from zaffre.machine.facts import Facts, properties
+from zaffre.machine.judging import Expectations, line_of
+from zaffre.machine.report import CheckLine
+from zaffre.measured.boot import read_boot
+from zaffre.measured.judge import judge_boot, registers_of
+
+_WANTED = "what the build's attestation.json predicts"
+
+
+def measured_boot(facts: Facts, expected: Expectations) -> CheckLine:
+    passed, found = _found(facts, expected)
+    return line_of("measured-boot", "measured boot", passed=passed, found=found, wanted=_WANTED)
+
+
+def _found(facts: Facts, expected: Expectations) -> tuple[bool, str]:
+    log = facts.get("tpm.log")
+    told = properties(facts.get("tpm.registers").text)
+    registers = {int(name): value.lower() for name, value in told.items() if name.isdecimal()}
+    if log.status != 0 or not registers or expected.prediction is None:
+        return False, ""
+    try:
+        boot = read_boot(log.data)
+    except IntegrityError as error:
+        return False, f"{error.brief}: {error.details}"
+    booted, lines = judge_boot(boot, [expected.prediction])
+    explained = registers_of(boot, booted)
+    if unlike := [str(number) for number, value in explained.items() if registers.get(number) != value]:
+        return False, f"the log of the boot comes to other values than PCR {', '.join(unlike)}"
+    wrong = [f"{line.name}: {line.found}" for line in lines if not line.ok]
+    return not wrong, "; ".join(wrong) or f"as predicted: PCR 11 is {registers[11][:12]}…"
