@@ -144,8 +144,8 @@ ExecStart={repart} --definitions=/{folder} --key-file=%d/{credential}
 
 # It asks for no unit that ends with the initrd, and is only ordered after those: when the initrd ends, what asks for
 # /var is asked for once more, and with it they would be, against their end ("leave-initrd" is not measured then).
-# libcryptsetup's plugin for tokens would look for the signature elsewhere; systemd-cryptsetup itself takes it from where
-# systemd-stub puts it.
+# libcryptsetup's plugin for tokens would look for the signature elsewhere; systemd-cryptsetup itself takes it from
+# where systemd-stub puts it.
 _UNLOCK = """\
 [Unit]
 Description=/var, unlocked by the TPM of this machine
