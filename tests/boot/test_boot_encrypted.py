@@ -47,8 +47,9 @@ def adapted(lab: Lab, root: Path) -> Lab:
     text = image.read_text()
     assert 'profiles = ["immutable", "kubernetes"]' in text
     image.write_text(text.replace('"kubernetes"]', '"kubernetes", "encrypted-var"]', 1))
-    for name in ("selinux-host", "check-selinux-host"):  # made of the same host, and of no use here
-        made.distro.joinpath(f"images/{name}.toml").unlink(missing_ok=True)
+    for path in (made.distro / "images").glob("*.toml"):
+        if path.stem not in {IMAGE, "agent", "check"}:  # some are made of the same host, and would be locked anew
+            path.unlink()
     made.zaffre("lock")
     return made
 
