@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from machine_facts import CERTIFICATES, EXPECTED, LOG, MACHINE_ID, NONCE, facts, registers, sound, spoilt
 
-from support.measured import log_of
+from support.measured import log_of, prediction
 from support.measured import sound as sound_boot
 from zaffre.machine.facts import Facts
 from zaffre.machine.judge import judge
@@ -241,6 +241,18 @@ def test_another_boot_than_the_build_predicts() -> None:
     line = lines(facts(reports))["measured-boot"]
     assert line.verdict is Verdict.FAILED
     assert "kernel image: 9999999999999999…, of no release" in line.found
+
+
+@pytest.mark.parametrize(("architecture", "verdict"), [("amd64", Verdict.FAILED), ("arm64", Verdict.NOTED)])
+def test_a_system_that_sees_no_tpm(architecture: str, verdict: Verdict) -> None:
+    """It is a failure where the kernel has the driver. What was not reported is one everywhere."""
+    predicted = replace(EXPECTED, prediction=prediction().model_copy(update={"architecture": architecture}))
+    gone = {(1, name): (1, b"cat: No such file") for name in ("tpm.version", "tpm.log", "tpm.registers")}
+    told = {line.name: line for line in judge(facts({**sound(), **gone}), predicted)}
+    assert told["measured-boot"].verdict is verdict
+    unsaid = {key: value for key, value in sound().items() if not key[1].startswith("tpm.")}
+    told = {line.name: line for line in judge(facts(unsaid), predicted)}
+    assert told["measured-boot"].verdict is Verdict.FAILED
 
 
 def test_an_image_that_predicts_nothing_has_no_such_line() -> None:

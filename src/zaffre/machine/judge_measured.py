@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from zaffre.errors import IntegrityError
 from zaffre.machine.facts import Facts, properties
-from zaffre.machine.judging import Expectations, line_of
+from zaffre.machine.judging import Expectations, line_of, noted
 from zaffre.machine.report import CheckLine
 from zaffre.measured.boot import read_boot
 from zaffre.measured.judge import judge_boot, registers_of
@@ -13,7 +13,16 @@ from zaffre.measured.judge import judge_boot, registers_of
 _WANTED = "what the build's attestation.json predicts"
 
 
+# Debian's kernels for these have the drivers of a TPM built in; others have them as modules, which an image need not
+# have.
+_WITH_DRIVERS = frozenset({"amd64"})
+
+
 def measured_boot(facts: Facts, expected: Expectations) -> CheckLine:
+    """Of a system that is not to see a TPM, and sees none, it is told and not judged."""
+    sees_none = facts.get("tpm.version").status > 0
+    if sees_none and expected.prediction is not None and expected.prediction.architecture not in _WITH_DRIVERS:
+        return noted("measured-boot", "measured boot", "not known: this system has no driver for the machine's TPM")
     passed, found = _found(facts, expected)
     return line_of("measured-boot", "measured boot", passed=passed, found=found, wanted=_WANTED)
 
