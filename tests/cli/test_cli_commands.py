@@ -75,9 +75,9 @@ def test_keys_are_made_once_and_listed(zaffre: Shell, tmp_path: Path) -> None:
     assert zaffre("keys", "list") == ExitCode.USAGE
     made = zaffre.json("keys", "init", "--owner", "Acme")
     assert made["directory"] == str(tmp_path / "data" / "zaffre" / "keys")
-    assert [key["role"] for key in made["keys"]] == ["PK", "KEK", "db", "verity", "release", "repository"]
+    assert [key["role"] for key in made["keys"]] == ["PK", "KEK", "db", "verity", "release", "pcr", "repository"]
     assert all(key["state"] == "good" and key["private"] for key in made["keys"])
-    assert [len(key["fingerprint"]) for key in made["keys"]] == [64, 64, 64, 64, 64, 40]
+    assert [len(key["fingerprint"]) for key in made["keys"]] == [64, 64, 64, 64, 64, 64, 40]
     assert "Acme" in made["keys"][0]["subject"]
 
     assert zaffre.json("keys", "list") == made
