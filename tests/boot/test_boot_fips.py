@@ -25,7 +25,9 @@ def test_a_host_in_fips_mode_does_all_its_work_and_refuses_md5(lab: Lab, tmp_pat
     words = ("--distro", str(distro), "check", "fips-host", "--out", str(tmp_path / "out"), "--json")
     done = lab.zaffre(*words, check=False)
     assert done.stdout, done.stderr
-    lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+    report = json.loads(done.stdout)
+    assert "lines" in report, done.stdout
+    lines = {line["name"]: line for line in report["lines"]}
     assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
     assert lines["fips"]["found"] == "in the kernel and in OpenSSL, which refuses MD5"
     assert {"verity", "container", "var-grows", "secure-boot"} <= lines.keys()

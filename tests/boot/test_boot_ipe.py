@@ -16,7 +16,9 @@ def test_an_enforcing_host_executes_what_is_signed_and_nothing_else(lab: Lab) ->
     lab.build("ipe-host")
     done = lab.zaffre("check", "ipe-host", "--out", str(lab.out), "--json", check=False)
     assert done.stdout, done.stderr
-    lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+    report = json.loads(done.stdout)
+    assert "lines" in report, done.stdout
+    lines = {line["name"]: line for line in report["lines"]}
     assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
     assert lines["ipe"]["found"] == "enforcing, nothing of its own refused"
     assert lines["ipe-refused"]["found"] == "refused in /var, /tmp and /run, and to a container in /var"
