@@ -119,9 +119,10 @@ def test_a_recovery_key_opens_what_it_was_given_for(played: Played) -> None:
 
 def test_the_check_says_so_and_var_grows(encrypted: Lab) -> None:
     encrypted.build(IMAGE)
-    done = encrypted.zaffre("check", IMAGE, "--out", str(encrypted.out), "--json", check=False)
-    assert done.stdout, done.stderr
-    lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
+    done = encrypted.zaffre("check", IMAGE, "--out", str(encrypted.out), "--timeout", "1500", "--json", check=False)
+    told = json.loads(done.stdout)
+    assert "lines" in told, told
+    lines = {line["name"]: line for line in told["lines"]}
     assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
     assert lines["var-encrypted"]["found"] == "encrypted: LUKS2, aes-xts-plain64, unlocked by the TPM"
     assert {"var", "var-grows", "health", "machine-id"} <= lines.keys()

@@ -151,7 +151,7 @@ def test_the_signature_is_over_what_pcr_11_holds_when_the_initrd_has_begun(
     public = load_pem_public_key(contents[".pcrpkey"])
     assert isinstance(public, rsa.RSAPublicKey)
     assert contents[".pcrpkey"] == (lab.keys / "pcr.pub").read_bytes()
-    assert told["pkfp"] == sha256_bytes(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    assert told["pkfp"] == sha256_bytes(public.public_bytes(Encoding.DER, PublicFormat.PKCS1))
     assert told["pcrs"] == [11]
     policy = policy_of(uki, ("enter-initrd",))
     assert bytes.fromhex(told["pol"]) == policy
