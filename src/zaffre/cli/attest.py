@@ -104,7 +104,11 @@ def _bytes(nonce: str) -> bytes:
     try:
         return bytes.fromhex(nonce)
     except ValueError as error:
-        raise DefinitionError(f"{nonce!r} is not hexadecimal", where="--nonce") from error
+        raise DefinitionError(
+            f"{nonce!r} is not hexadecimal",
+            where="--nonce",
+            resolution="give the very nonce that the node was given, by 'zaffre-agent quote --nonce'",
+        ) from error
 
 
 def _pin(path: Path, key: bytes) -> None:
