@@ -31,6 +31,7 @@ check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests bench
 	$(BIN)/lint-imports --no-cache
 
 format: setup ## put the code into the house's form

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
-from support.nodes import Seat
+from support.nodes import Layers, Seat
 from support.nodes import Slots as Fake
 from support.releases import Yard, leave_check, make_build, sign_build
 from zaffre.agent.home import Home
@@ -155,7 +155,7 @@ def seat(yard: Yard, programs: Path, tools_sandbox: Sandbox, tmp_path: Path) -> 
     home = Home(job / "agent")
     disk = Disk(home.incoming, "1.1", job=job, programs=programs, sandbox=tools_sandbox)
     settings = Settings(place=str(yard.repo), channel="dev")
-    yield Seat(yard, disk, home, Folder(yard.repo), settings)
+    yield Seat(yard, disk, Layers(job / "layers"), home, Folder(yard.repo), settings)
     shutil.rmtree(job)
 
 

@@ -99,7 +99,7 @@ def serving(answers: Answers) -> Iterator[int]:
             refused = answers.token is not None and path != "/token" and authorization != f"Bearer {answers.token}"
             self.send_response(401 if refused else status)
             if refused:
-                realm = f"http://127.0.0.1:{self.server.server_port}/token"
+                realm = f"http://{self.headers['Host']}/token"
                 self.send_header("WWW-Authenticate", f'Bearer realm="{realm}",service="here"')
             self.send_header("Content-Type", kind)
             self.end_headers()

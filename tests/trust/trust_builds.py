@@ -71,9 +71,9 @@ def host_build(folder: Path, scratch: Path, keys: Keys, sandbox: Sandbox) -> str
     for source, target in (("/scratch/uki.efi", "/build/uki.efi"), (f"{_BOOT}/systemd-bootx64.efi", "/scratch/b.efi")):
         tool("sbsign", "--key=/keys/db.key", "--cert=/keys/db.crt", f"--output={target}", source)
     esp = scratch / "esp"
-    for name, source in (("EFI/Linux/tiny_1.efi", folder / "uki.efi"), ("EFI/BOOT/BOOTX64.EFI", scratch / "b.efi")):
+    for name, file in (("EFI/Linux/tiny_1.efi", folder / "uki.efi"), ("EFI/BOOT/BOOTX64.EFI", scratch / "b.efi")):
         (esp / name).parent.mkdir(parents=True)
-        (esp / name).write_bytes(source.read_bytes())
+        (esp / name).write_bytes(file.read_bytes())
     write_disk(folder, scratch, root_hash, sandbox)
     return root_hash
 

@@ -76,8 +76,8 @@ def test_what_createrepo_itself_makes(rpm_place: RpmShop, tmp_path: Path) -> Non
         check=True,
         capture_output=True,
     )
-    for path in (place / "repodata").iterdir():
-        archive.files[f"{PLACE}/repodata/{path.name}"] = path.read_bytes()
+    for file in (place / "repodata").iterdir():
+        archive.files[f"{PLACE}/repodata/{file.name}"] = file.read_bytes()
     rpm_place.repository.sign((place / "repodata/repomd.xml").read_bytes(), [rpm_place.key])
     assert len(rpm_place.solve("needs-deep", "app").packages) == 5
 
