@@ -14,9 +14,11 @@ import pytest
 from support.lab import Lab
 from support.releases import Yard, neighbour
 from zaffre.cli.making import Making
-from zaffre.image.python import _foreign_root
+from zaffre.image.python import foreign_root, name_libraries
+from zaffre.progress import SILENT
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.slots import root_uuids
+from zaffre.tree import package_files
 
 pytestmark = pytest.mark.tools
 
@@ -169,6 +171,24 @@ def test_it_follows_a_channel_with_what_debian_packages(root: Path, yard: Yard, 
     assert "does not verify" in str(refused["told"])
 
 
+def lay_libraries(making: Making, root: Path) -> None:
+    """What the agent takes from its host beside what every interpreter is linked with, out of the host's packages."""
+    locked = making.lock.set("container-host", "arm64")
+    packages = [one for one in locked.packages if one.name in {"libgcc-s1", "liblzma5", "libssl3t64"}]
+    making.fetch(packages)
+    contents = package_files(
+        packages,
+        upstream=making.work.distribution.upstreams[locked.upstream],
+        store=making.work.store,
+        sandbox=making.sandbox,
+        progress=SILENT,
+    )
+    for package in contents.values():
+        for path in package.matching("/usr/lib/*-linux-gnu/*.so.*", (), key="test"):
+            package.take(path, root / path.lstrip("/"), key="test")
+    name_libraries(root)
+
+
 def test_for_arm64_it_runs_by_its_own_interpreter(lab: Lab, tmp_path: Path) -> None:
     """Emulated, with the libraries of the tools tree: its modules are there, compiled, and say how it is used."""
     build = lab.build("agent", "--arch", "arm64")
@@ -180,17 +200,20 @@ def test_for_arm64_it_runs_by_its_own_interpreter(lab: Lab, tmp_path: Path) -> N
         "from zaffre.agent.program import main; main(['--help'])"
     )
     with lab.workspace() as work:
-        sandbox = Making(work).sandbox_for("arm64")
+        making = Making(work)
+        sandbox = making.sandbox_for("arm64")
         sandbox.run(
             ["fsck.erofs", "--extract=/job/agent", "/job/agent.erofs"],
             mounts=[Mount(tmp_path, "/job", writable=True)],
             timeout=300,
         )
-        root, libraries = _foreign_root(tmp_path, sandbox)
+        root = foreign_root(tmp_path, sandbox)
+        assert root is not None
+        lay_libraries(making, root)
         done = sandbox.run(
             ["/job/agent/usr/bin/python3.13", "-IB", "-c", script],
             root=root,
-            mounts=[*libraries, Mount(tmp_path, "/job")],
+            mounts=[Mount(tmp_path, "/job")],
             env={"LD_LIBRARY_PATH": "/job/agent/usr/lib/aarch64-linux-gnu"},
             timeout=600,
         )

@@ -79,7 +79,7 @@ def compile_python(tree: Path, scratch: Path, sandbox: Sandbox) -> None:
     interpreter = next(iter(sorted(tree.glob("usr/bin/python3.*"))), None)
     if interpreter is None:
         return
-    root, libraries = _foreign_root(scratch, sandbox)
+    root = foreign_root(scratch, sandbox)
     # Not isolated (-I): the seed of hashes, by which sets of constants are ordered, would be chosen anew. What the
     # interpreter imports for itself must not be cached beside it (-B): that would be valid by times.
     sandbox.run(
@@ -88,7 +88,7 @@ def compile_python(tree: Path, scratch: Path, sandbox: Sandbox) -> None:
             *("-B", "-s", "-P", "-m", "compileall", "-q", "-f", "-b", "--invalidation-mode", "unchecked-hash"),
             *("-s", "/job", "/job/usr/lib"),
         ],
-        mounts=[*libraries, Mount(tree, "/job", writable=True)],
+        mounts=[Mount(tree, "/job", writable=True)],
         root=root,
         env={"PYTHONHASHSEED": "0"},
         timeout=_SECONDS,
@@ -97,17 +97,17 @@ def compile_python(tree: Path, scratch: Path, sandbox: Sandbox) -> None:
         source.unlink()
 
 
-def _foreign_root(scratch: Path, sandbox: Sandbox) -> tuple[Path | None, list[Mount]]:
-    """For an interpreter of the architecture that the tools emulate: a root with its loader and the libraries of that
-    architecture that the tools tree has. None for the machine's own, which runs in the tools tree itself.
+def foreign_root(scratch: Path, sandbox: Sandbox) -> Path | None:
+    """A root in `scratch` for programs of the architecture that the tools emulate: the libraries that the tools tree
+    has of that, and their loader where programs look for it. None for the machine's own, which has the tools tree.
     """
     if sandbox.emulates is None:
-        return None, []
-    triplet = TRIPLETS[sandbox.emulates]
-    libraries = sandbox.tools.root / "usr/lib" / triplet
-    root = scratch / "foreign"
-    (root / "usr/lib" / triplet).mkdir(parents=True)
-    (root / "lib").symlink_to("usr/lib")
-    for loader in libraries.glob("ld-linux-*.so.*"):
-        (root / "usr/lib" / loader.name).symlink_to(f"{triplet}/{loader.name}")
-    return root, [Mount(libraries, f"/usr/lib/{triplet}")]
+        return None
+    root, libraries = scratch / "foreign", f"usr/lib/{TRIPLETS[sandbox.emulates]}"
+    shutil.copytree(sandbox.tools.root / libraries, root / libraries, symlinks=True)
+    name_libraries(root)
+    for name in ("lib", "lib64"):
+        (root / name).symlink_to("usr/lib")
+    for loader in (root / libraries).glob("ld-linux*.so.*"):
+        (root / "usr/lib" / loader.name).symlink_to(loader.relative_to(root / "usr/lib"))
+    return root
