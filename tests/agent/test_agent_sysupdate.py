@@ -83,6 +83,14 @@ def transfers(running: str) -> dict[str, str]:
     return found
 
 
+CUT = """\
+#!/bin/sh
+# Writes the kernel image, and then there is nobody left who would know of it.
+/usr/lib/systemd/real-import "$@" || exit
+case "$*" in *EFI/Linux*) kill -9 "$PPID" ;; esac
+"""
+
+
 @dataclass
 class Disk(Fake):
     """A host whose slots are real; what it runs and whether that is blessed is said by the test."""
@@ -98,7 +106,7 @@ class Disk(Fake):
         return self.real.installed(version)
 
     def stage(self, version: str) -> None:
-        self.real.update(version)
+        Machine(self.job / "root", self.real).stage(version)
 
     def forget(self, version: str) -> None:
         Machine(self.job / "root").forget(version)
@@ -224,6 +232,30 @@ def test_what_systemd_sysupdate_could_not_finish_is_done_again(seat: Seat, tmp_p
     assert lying == set(incoming_names("host", "1.3", "ab" * 32).values())
     assert seat.agent.run().act is Act.RESTART
     assert disk.installed("1.3")
+
+
+def test_what_was_cut_off_on_the_esp_takes_no_room(seat: Seat, small_disk: Path, tmp_path: Path) -> None:
+    """Power cuts while kernel images are written: each leaves a file of a new name, and there is room for one more."""
+    disk = seat.slots
+    assert isinstance(disk, Disk)
+    publish(seat.yard, "1.3", "ab" * 32)
+    whole = disk.programs
+    disk.programs = Path(shutil.copytree(whole, tmp_path / "cut", symlinks=True))
+    program = disk.programs / "systemd-import"
+    program.rename(disk.programs / "real-import")
+    program.write_text(CUT)
+    program.chmod(0o755)
+    with esp_on(small_disk, seat) as esp:
+        entries = esp / "EFI/Linux"
+        (esp / "others").write_bytes(bytes(shutil.disk_usage(esp).free - (5 << 19)))  # 2.5 MiB are left
+        for _ in range(3):
+            with pytest.raises(ToolError, match=r"could not write 1\.3"):
+                seat.agent.run()
+            assert sum(path.stat().st_size for path in entries.glob(".*")) == 1 << 20
+        disk.programs = whole
+        assert seat.agent.run().act is Act.RESTART
+        assert {path.name for path in entries.iterdir()} == {"zaffre-host_1.1.efi", "zaffre-host_1.3+3-0.efi"}
+        assert disk.installed("1.3")
 
 
 @contextmanager

@@ -37,8 +37,14 @@ done
 fact entries ls /boot/EFI/Linux
 fact verdict cat "/var/lib/zaffre/health/$IMAGE_VERSION.json"
 before=
+# What was decided in an earlier boot counts for nothing. The manager makes its socket when it begins.
+decided() {
+    if [ "$kept/last.json" -nt /run/systemd/private ]; then
+        cat "$kept/last.json"
+    fi
+}
 until [ -e /run/systemd/shutdown/scheduled ]; do
-    after=$(cat "$kept/last.json" 2>/dev/null)
+    after=$(decided)
     if [ "$after" != "$before" ]; then
         before=$after
         fact merged systemd-sysext status --json=short

@@ -69,7 +69,7 @@ class Node:
         if not self.go_on(holds, seconds):
             told = json.dumps(self.story.told[-2:], indent=1)
             console = self.story.console[-2000:].decode(errors="replace")
-            pytest.fail(f"not seen: {what}\nboots: {self.story.boots}\n{told}\n{console}")
+            pytest.fail(f"{console}\n{told}\nboots: {self.story.boots}\nlast: {self.last()}\nnot seen: {what}")
 
     def go_on(self, holds: Callable[[], bool], seconds: float, *, look: float = 0.5) -> bool:
         """Let it run until that holds, for so long at most; whether it did. It is looked at every `look` seconds."""
