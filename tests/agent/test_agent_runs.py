@@ -81,6 +81,23 @@ def test_a_version_that_did_not_come_up_is_not_tried_again_but_on_order(yard: Ya
     assert seat.agent.run().version == "1.3"
 
 
+def test_a_boot_entry_that_was_lost_is_no_failed_version(yard: Yard) -> None:
+    """The power failed after all was written, and the ESP has nothing of it."""
+    yard.publish("1.3")
+    seat = Seat.at(yard, "1.1")
+    seat.agent.order("1.3")
+    assert seat.agent.run().act is Act.RESTART
+    seat.slots.forget("1.3")
+    seat.slots.boot_into("1.1")
+    assert work.node_of(seat.slots, seat.home, seat.slots.identity()).failed == frozenset()
+    assert seat.agent.run().act is Act.RESTART
+    assert seat.home.failed == ()
+    assert seat.home.order == "1.3"
+    assert seat.slots.written == ["1.3", "1.3"]
+    seat.slots.boot_into("1.3")
+    assert seat.agent.run().act is Act.STAY
+
+
 def test_what_the_hosts_checks_call_bad_is_not_tried(yard: Yard) -> None:
     seat = Seat.at(yard, "1.1")
     seat.slots.bad = frozenset({"1.2"})

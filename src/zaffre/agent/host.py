@@ -152,6 +152,7 @@ class Machine:
                 path.unlink()
             sync_folder(place)
         self._slots.update(version)
+        os.sync()  # What is said to be whole from now on is so after a power cut, too.
 
     def forget(self, version: str) -> None:
         """systemd-sysupdate has no command for that, and bootctl(1) unlinks by names that differ by counters: the file

@@ -144,13 +144,19 @@ class Agent:
         return decision
 
     def _settle(self, mine: Identity) -> None:
-        """What became of what was staged in an earlier boot: it runs and is blessed, or something else was booted."""
+        """What became of what was staged in an earlier boot: it runs and is blessed, or something else was booted. What
+        is not whole in its slot any more was never tried: the power failed before the ESP had it for good, or somebody
+        took it away. It is staged again.
+        """
         staged = self.home.staged
         if staged is None or staged.boot == mine.boot:
             return
         if staged.version == mine.version:
             if self.host.blessed():
                 self._settled(staged, "came up")
+        elif staged.whole and not self.host.installed(staged.version):
+            self.home.note("was lost", self.now(), version=staged.version)
+            self.home.keep_staged(None)
         elif staged.whole:
             self.home.keep_failed((*(one for one in self.home.failed if one != staged.version), staged.version))
             self._settled(staged, "did not come up")
@@ -250,7 +256,10 @@ def node_of(host: Host, home: Home, mine: Identity) -> Node:
     staged = home.staged
     failed = frozenset(home.failed) | host.fell_back()
     if staged is not None and staged.whole and staged.boot != mine.boot and staged.version != mine.version:
-        failed |= {staged.version}
+        if host.installed(staged.version):
+            failed |= {staged.version}
+        else:
+            staged = None
     order = home.order
     return Node(
         id=mine.node,
