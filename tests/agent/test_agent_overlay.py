@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from zaffre.agent.commands import Done
-from zaffre.agent.overlay import Systemd, forget, keep, laid_over, lay_passing, take_passing
-from zaffre.errors import ToolError
+from zaffre.agent.home import FOLDER, Home
+from zaffre.agent.overlay import TRYING, Systemd, forget, keep, laid_over, lay_passing, take_passing
+from zaffre.agent.remembered import Shelf
+from zaffre.definition import reference_root
+from zaffre.errors import DefinitionError, ToolError
 from zaffre.sandbox import Mount, Sandbox
+from zaffre.slots import SIGNED_ONLY
 
 
 @pytest.mark.tools
@@ -83,3 +87,15 @@ def test_what_systemd_says_is_laid_over(said: str, found: list[str]) -> None:
 def test_what_it_says_otherwise_is_not_taken_for_an_answer(said: str) -> None:
     with pytest.raises(ToolError, match="cannot be read"):
         laid_over(Done("systemd-sysext status", 0, said, ""))
+
+
+def test_the_unit_that_tries_looks_where_an_extension_on_trial_lies_and_takes_none_that_is_unsigned() -> None:
+    unit = (reference_root() / "files/agent/usr/lib/systemd/system/zaffre-agent-fit@.service").read_text()
+    assert f"ExtensionImages={TRYING.format(name='%i')}\n" in unit
+    assert f"ExtensionImagePolicy={SIGNED_ONLY}\n" in unit
+    assert str(Shelf(Home(FOLDER).extensions).trying("my-site")) == TRYING.format(name="my-site")
+
+
+def test_an_extension_that_lies_elsewhere_is_not_taken_for_one_that_the_host_refuses(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="only where the agent's units look for it"):
+        Systemd(tmp_path).require_fit(Shelf(tmp_path).trying("site"))

@@ -13,6 +13,9 @@ from support.following import publishing
 from support.lab import Lab
 from zaffre.machine.judge_selinux import denials_of
 
+EXTENSION, AGENT = "check-selinux-host", "agent-selinux-host"
+ANOTHER = {"usr/share/doc/zaffre-agent/version": "another one\n"}
+
 pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot")]
 
 
@@ -28,12 +31,17 @@ def test_an_enforcing_host_does_all_its_work_and_holds_a_container(lab: Lab) -> 
 
 
 def test_an_enforcing_host_follows_its_channel(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With an extension beside it, and an agent that is newer than the one that the image brought."""
     root = tmp_path_factory.mktemp("selinux-follow")
-    with publishing(lab, root, image="selinux-host", agent="agent-selinux-host") as publisher:
+    with publishing(lab, root, image="selinux-host", agent=AGENT, extension=EXTENSION) as publisher:
+        build_extension = publisher.versions.build_extension
         first, second = publisher.versions.build(0), publisher.versions.build(1)
         publisher.release(first)
         with publisher.node(first) as node:
             node.until("the first version is blessed, and nothing newer offered", lambda: node.stays_at(first))
+            publisher.release(build_extension(EXTENSION, 1))
+            publisher.release(build_extension(AGENT, 1, ANOTHER, tree="agent"))
+            node.until("it lays both over its host", lambda: node.laid_over() == [EXTENSION, AGENT])
             publisher.release(second)
             node.until("it goes to the second by itself", lambda: node.stays_at(second))
     assert node.story.boots == [first.name, second.name]
@@ -41,5 +49,11 @@ def test_an_enforcing_host_follows_its_channel(lab: Lab, tmp_path_factory: pytes
         assert told["enforcing"] == "1"
         assert told["failed"] == ""
         assert list(denials_of(told["denials"])) == []
+    last = node.story.told[-1]
     # What the first boot refused between its last word and its end, the restart's among it.
-    assert list(denials_of(node.story.told[-1]["denials-before"])) == []
+    assert list(denials_of(last["denials-before"])) == []
+    extensions = json.loads(last["status"])["extensions"]
+    assert [(one["name"], one["version"], one["merged"]) for one in extensions] == [
+        (EXTENSION, second.name, True),
+        (AGENT, second.name, True),
+    ]

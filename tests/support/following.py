@@ -36,7 +36,7 @@ from zaffre.trust.inspector import Inspector, Verdict
 
 CHANNEL = "dev"
 FOLLOWED = "check"
-"""The extension that nodes follow beside their host: the reference distribution has one for it."""
+"""The extension that nodes of the plain host follow beside it: the reference distribution has one for it."""
 _SCRIPT = Path(__file__).with_name("follow.sh")
 _AT_ONCE = Waves.model_validate({"steps": [{"share": 100, "until": "1m"}]})
 _OUTSIDE = "10.0.2.2"
@@ -141,8 +141,12 @@ class Publisher:
 
 
 @contextmanager
-def publishing(lab: Lab, root: Path, *, image: str = IMAGE, agent: str = "agent") -> Iterator[Publisher]:
-    """A place of releases with an empty channel, and versions of a host that follow it by an agent made for it."""
+def publishing(
+    lab: Lab, root: Path, *, image: str = IMAGE, agent: str = "agent", extension: str = FOLLOWED
+) -> Iterator[Publisher]:
+    """A place of releases with an empty channel, and versions of a host that follow it, and an extension beside it, by
+    an agent made for it.
+    """
     with lab.workspace() as work:
         yard = Yard(root / "yard", work.keys)
     yard.clock = now()
@@ -155,6 +159,6 @@ def publishing(lab: Lab, root: Path, *, image: str = IMAGE, agent: str = "agent"
             (distro / "trust/root.json").write_bytes(yard.first)
             with (distro / f"images/{image}.toml").open("a") as file:
                 file.write(f'\n[update]\nplace = "{place}"\nchannel = "{CHANNEL}"\ntrusted = "trust/root.json"\n')
-                file.write(f'agent = "{agent}"\nextensions = ["{FOLLOWED}"]\n')
+                file.write(f'agent = "{agent}"\nextensions = ["{extension}"]\n')
 
         yield Publisher(Versions(lab, root, adapt, image), yard)

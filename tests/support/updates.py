@@ -117,13 +117,15 @@ class Versions:
         folder = Path(told["directory"])
         return Version(folder, Manifest.model_validate_json((folder / "manifest.json").read_bytes()))
 
-    def build_extension(self, image: str, number: int, files: Mapping[str, str] | None = None) -> Version:
+    def build_extension(
+        self, image: str, number: int, files: Mapping[str, str] | None = None, *, tree: str | None = None
+    ) -> Version:
         """An extension of the definition from which the version of that number was built, with further files in the
-        folder of its name.
+        tree of its name, or in `tree`.
         """
         distro = self.root / f"distro-{number}"
         for name, text in (files or {}).items():
-            path = distro / "files" / image / name
+            path = distro / "files" / (tree or image) / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         told = self.lab.json("--distro", str(distro), "build", image, "--out", str(self.root / "out"))

@@ -5,6 +5,9 @@ Whether an extension is signed by the owner and made for this host is judged by 
 the root that is verified. What lies in `/run` goes before what lies in `/var` under the same name, and is gone after a
 restart: there an extension is tried before it is kept.
 
+What has to be done beside this program, which may see mounts of its own, is done by units that come with it. Where
+SELinux is enforced, whoever may have the system manager run any other command may do whatever it may.
+
 Sources: systemd-sysext(8) for the folders and their order, systemd.exec(5) for ExtensionImages= and the exit status
 226, systemd.image-policy(7).
 """
@@ -14,16 +17,21 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from zaffre.agent.commands import Done, run
 from zaffre.agent.files import remove, sync_folder, told_when_full
-from zaffre.errors import IntegrityError, ToolError, ZaffreError
-from zaffre.slots import SIGNED_ONLY
+from zaffre.errors import DefinitionError, IntegrityError, ToolError, ZaffreError
 
 KINDS: Final = ("sysext", "confext")
+TRYING: Final = "/var/lib/zaffre/agent/extensions/{name}/trying/{name}.raw"
+"""Where an extension on trial is to lie: the units below look there."""
 PROOF: Final = "zaffre-agent-prove.service"
+_FIT = "zaffre-agent-fit@{name}.service"
+_MERGED = "zaffre-agent-merged@{kind}.service"
+_SAID = "run/zaffre-agent-merged.{kind}"
 _TOOLS = {"sysext": "systemd-sysext", "confext": "systemd-confext"}
 _FOLDERS = {"sysext": "extensions", "confext": "confexts"}
 _NOT_MOUNTED = 226
@@ -70,12 +78,15 @@ class Systemd:
         return self._root / "run" / _FOLDERS[kind]
 
     def require_fit(self, extension: Path) -> None:
-        done = run(
-            *("systemd-run", "--quiet", "--wait", "--collect"),
-            *(f"--property=ExtensionImages={extension}", f"--property=ExtensionImagePolicy={SIGNED_ONLY}", "true"),
-            seconds=_SECONDS,
-        )
-        if done.code == _NOT_MOUNTED:
+        if str(extension) != TRYING.format(name=extension.stem):
+            raise DefinitionError(
+                "an extension can be tried only where the agent's units look for it",
+                where=str(extension),
+                resolution=f"have it remember things where it does by itself: {TRYING.format(name='NAME')}",
+            )
+        unit = _FIT.format(name=extension.stem)
+        done = run("systemctl", "start", unit, seconds=_SECONDS)
+        if done.code and _status(unit) == _NOT_MOUNTED:
             raise IntegrityError(
                 "the host refuses the extension: it is not signed by a key of this host, or made for another system",
                 where=str(extension),
@@ -92,14 +103,25 @@ class Systemd:
             done.require("the network does not take its configuration anew")
 
     def merged(self, kind: str) -> frozenset[str]:
-        """Asked beside this program, which may see mounts of its own."""
-        tool = _TOOLS[kind]
-        words = ("systemd-run", "--quiet", "--wait", "--collect", "--pipe", tool, "--json=short", "status")
-        done = run(*words, seconds=_SECONDS).require(f"{tool} does not say what is laid over")
-        return frozenset(name for _, name in laid_over(done))
+        done = run("systemctl", "start", _MERGED.format(kind=kind), seconds=_SECONDS)
+        done.require(f"{_TOOLS[kind]} does not say what is laid over")
+        try:
+            said = self._root.joinpath(_SAID.format(kind=kind)).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise ToolError(
+                "what is merged cannot be read", command=done.command, returncode=done.code, details=str(error)
+            ) from error
+        return frozenset(name for _, name in laid_over(replace(done, out=said)))
 
     def prove(self) -> None:
         run("systemctl", "start", PROOF, seconds=_PROOF_SECONDS).require("the agent could not do its work any more")
+
+
+def _status(unit: str) -> int | None:
+    """What a unit that has failed ended with; it no longer counts as failed."""
+    done = run("systemctl", "show", "--property=ExecMainStatus", "--value", unit, seconds=_SECONDS)
+    run("systemctl", "reset-failed", unit, seconds=_SECONDS)
+    return int(done.out) if done.out.strip().isdigit() else None
 
 
 def laid_over(done: Done) -> list[tuple[str, str]]:
