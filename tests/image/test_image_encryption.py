@@ -212,6 +212,9 @@ def test_signed_values_that_are_not_of_this_image_in_its_phase_are_found(
         assert wrong_values(with_values(sandbox, uki, json.dumps({"sha256": values}).encode()), key) == what
     moved = with_values(sandbox, uki, dict(sections(other))[".pcrsig"])
     assert wrong_values(moved, key) == "a value is not what it leaves in PCR 11 in the phase enter-initrd"
+    moved.write_bytes(uki.read_bytes().replace(b".uname\0\0", b".pcrsig\0", 1))
+    with pytest.raises(IntegrityError, match=r"several sections \.pcrsig"):
+        wrong_values(moved, key)
     for malformed in (b"[]", b"{", json.dumps({"sha256": [value], "sha1": [value]}).encode()):
         with pytest.raises(IntegrityError, match="does not have the form"):
             wrong_values(with_values(sandbox, uki, malformed), key)

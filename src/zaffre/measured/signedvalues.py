@@ -63,7 +63,7 @@ def wrong_values(kernel_image: Path, key: rsa.RSAPublicKey) -> str | None:
 
     Raises IntegrityError for an image or values that are malformed.
     """
-    contents = dict(sections(kernel_image))
+    contents = _contents(kernel_image)
     if not _is_key(contents.get(_KEY, b""), key):
         return f"its {_KEY} is not the owner's PCR key"
     told = _read(contents[SIGNED_VALUES])
@@ -84,6 +84,16 @@ def policy_of(register: str) -> bytes:
     chosen = struct.pack(">IHB3s", 1, _SHA256, 3, (1 << KERNEL_REGISTER).to_bytes(3, "little"))
     found = hashlib.sha256(bytes.fromhex(register)).digest()
     return hashlib.sha256(bytes(32) + struct.pack(">I", _POLICY_PCR) + chosen + found).digest()
+
+
+def _contents(kernel_image: Path) -> dict[str, bytes]:
+    """Which of several the stub would take is not for us to guess."""
+    found: dict[str, bytes] = {}
+    for name, content in sections(kernel_image):
+        if name in {_KEY, SIGNED_VALUES} and name in found:
+            raise IntegrityError(f"there are several sections {name}", where=str(kernel_image))
+        found[name] = content
+    return found
 
 
 def _read(data: bytes) -> tuple[_Value, ...]:
