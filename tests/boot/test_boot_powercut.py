@@ -23,6 +23,8 @@ from zaffre.agent.handover import ORDER
 pytestmark = [pytest.mark.boot, pytest.mark.xdist_group("boot-powercut")]
 
 LOG = logging.getLogger(__name__)
+FIRST = int(os.environ.get("ZAFFRE_SOAK_FIRST", "0"))
+"""The seed to begin with: to look at one again, or to share them out among machines."""
 SEEDS = int(os.environ.get("ZAFFRE_SOAK_SEEDS", "1"))
 OTHERS = 1_000_000
 """Bytes, about, that a host writes meanwhile besides the files of an update."""
@@ -63,8 +65,8 @@ def test_a_power_cut_leaves_a_version_that_runs(publisher: Publisher) -> None:
     with publisher.node(first) as node:
         node.until("the first version is blessed", lambda: node.stays_at(first))
         before = first
-        for seed in range(SEEDS):
-            after = publisher.versions.build(seed + 1)
+        for number, seed in enumerate(range(FIRST, FIRST + SEEDS), 1):
+            after = publisher.versions.build(number)
             chance = random.Random(seed)
             publisher.release(after, deltas=chance.choice((0, 1)))
             LOG.info("seed %d: from %s to %s", seed, before.name, after.name)
