@@ -24,9 +24,11 @@ def damage_esp(disk: Path, image: Path, folder: Path, sandbox: Sandbox) -> None:
     def run(*words: str) -> str:
         return sandbox.run(words, mounts=mounts, timeout=_SECONDS).stdout.decode()
 
-    blocks = ("bs=1M", f"skip={_OFFSET >> 20}", f"count={_SIZE >> 20}")
+    # qemu-img counts from the beginning, with what is skipped.
+    blocks = ("bs=1M", f"skip={_OFFSET >> 20}", f"count={(_OFFSET + _SIZE) >> 20}")
     run("qemu-img", "dd", "-f", "qcow2", "-O", "raw", *blocks, f"if=/run/machine/{disk.name}", "of=/job/esp.img")
     (folder / "left").write_bytes(b"cut off" * 10_000)
+    assert (folder / "esp.img").stat().st_size == _SIZE
     run("mcopy", "-o", "-i", "/job/esp.img", "/job/left", f"::{LEFT}")
     found = re.search(r"<(\d+)", run("mshowfat", "-i", "/job/esp.img", f"::{LEFT}"))
     assert found is not None
