@@ -25,7 +25,7 @@ test-all: ## the long tests too: kubelet from nothing, RPM and customised hosts,
 
 soak: ## cut the power 20 times and more while a host updates itself, each time at another point; takes an hour
 	@scripts/setup tests
-	@ZAFFRE_SOAK_SEEDS=20 $(BIN)/pytest --log-cli-level=INFO tests/boot/test_boot_powercut.py $(PYTEST_FLAGS)
+	@ZAFFRE_SOAK_SEEDS=$${ZAFFRE_SOAK_SEEDS:-20} $(BIN)/pytest --log-cli-level=INFO tests/boot/test_boot_powercut.py $(PYTEST_FLAGS)
 
 check: setup ## lint, format, types, import contracts
 	$(BIN)/ruff check

@@ -248,6 +248,7 @@ def test_what_was_cut_off_on_the_esp_takes_no_room(seat: Seat, small_disk: Path,
     with esp_on(small_disk, seat) as esp:
         entries = esp / "EFI/Linux"
         (esp / "others").write_bytes(bytes(shutil.disk_usage(esp).free - (5 << 19)))  # 2.5 MiB are left
+        (esp / "FSCK0000.REC").write_bytes(bytes(1 << 20))
         for _ in range(3):
             with pytest.raises(ToolError, match=r"could not write 1\.3"):
                 seat.agent.run()
@@ -255,6 +256,7 @@ def test_what_was_cut_off_on_the_esp_takes_no_room(seat: Seat, small_disk: Path,
         disk.programs = whole
         assert seat.agent.run().act is Act.RESTART
         assert {path.name for path in entries.iterdir()} == {"zaffre-host_1.1.efi", "zaffre-host_1.3+3-0.efi"}
+        assert {path.name for path in esp.iterdir()} == {"EFI", "others"}
         assert disk.installed("1.3")
 
 

@@ -117,6 +117,18 @@ def test_a_recovery_key_opens_what_it_was_given_for(played: Played) -> None:
     assert statuses["another key"] != "0"
 
 
+def test_signed_values_by_another_key_are_found_without_a_machine(encrypted: Lab, played: Played) -> None:
+    _, (first, _, foreign) = played
+
+    def failing(version: Version) -> list[str]:
+        report = encrypted.json("verify", str(version.folder), check=False)
+        assert "signed PCR values" in [one["name"] for one in report["checks"]]
+        return [one["name"] for one in report["checks"] if not one["ok"]]
+
+    assert failing(first) == []
+    assert failing(foreign) == ["signed PCR values"]
+
+
 def test_the_check_says_so_and_var_grows(encrypted: Lab) -> None:
     encrypted.build(IMAGE)
     done = encrypted.zaffre("check", IMAGE, "--out", str(encrypted.out), "--timeout", "1500", "--json", check=False)

@@ -8,6 +8,7 @@ import configparser
 import hashlib
 import json
 import re
+import shutil
 import struct
 from pathlib import Path
 
@@ -23,13 +24,15 @@ from zaffre.cli.making import Making
 from zaffre.definition import Image, Kind, VarEncryption
 from zaffre.definition.image import Disk
 from zaffre.digest import sha256_bytes
-from zaffre.errors import DefinitionError
+from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.image.elf import LibraryFinder
-from zaffre.image.encryption import PHASE, RECOVERY_KEY, encryption_needs
+from zaffre.image.encryption import RECOVERY_KEY, encryption_needs
 from zaffre.image.state import StateFiles, state_files
 from zaffre.image.uki import PcrKey, boot_loader_name, join_uki
+from zaffre.measured.prediction import KEY_PHASE
+from zaffre.measured.signedvalues import has_signed_values, wrong_values
 from zaffre.pe import sections
-from zaffre.sandbox import Sandbox
+from zaffre.sandbox import Mount, Sandbox
 from zaffre.trust import Role
 
 UNITS = "usr/lib/systemd/system"
@@ -74,7 +77,7 @@ def test_the_key_is_given_after_its_phase_has_begun() -> None:
     asked = {*unlock["Requires"], *unlock.get("Wants", [])}
     assert not {"systemd-pcrphase-initrd.service", "systemd-repart.service"} & asked
     assert unlock["IgnoreOnIsolate"] == ["yes"]
-    assert PHASE == "enter-initrd"
+    assert KEY_PHASE == "enter-initrd"
 
 
 def test_the_key_is_sealed_to_what_is_signed_and_to_the_state_of_secure_boot() -> None:
@@ -169,3 +172,49 @@ def test_equal_parts_give_an_equal_image_and_another_command_line_another_signat
     assert first.read_bytes() == second.read_bytes()
     other = joined(lab, sandbox, tmp_path / "other", arguments="rw")
     assert dict(sections(other))[".pcrsig"] != dict(sections(first))[".pcrsig"]
+
+
+def with_values(sandbox: Sandbox, uki: Path, values: bytes) -> Path:
+    """The same image, but for its signed values."""
+    changed = uki.with_name("changed.efi")
+    (uki.parent / "values").write_bytes(values)
+    shutil.copy(uki, changed)
+    for words in (["--remove-section", ".pcrsig"], ["--add-section", ".pcrsig=/job/values"]):
+        command = ["objcopy", *words, f"/job/{changed.name}"]
+        sandbox.run(command, mounts=[Mount(uki.parent, "/job", writable=True)], timeout=60)
+    return changed
+
+
+def test_signed_values_that_are_not_of_this_image_in_its_phase_are_found(
+    lab: Lab, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Whoever has the key of releases, but not the PCR key, cannot have `/var` opened by another image, or later."""
+    uki, other = joined(lab, sandbox, tmp_path / "one"), joined(lab, sandbox, tmp_path / "other", arguments="rw")
+    key = load_pem_public_key((lab.keys / "pcr.pub").read_bytes())
+    assert isinstance(key, rsa.RSAPublicKey)
+    assert has_signed_values(uki)
+    assert wrong_values(uki, key) is None
+    strange = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    assert wrong_values(uki, strange.public_key()) == "its .pcrpkey is not the owner's PCR key"
+
+    data = dict(sections(uki))[".pcrsig"].rstrip(b"\0")
+    (value,) = json.loads(data)["sha256"]
+    by_strange = strange.sign(bytes.fromhex(value["pol"]), padding.PKCS1v15(), hashes.SHA256())
+    later = policy_of(uki, ("enter-initrd", "leave-initrd")).hex()
+    wrong = {
+        "a value is not what it leaves in PCR 11 in the phase enter-initrd": [{**value, "pol": later}],
+        "a value is of the PCRs 7, 11, not of 11": [{**value, "pcrs": [7, 11]}],
+        "a value names another key than the owner's PCR key": [{**value, "pkfp": "0" * 64}],
+        "a value is not signed by the owner's PCR key": [{**value, "sig": base64.b64encode(by_strange).decode()}],
+        "it has 2 signed values, not one": [value, {**value, "pol": later}],
+    }
+    for what, values in wrong.items():
+        assert wrong_values(with_values(sandbox, uki, json.dumps({"sha256": values}).encode()), key) == what
+    moved = with_values(sandbox, uki, dict(sections(other))[".pcrsig"])
+    assert wrong_values(moved, key) == "a value is not what it leaves in PCR 11 in the phase enter-initrd"
+    moved.write_bytes(uki.read_bytes().replace(b".uname\0\0", b".pcrsig\0", 1))
+    with pytest.raises(IntegrityError, match=r"several sections \.pcrsig"):
+        wrong_values(moved, key)
+    for malformed in (b"[]", b"{", json.dumps({"sha256": [value], "sha1": [value]}).encode()):
+        with pytest.raises(IntegrityError, match="does not have the form"):
+            wrong_values(with_values(sandbox, uki, malformed), key)

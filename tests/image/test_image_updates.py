@@ -39,7 +39,8 @@ def tree(tmp_path: Path) -> Path:
     """A root with the files of an update, and those that packages bring."""
     root = tmp_path / "root"
     root.mkdir()
-    packaged = {f"usr/lib/systemd/systemd-{name}": "" for name in ("sysupdate", "import", "bless-boot")}
+    names = ("lib/systemd/systemd-sysupdate", "lib/systemd/systemd-import", "lib/systemd/systemd-bless-boot")
+    packaged = {f"usr/{name}": "" for name in (*names, "lib/systemd/systemd-fsck", "sbin/fsck", "sbin/fsck.vfat")}
     lay_files(root, {**packaged, f"{UNITS}/systemd-bless-boot.service": BLESS, **update_files(host(), "mine-host")})
     return root
 
@@ -98,6 +99,10 @@ def test_what_is_generated_holds(tree: Path) -> None:
         (remove(f"{UNITS}/boot-complete.target.wants/systemd-bless-boot.service"), "blessed"),
         (remove(f"{UNITS}/systemd-bless-boot.service"), "blessed"),
         (remove("usr/lib/systemd/systemd-sysupdate"), "program"),
+        (remove("usr/sbin/fsck.vfat"), "program"),
+        (edit(f"{UNITS}/boot.mount", "^Wants=systemd-fsck.*$", ""), "esp-mended"),
+        (edit(f"{UNITS}/boot.mount", "^After=systemd-fsck.*$", ""), "esp-mended"),
+        (lay("etc/systemd/system/boot.mount", "->/dev/null"), "esp-mended"),
     ],
 )
 def test_each_broken_promise_is_found(tree: Path, break_it: Callable[[Path], object], rule: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ import pytest
 from support.lab import Lab
 from support.mirror import serving
 from support.releases import Yard, leave_check, now
-from support.updates import IMAGE, Story, Version, Versions
+from support.updates import IMAGE, Off, Story, Version, Versions
 from zaffre.cli.making import Making
 from zaffre.definition import Waves
 from zaffre.digest import canonical_json
@@ -56,7 +56,7 @@ AccuracySec=1s
 class Node:
     """A machine that runs; what it said is in `story`. `power` powers it on, anew after each cut."""
 
-    power: Callable[[], AbstractContextManager[Machine]]
+    power: Off
     on: ExitStack
     story: Story
     machine: Machine = field(init=False)
@@ -79,11 +79,15 @@ class Node:
                 self.story.take(event)
         return held
 
-    def cut_power(self) -> None:
-        """What was not written to the disk by now is lost; it is powered on again."""
+    def cut_power(self, damage: Path | None = None) -> None:
+        """What was not written to the disk by now is lost; it is powered on again. With a folder for that, the file
+        system of the ESP is damaged, too.
+        """
         self.machine.cut_power()
         self.go_on(lambda: self.story.ended, 10)
         self.on.close()
+        if damage is not None:
+            self.power.damage_esp(damage)
         self.story.ended = False
         self.machine = self.on.enter_context(self.power())
 

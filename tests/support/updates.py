@@ -19,11 +19,13 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.esp import damage_esp
 from support.lab import Lab
 from zaffre.cli.making import Making
 from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, furnish, power_on
 from zaffre.machine.qemu import ConsoleOutput, Ended, Event, Machine, Message, MonitorEvent
 from zaffre.manifest import Manifest
+from zaffre.sandbox import Sandbox
 from zaffre.slots import incoming_names
 from zaffre.trust import Role
 
@@ -86,6 +88,21 @@ class Story:
                 self.ended = True
             case _:
                 pass
+
+
+@dataclass(frozen=True)
+class Off:
+    """A machine that is off. Called, it is powered on, again and again, one after the other."""
+
+    guest: Guest
+    place: Path
+    sandbox: Sandbox
+
+    def __call__(self) -> AbstractContextManager[Machine]:
+        return power_on(self.guest, Accelerator.TCG, self.place, sandbox=self.sandbox)
+
+    def damage_esp(self, folder: Path) -> None:
+        damage_esp(self.place / "root.qcow2", self.guest.image, folder, self.sandbox)
 
 
 @dataclass(frozen=True)
@@ -175,8 +192,8 @@ class Versions:
         disks: Mapping[str, Path] | None = None,
         credentials: Mapping[str, bytes] | None = None,
         network: Network = Network.ISOLATED,
-    ) -> Iterator[Callable[[], AbstractContextManager[Machine]]]:
-        """The same, off; what powers it on can be called again and again, one after the other."""
+    ) -> Iterator[Off]:
+        """The same, off."""
         with self.lab.workspace() as work, work.store.scratch("machine") as place:
             guest = Guest(
                 image=version.folder / "image.raw",
@@ -194,7 +211,7 @@ class Versions:
             sandbox = Making(work).sandbox
             furnish(guest, place, store=work.store, sandbox=sandbox)
             try:
-                yield lambda: power_on(guest, Accelerator.TCG, place, sandbox=sandbox)
+                yield Off(guest, place, sandbox)
             finally:
                 (self.root / "console.log").write_bytes(story.console)
 

@@ -170,6 +170,16 @@ def test_what_a_build_predicts_is_held_against_its_files(bench: Bench, build: Pa
         assert findings(bench.verify(build)) == {"predicted measurements": wrong}
 
 
+def test_signed_values_of_a_kernel_image_are_held_against_the_pcr_key(bench: Bench, build: Path) -> None:
+    """By them a TPM gives the key of `/var`. This image has some, and no key to which they could belong."""
+    (build / "values").write_text('{"sha256": []}')
+    words = ["objcopy", "--add-section", ".pcrsig=/build/values", "/build/uki.efi"]
+    bench.sandbox.run(words, mounts=[Mount(build, "/build", writable=True)], timeout=60)
+    (build / "values").unlink()
+    resign(bench, build)
+    assert findings(bench.verify(build))["signed PCR values"] == "uki.efi: its .pcrpkey is not the owner's PCR key"
+
+
 def test_another_command_line_needs_another_signature(bench: Bench, build: Path) -> None:
     text = (build / "uki.efi").read_bytes()
     swapped = text.replace(bench.root_hash.encode(), b"0" * 64)

@@ -24,7 +24,10 @@ from zaffre.slots import entry_name, root_uuids
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _ENTRIES = "boot/EFI/Linux"
 """Where kernel images lie: the ESP is mounted at /boot while somebody looks at it."""
-_UNFINISHED = ".#sysupdate*"
+_LEFT = ("boot/EFI/Linux/.#sysupdate*", "boot/FSCK[0-9][0-9][0-9][0-9].REC")
+"""What updates that were cut off leave on the ESP: systemd-sysupdate writes under a name that is new each time, and
+forgets it when it is killed; and fsck.fat(8) makes files of what belongs to none. A few of them, and the ESP is full.
+"""
 _BY_UUID = "dev/disk/by-partuuid"
 _PARTITIONS = {"root.erofs": 0, "root.verity": 1}
 """Which of the UUIDs of `root_uuids` is that of the partition."""
@@ -143,14 +146,9 @@ class Machine:
         return self._root / _BY_UUID / str(root_uuids(found[1])[_PARTITIONS[file]])
 
     def stage(self, version: str) -> None:
-        """What an update that was cut off has left on the ESP goes first: systemd-sysupdate writes under a name that is
-        new each time (tempfn_random() of systemd) and forgets it when it is killed. Two of them and the ESP is full.
-        """
-        place = self._root / _ENTRIES
-        if place.is_dir():
-            for path in place.glob(_UNFINISHED):
-                path.unlink()
-            sync_folder(place)
+        for path in [path for pattern in _LEFT for path in self._root.glob(pattern)]:
+            path.unlink()
+            sync_folder(path.parent)
         self._slots.update(version)
         os.sync()  # What is said to be whole from now on is so after a power cut, too.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zaffre.errors import DefinitionError
 from zaffre.image.settings import Settings, files_of, required_by, unit_settings
-from zaffre.image.updates import LOADER_VENDOR
+from zaffre.image.updates import ESP_CHECK, LOADER_VENDOR
 from zaffre.slots import INCOMING, INSTANCES
 
 LOADER = "loader/loader.conf"
@@ -25,6 +25,9 @@ _PROGRAMS = (
     "usr/lib/systemd/systemd-sysupdate",
     "usr/lib/systemd/systemd-import",
     "usr/lib/systemd/systemd-bless-boot",
+    "usr/lib/systemd/systemd-fsck",
+    "usr/sbin/fsck",
+    "usr/sbin/fsck.vfat",
 )
 _REBOOTS = frozenset({"reboot", "reboot-force", "reboot-immediate"})
 _ENDLESS = frozenset({"", "0", "infinity"})
@@ -84,6 +87,7 @@ def tree_breaches(root: Path) -> Iterator[Breach]:
         if not (root / program).is_file():
             yield Breach("program", f"/{program}", "not there", "the package that has it, in the image's packages")
     yield from _transfer_breaches(root)
+    yield from _esp_breaches(root)
     yield from _health_breaches(root)
 
 
@@ -137,6 +141,16 @@ _SETTINGS = (
     ("local-source", "Source", "Type", "regular-file"),
     ("local-source", "Source", "Path", INCOMING),
 )
+
+
+def _esp_breaches(root: Path) -> Iterator[Breach]:
+    """One that a power cut left damaged becomes read-only at the next write: no update, and no boot blessed."""
+    unit = unit_settings(root, "boot.mount")
+    keys = ("Wants", "Requires", "BindsTo")
+    asked = [word for key in keys for word in unit.words("Unit", key)] if unit is not None else []
+    if unit is None or ESP_CHECK not in asked or ESP_CHECK not in unit.words("Unit", "After"):
+        found = "not there" if unit is None else "mounted without a check"
+        yield Breach("esp-mended", "boot.mount", found, f"Wants= and After={ESP_CHECK} in [Unit]")
 
 
 def _kind(transfer: Settings) -> str:

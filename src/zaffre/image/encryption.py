@@ -29,8 +29,6 @@ from dataclasses import dataclass
 
 from zaffre.definition import Image, VarEncryption
 
-PHASE = "enter-initrd"
-"""The path of phases (systemd-measure(1)) at whose end the key is given."""
 PCR_BANK = "sha256"
 MAPPED = "var"
 """The name of the mapping, below /dev/mapper."""

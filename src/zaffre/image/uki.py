@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from zaffre.errors import DefinitionError
-from zaffre.image.encryption import PCR_BANK, PHASE
+from zaffre.image.encryption import PCR_BANK
+from zaffre.measured.prediction import KEY_PHASE
 from zaffre.sandbox import Mount, Sandbox, faketime_library
 
 _SIGN_SECONDS = 120.0
@@ -126,7 +127,7 @@ def _pcr_arguments(key: PcrKey) -> tuple[list[str], list[Mount]]:
         "--pcr-private-key=/keys/pcr.key",
         "--pcr-public-key=/keys/pcr.pub",
         f"--pcr-banks={PCR_BANK}",
-        f"--phases={PHASE}",
+        f"--phases={KEY_PHASE}",
         "--tools=/usr/lib/systemd",
     ]
     return arguments, [Mount(key.private, "/keys/pcr.key"), Mount(key.public, "/keys/pcr.pub")]

@@ -33,6 +33,7 @@ COUNTED = f"/sys/firmware/efi/efivars/LoaderBootCountPath-{LOADER_VENDOR}"
 """Is there when the boot loader counts this boot."""
 
 _UNITS = "usr/lib/systemd/system"
+ESP_CHECK = r"systemd-fsck@dev-disk-by\x2dpartlabel-esp.service"
 
 
 def update_files(image: Image, image_id: str) -> Mapping[str, str]:
@@ -90,9 +91,13 @@ def _uki(image: str, image_id: str, tries: int) -> str:
 # What runs is never overwritten. Where files come from is verified by whoever puts them there.
 _TRANSFER = "[Transfer]\nProtectVersion=%A\n"
 
-_ESP_MOUNT = """\
+# FAT has no journal: when the power fails while it is written, it can be such that the kernel makes it read-only at the
+# next write, and from then on the host has no further update. So it is mended before it is mounted, once in each boot.
+_ESP_MOUNT = f"""\
 [Unit]
 Description=EFI system partition
+Wants={ESP_CHECK}
+After={ESP_CHECK}
 
 [Mount]
 What=/dev/disk/by-partlabel/esp

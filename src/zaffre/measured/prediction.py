@@ -39,8 +39,10 @@ _MEASURED = (
 src/fundamental/uki.h). `.pcrsig` is not, as it is made of what is measured.
 """
 
-_SIGNED_VALUES = ".pcrsig"
-_PHASES: Final = ("enter-initrd", "leave-initrd")
+SIGNED_VALUES: Final = ".pcrsig"
+KEY_PHASE: Final = "enter-initrd"
+"""The path of phases (systemd-measure(1)) at whose end a TPM gives the key of an encrypted `/var`."""
+_PHASES: Final = (KEY_PHASE, "leave-initrd")
 """What systemd-pcrphase-initrd.service(8) measures besides. It is in the initrd of kernel images that carry signed
 values of PCR 11, which are for a key that the TPM gives in the first of these phases alone.
 """
@@ -83,7 +85,7 @@ def predict(
         kernel_image=Signed(kernel_image).digest,
         certificate=_fingerprint(certificate),
         registers={KERNEL_REGISTER: kernel_register(kernel_image), **dict.fromkeys(BESIDE_REGISTERS, ZERO)},
-        phases=_PHASES if any(name == _SIGNED_VALUES for name, _ in sections(kernel_image)) else (),
+        phases=_PHASES if any(name == SIGNED_VALUES for name, _ in sections(kernel_image)) else (),
     )
 
 

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+
 from zaffre.bill import CYCLONEDX_NAME, PROVENANCE_NAME, SPDX_NAME
 from zaffre.definition import Form
 from zaffre.errors import IntegrityError
 from zaffre.manifest import Manifest
-from zaffre.measured.prediction import ATTESTATION_NAME, predict, read_prediction
+from zaffre.measured.prediction import ATTESTATION_NAME, KEY_PHASE, predict, read_prediction
+from zaffre.measured.signedvalues import has_signed_values, wrong_values
 from zaffre.pe import text_sections
 from zaffre.progress import Progress
 from zaffre.trust.attested import PAPERS, check_bills, check_provenance
@@ -109,12 +112,15 @@ def _plan(manifest: Manifest, inspector: Inspector) -> list[_Planned]:
     ]
     # Builds have it since they predict anything.
     measured = [_Planned("predicted measurements", (ATTESTATION_NAME, "uki.efi", "image.raw"), system.predictions)]
+    has_values = system.file("uki.efi").is_file() and has_signed_values(system.file("uki.efi"))
+    sealing = [_Planned("signed PCR values", ("uki.efi",), system.signed_values)]
     return [
         _Planned("kernel image signature", ("uki.efi",), system.uki_signature),
         *(sealed if manifest.kind == "host" else ()),
         _Planned("kernel image in the disk image", ("image.raw", "uki.efi"), system.installed_uki),
         _Planned("boot loader signature", ("image.raw",), system.boot_loader),
         *(measured if ATTESTATION_NAME in manifest.artifacts else ()),
+        *(sealing if has_values else ()),
         *seals,
         *forms,
     ]
@@ -189,6 +195,17 @@ class _System:
         if unlike:
             return Verdict(ok=False, detail=f"{ATTESTATION_NAME} has another {', '.join(unlike)} than the files")
         return Verdict(ok=True, detail=f"boot loader and kernel image measure what {ATTESTATION_NAME} says")
+
+    def signed_values(self) -> Verdict:
+        """By which a TPM unlocks `/var`."""
+        key = self.inspector.certificates[Role.PCR]
+        if not isinstance(key.public_key, rsa.RSAPublicKey):  # load_certificates has seen to it
+            raise IntegrityError("the PCR key is not RSA", where=str(key.path))
+        wrong = wrong_values(self.file("uki.efi"), key.public_key)
+        if wrong:
+            return Verdict(ok=False, detail=f"uki.efi: {wrong}")
+        detail = f"uki.efi is given the key of /var in {KEY_PHASE} alone, by PCR key {key.fingerprint[:16]}"
+        return Verdict(ok=True, detail=detail)
 
     def _signed(self, path: str, name: str, *, scratch: Path | None = None) -> Verdict:
         done = self.inspector.ask(["sbverify", "--cert", DB_CERTIFICATE, path], scratch=scratch)
