@@ -79,7 +79,7 @@ def test_json_of_commands_that_make_or_judge(own: Place, tmp_path: Path) -> None
     made = own.run("init", str(tmp_path / "acme"), "--json").json
     assert made["id"] == "acme"
     keys = own.at(distro=tmp_path / "acme", keys=tmp_path / "keys").run("keys", "init", "--json").json
-    assert {key["role"] for key in keys["keys"]} == set(Role)
+    assert {key["role"] for key in keys["keys"]} == {*Role, "repository"}
     report = own.run("verify", str(own.build(IMAGE)), "--json").json
     assert all(check["ok"] for check in report["checks"])
     assert own.run("doctor", "--json").json["ok"] is True
