@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from support.program import Place
+from zaffre.definition import load_distribution
 from zaffre.digest import Sha256
 from zaffre.store import Action, ActionKey, ActionResult, Store
 from zaffre.tree.tools import tools_key
 from zaffre.upstream import Lock, LockedPackage, load_lock
+from zaffre.upstream.toolsets import own_tools
 
 _TOOLS_EPOCH = 0
 
@@ -80,7 +82,8 @@ def seed(place: Place, *sets: str, trees: bool, unpacked: bool = True) -> None:
                 copy_result(source, target, action, result)
     if trees:
         tools = next(one for one in locked(place).sets if one.name == "tools")
-        key = tools_key(tools.packages, architecture=tools.architecture, epoch=_TOOLS_EPOCH)
+        sets = own_tools(load_distribution(place.distro), tools)
+        key = tools_key(sets.programs, architecture=sets.machine, epoch=_TOOLS_EPOCH, unpacked=sets.unpacked)
         held = source.tree(key)
         if held is not None:
             with held as tree:

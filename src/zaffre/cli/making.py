@@ -201,9 +201,9 @@ class Making:
     @contextmanager
     def tools_for(self, locked: LockedSet) -> Iterator[Sandbox]:
         """A sandbox with the tools tree of a locked set, whose packages are in the store."""
-        from zaffre.upstream.toolsets import ToolSets
+        from zaffre.upstream.toolsets import own_tools
 
-        with self.cross_tools_for(ToolSets(locked.architecture, locked.packages)) as sandbox:
+        with self.cross_tools_for(own_tools(self.work.distribution, locked)) as sandbox:
             yield sandbox
 
     @contextmanager
@@ -219,7 +219,7 @@ class Making:
             store=self.work.store,
             sandbox=Sandbox(None),
             progress=self.work.progress,
-            target=sets.target,
+            unpacked=sets.unpacked,
             emulates=sets.emulates,
         ) as tools:
             yield Sandbox(tools)
@@ -260,7 +260,7 @@ class Making:
 
         def key(architecture: str) -> str:
             sets = self.tool_sets(architecture)
-            return tools_key(sets.programs, architecture=sets.machine, epoch=_TOOLS_EPOCH, target=sets.target)
+            return tools_key(sets.programs, architecture=sets.machine, epoch=_TOOLS_EPOCH, unpacked=sets.unpacked)
 
         return Builder(
             distribution=self.work.distribution,

@@ -35,10 +35,10 @@ def tools_sandbox(work: Workspace, lock: Lock | None, architecture: str | None =
     `architecture` is that of the roots in which programs are to be run, this machine's unless said.
     """
     from zaffre.cli.making import Making
-    from zaffre.upstream.toolsets import ToolSets, tool_sets
+    from zaffre.upstream.toolsets import own_tools, tool_sets
 
     making, tools = Making(work), locked_tools(work, lock)
-    machine, sets = making.tools_architecture, ToolSets(tools.architecture, tools.packages)
+    machine, sets = making.tools_architecture, own_tools(work.distribution, tools)
     if lock is not None:
         sets = tool_sets(work.distribution, lock, architecture=architecture or machine, machine=machine)
         fetch_locked(work, lock, sets.packages)

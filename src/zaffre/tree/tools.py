@@ -30,7 +30,7 @@ def tools_tree(
     store: Store,
     sandbox: Sandbox,
     progress: Progress,
-    target: Sequence[LockedPackage] = (),
+    unpacked: Sequence[LockedPackage] = (),
     emulates: str | None = None,
 ) -> Iterator[ToolsTree]:
     """A tree of these packages, made once a store and kept from garbage collection until the block ends.
@@ -38,21 +38,20 @@ def tools_tree(
     `sandbox` needs no tools of its own: packages are configured by their own dpkg. Nothing in the tree is
     setuid, and its files may not be changed. The key is that of packages, epoch and this code.
 
-    Files of `target`, packages of another architecture, are laid beside; none of their scripts is run. `emulates`: see
-    `ToolsTree`.
+    Files of `unpacked`, of any architecture, are laid beside; none of their scripts is run. `emulates`: see `ToolsTree`.
     """
-    key = tools_key(packages, architecture=architecture, epoch=epoch, target=target)
+    key = tools_key(packages, architecture=architecture, epoch=epoch, unpacked=unpacked)
 
     def produce(root: Path) -> None:
         root.chmod(0o755)
         settings = Settings((), Users(), STRIP_ALL, epoch, architecture)
-        unpacked = unpack_all(packages, store=store, progress=progress)
+        programs = unpack_all(packages, store=store, progress=progress)
         with progress.step(f"configure {len(packages)} packages as tools"):
-            built = build_root(unpacked, root, settings, sandbox=sandbox)
+            built = build_root(programs, root, settings, sandbox=sandbox)
             for node in reversed(built.nodes):
                 time = built.times(node)
                 os.utime(root / node.path, (time, time), follow_symlinks=False)
-        _lay_files(root, target, store=store, progress=progress)
+        _lay_files(root, unpacked, store=store, progress=progress)
 
     held = store.tree(key)
     if held is None:
@@ -78,7 +77,7 @@ def _lay_files(root: Path, packages: Sequence[LockedPackage], *, store: Store, p
 
 
 def tools_key(
-    packages: Sequence[LockedPackage], *, architecture: str, epoch: int, target: Sequence[LockedPackage] = ()
+    packages: Sequence[LockedPackage], *, architecture: str, epoch: int, unpacked: Sequence[LockedPackage] = ()
 ) -> ActionKey:
     """What names the tools tree of these packages, whether it is made yet or not."""
     return Action(
@@ -86,7 +85,8 @@ def tools_key(
         label="tools tree",
         inputs={
             "code": source_digest("sandbox", "tree"),
-            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in (*packages, *target)},
+            "packages": {f"{one.name}:{one.architecture}": one.sha256 for one in packages},
+            "unpacked": {f"{one.name}:{one.architecture}": one.sha256 for one in unpacked},
             "architecture": architecture,
             "epoch": epoch,
         },

@@ -102,7 +102,8 @@ def published_of(distribution: Distribution) -> dict[str, tuple[str, ...]]:
 
 def tools_wanted(distribution: Distribution, architecture: str) -> Wanted:
     upstream = distribution.tools_upstream
-    request = SetRequest(TOOLS, _sorted(distribution.tools.packages), str(architecture))
+    tools = distribution.tools
+    request = SetRequest(TOOLS, _sorted((*tools.packages, *tools.unpacked)), str(architecture))
     return _wanted(request, upstream, Purpose.TOOLS)
 
 

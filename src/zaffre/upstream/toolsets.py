@@ -7,23 +7,34 @@ from dataclasses import dataclass
 
 from zaffre.definition import TOOLS, Architecture, Distribution
 from zaffre.errors import DefinitionError
-from zaffre.upstream.lock import CROSS_PREFIX, Lock, LockedPackage
+from zaffre.upstream.lock import CROSS_PREFIX, Lock, LockedPackage, LockedSet
 
 
 @dataclass(frozen=True)
 class ToolSets:
-    """`programs` are configured together, for the machine that builds. Of `target`, packages of another architecture,
-    only files are taken. `emulates` is that architecture; None when images are for the machine's own.
+    """`programs` are configured together, for the machine that builds. Of `unpacked` only files are taken: packages that
+    the definition has so, and some of another architecture. `emulates` is that one; None when images are for the
+    machine's own.
     """
 
     machine: str
     programs: tuple[LockedPackage, ...]
-    target: tuple[LockedPackage, ...] = ()
+    unpacked: tuple[LockedPackage, ...] = ()
     emulates: str | None = None
 
     @property
     def packages(self) -> tuple[LockedPackage, ...]:
-        return (*self.programs, *self.target)
+        return (*self.programs, *self.unpacked)
+
+
+def own_tools(distribution: Distribution, locked: LockedSet) -> ToolSets:
+    """What the locked tools of a machine are made of."""
+    laid = distribution.tools.unpacked
+    return ToolSets(
+        locked.architecture,
+        tuple(one for one in locked.packages if one.name not in laid),
+        tuple(one for one in locked.packages if one.name in laid),
+    )
 
 
 def tool_sets(distribution: Distribution, lock: Lock, *, architecture: str, machine: str) -> ToolSets:
@@ -32,9 +43,9 @@ def tool_sets(distribution: Distribution, lock: Lock, *, architecture: str, mach
     Raises FindingError when the lock has no tools, or none for that architecture; DefinitionError when the definition
     names none.
     """
-    own = lock.set(TOOLS, machine)
+    own = own_tools(distribution, lock.set(TOOLS, machine))
     if architecture == machine:
-        return ToolSets(machine, own.packages)
+        return own
     cross = distribution.tools.cross.get(Architecture(architecture))
     if cross is None:
         raise DefinitionError(
@@ -47,7 +58,7 @@ def tool_sets(distribution: Distribution, lock: Lock, *, architecture: str, mach
     target = lock.set(name, architecture).packages if cross.target else ()
     return ToolSets(
         machine,
-        tuple({one.key: one for one in (*own.packages, *lock.set(name, machine).packages)}.values()),
-        tuple(package for package in target if package.name in cross.target),
+        tuple({one.key: one for one in (*own.programs, *lock.set(name, machine).packages)}.values()),
+        (*own.unpacked, *(package for package in target if package.name in cross.target)),
         architecture,
     )
