@@ -84,8 +84,8 @@ class Tools(PackageList):
     """The programs that build, run and check images."""
 
     unpacked: Items[PackageName] = ()
-    """Packages beside those of which only the files are laid down, and no script is run: what a build reads, such as the
-    modules of an SELinux policy."""
+    """Packages beside those of which only the files are laid down, and no script is run: what a build reads, such as
+    the modules of an SELinux policy."""
     cross: Mapping[LaxArchitecture, CrossTools] = {}
     """By architecture, what is added to build for it on a machine of another: an emulator for the scripts of packages,
     a machine to run images in. It is locked and fetched only where an image is for that architecture."""

@@ -3,14 +3,15 @@
 
 The package's modules are in the form of semodule(8), compressed by bzip2. They become the common intermediate language
 by `pp`, libsemanage's own converter, and one binary policy by secilc(8), with the table of labels (file_contexts(5)).
-All of these programs are the image's own, from its configured root; the image itself does without them.
+Modules and programs are among the tools of the build, the modules unpacked: the package's script would compile all of
+them for a system that has a policy store. An image has the result alone.
 """
 
 from __future__ import annotations
 
 import bz2
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,20 +20,20 @@ from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.image.steps import Workshop, code_digest
 from zaffre.image.system import SystemPlan
-from zaffre.sandbox import TRIPLETS, Mount, Sandbox
+from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Action, ActionResult
-from zaffre.tree import extract_root, scratch_for
 from zaffre.tree.rootfs import inside, is_plain, read_text, write_bytes
 
 POLICY_VERSION = 33
 """Of the binary form: the newest that Linux 6.12 reads (security/selinux/include/security.h)."""
 _STORE = "etc/selinux/default"
-"""Where libselinux finds the policy that /etc/selinux/config names (selinux_config(5)). What else the package has there
-stays: contexts of the bus, of log-ins, of containers.
-"""
+"""Where libselinux finds the policy that /etc/selinux/config names (selinux_config(5))."""
+_OTHERS = f"{_STORE}/contexts"
+"""What else the package has to be looked up: contexts of the bus, of log-ins, of containers."""
 _CONTEXTS = f"{_STORE}/contexts/files"
 _MODULES = "usr/share/selinux/default"
-_PROGRAMS = ("usr/libexec/selinux/hll/pp", "usr/bin/secilc", "usr/sbin/sefcontext_compile")
+_CONVERTER = "/usr/libexec/selinux/hll/pp"
+_OTHER = "contexts of "
 _MODULE_BYTES = 64 << 20
 _SECONDS = 300.0
 # Of the base: users who log in, of which a host has none, and who would have roles of modules that need not be there;
@@ -62,12 +63,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class Policy:
-    """The blobs of a compiled policy: in binary, and the table of labels by path, as text and compiled."""
+    """The blobs of a compiled policy: in binary, and the table of labels by path, as text and compiled. `others` are
+    what else is looked up below `contexts`, by name.
+    """
 
     binary: Sha256
     contexts: Sha256
     compiled: Sha256
     substitutes: Sha256
+    others: Mapping[str, Sha256]
 
     @property
     def labels(self) -> Labels:
@@ -75,7 +79,12 @@ class Policy:
         return Labels(self.contexts, self.substitutes)
 
     def inputs(self) -> dict[str, JSON]:
-        return {"binary": self.binary, "contexts": self.contexts, "substitutes": self.substitutes}
+        return {
+            "binary": self.binary,
+            "contexts": self.contexts,
+            "substitutes": self.substitutes,
+            "others": dict(self.others),
+        }
 
 
 def policy_of(plan: SystemPlan, shop: Workshop) -> Policy | None:
@@ -85,7 +94,8 @@ def policy_of(plan: SystemPlan, shop: Workshop) -> Policy | None:
     if plan.image.selinux.mode is SelinuxMode.OFF:
         return None
     outputs = shop.perform("SELinux policy", *_policy_action(plan, shop)).outputs
-    return Policy(outputs["policy"], outputs["contexts"], outputs["compiled"], outputs["substitutes"])
+    others = {name.removeprefix(_OTHER): blob for name, blob in outputs.items() if name.startswith(_OTHER)}
+    return Policy(outputs["policy"], outputs["contexts"], outputs["compiled"], outputs["substitutes"], others)
 
 
 def _policy_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
@@ -94,7 +104,6 @@ def _policy_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
         kind="selinux",
         label=f"policy {image.name}",
         inputs={
-            "root": plan.root,
             "modules": image.selinux.modules,
             "files": [[name, sha256_file(plan.distribution.path(name))] for name in image.selinux.files],
             "tools": shop.sandbox.tools.key,
@@ -104,44 +113,27 @@ def _policy_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
     )
 
     def produce(scratch: Path) -> ActionResult:
-        archive = shop.store.verified(plan.root)
-        with scratch_for(shop.store, "policy", expected=64 << 20) as folder:
-            root, job = folder / "root", scratch / "job"
-            extract_root(archive, root, skip=_useless(TRIPLETS[shop.architecture]))
-            job.mkdir()
-            sources = [*_converted(root, job, image, shop.sandbox), *_own(plan, job)]
-            _compile(root, job, sources, shop.sandbox)
-            contexts = job / "file_contexts"
-            contexts.write_text(without_homes(contexts.read_text()))
-            argv = ["sefcontext_compile", "-o", "/job/file_contexts.bin", "/job/file_contexts"]
-            _run(argv, root, job, shop.sandbox)
-            substitutes = read_text(root, f"{_CONTEXTS}/file_contexts.subs_dist") + _SUBSTITUTES
+        root, job = shop.sandbox.tools.root, scratch / "job"
+        job.mkdir()
+        sources = [*_converted(root, job, image, shop.sandbox), *_own(plan, job)]
+        _compile(job, sources, shop.sandbox)
+        contexts = job / "file_contexts"
+        contexts.write_text(without_homes(contexts.read_text()))
+        _run(["sefcontext_compile", "-o", "/job/file_contexts.bin", "/job/file_contexts"], job, shop.sandbox)
+        substitutes = read_text(root, f"{_CONTEXTS}/file_contexts.subs_dist") + _SUBSTITUTES
+        others = sorted(one for one in inside(root, _OTHERS).iterdir() if one.is_file())
         return ActionResult(
             {
                 "policy": shop.store.add_file(job / "policy", move=True),
                 "contexts": shop.store.add_file(contexts),
                 "compiled": shop.store.add_file(job / "file_contexts.bin", move=True),
                 "substitutes": shop.store.add_bytes(substitutes.encode()),
+                **{f"{_OTHER}{one.name}": shop.store.add_bytes(one.read_bytes()) for one in others},
             },
             {},
         )
 
     return action, produce
-
-
-def _useless(triplet: str) -> Callable[[str], bool]:
-    """Which absolute paths of a configured root are not needed to run the compilers: all but those and libraries."""
-    libraries = f"/usr/lib/{triplet}"
-    wanted = {"/bin", "/lib", "/lib64", "/sbin", *(f"/{path}" for path in _PROGRAMS)}
-    for path in (*_PROGRAMS, f"{_MODULES}/x", f"{_CONTEXTS}/x", f"{libraries[1:]}/x", "usr/lib64/x"):
-        wanted |= {f"/{parent}" for parent in Path(path).parents}
-
-    def useless(path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        library = (folder in {libraries, "/usr/lib64"} and ".so" in name) or path.startswith("/usr/lib/ld-linux")
-        return not (library or path in wanted or path.startswith((f"/{_MODULES}/", f"/{_CONTEXTS}/")))
-
-    return useless
 
 
 def _converted(root: Path, job: Path, image: Image, sandbox: Sandbox) -> Iterator[str]:
@@ -155,7 +147,7 @@ def _converted(root: Path, job: Path, image: Image, sandbox: Sandbox) -> Iterato
         (job / f"{name}.pp").write_bytes(reader.decompress(packed, _MODULE_BYTES))
         if not reader.eof:
             raise IntegrityError("a module of the SELinux policy is damaged", where=f"/{_MODULES}/{name}.pp.bz2")
-        _run([f"/{_PROGRAMS[0]}", f"/job/{name}.pp", f"/job/{name}.cil"], root, job, sandbox)
+        _run([_CONVERTER, f"/job/{name}.pp", f"/job/{name}.cil"], job, sandbox)
         (job / f"{name}.pp").unlink()
         if name == "base":
             lines = (job / "base.cil").read_bytes().splitlines(keepends=True)
@@ -166,9 +158,9 @@ def _converted(root: Path, job: Path, image: Image, sandbox: Sandbox) -> Iterato
 def _no_module(root: Path, name: str, number: int) -> DefinitionError:
     if number < 0:
         return DefinitionError(
-            "the image has no SELinux policy to start from",
+            "the tools have no SELinux policy to start from",
             where="selinux",
-            resolution='add "secilc" and "selinux-policy-default" to `packages`',
+            resolution='in [tools] of zaffre.toml, add "selinux-policy-default" to `unpacked`, "secilc" to `packages`',
         )
     there = sorted(path.name.removesuffix(".pp.bz2") for path in inside(root, _MODULES).glob("*.pp.bz2"))
     return DefinitionError(
@@ -185,10 +177,10 @@ def _own(plan: SystemPlan, job: Path) -> Iterator[str]:
         yield target
 
 
-def _compile(root: Path, job: Path, sources: list[str], sandbox: Sandbox) -> None:
+def _compile(job: Path, sources: list[str], sandbox: Sandbox) -> None:
     argv = ["secilc", "--multiple-decls", "--mls=true", f"--policyvers={POLICY_VERSION}", "--optimize"]
     argv += ["--output=/job/policy", "--filecontext=/job/file_contexts", *(f"/job/{name}" for name in sources)]
-    done = sandbox.run(argv, root=root, mounts=[Mount(job, "/job", writable=True)], timeout=_SECONDS, check=False)
+    done = sandbox.run(argv, mounts=[Mount(job, "/job", writable=True)], timeout=_SECONDS, check=False)
     if done.returncode:
         raise DefinitionError(
             "the SELinux policy does not compile",
@@ -198,8 +190,8 @@ def _compile(root: Path, job: Path, sources: list[str], sandbox: Sandbox) -> Non
         )
 
 
-def _run(argv: list[str], root: Path, job: Path, sandbox: Sandbox) -> None:
-    sandbox.run(argv, root=root, mounts=[Mount(job, "/job", writable=True)], timeout=_SECONDS)
+def _run(argv: list[str], job: Path, sandbox: Sandbox) -> None:
+    sandbox.run(argv, mounts=[Mount(job, "/job", writable=True)], timeout=_SECONDS)
 
 
 def without_homes(contexts: str) -> str:
@@ -214,6 +206,7 @@ def lay_policy(root: Path, policy: Policy, mode: SelinuxMode, shop: Workshop) ->
         f"{_CONTEXTS}/file_contexts": policy.contexts,
         f"{_CONTEXTS}/file_contexts.bin": policy.compiled,
         f"{_CONTEXTS}/file_contexts.subs_dist": policy.substitutes,
+        **{f"{_OTHERS}/{name}": blob for name, blob in policy.others.items()},
     }
     for path, blob in files.items():
         write_bytes(root, path, shop.store.verified(blob).read_bytes())

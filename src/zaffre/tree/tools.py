@@ -38,7 +38,8 @@ def tools_tree(
     `sandbox` needs no tools of its own: packages are configured by their own dpkg. Nothing in the tree is
     setuid, and its files may not be changed. The key is that of packages, epoch and this code.
 
-    Files of `unpacked`, of any architecture, are laid beside; none of their scripts is run. `emulates`: see `ToolsTree`.
+    Files of `unpacked`, of any architecture, are laid beside; none of their scripts is run. `emulates`: see
+    `ToolsTree`.
     """
     key = tools_key(packages, architecture=architecture, epoch=epoch, unpacked=unpacked)
 

@@ -61,7 +61,7 @@ KNOWN = {
         "*zaffre*",
         "/etc/machine-id",
         "/etc/selinux/config",
-        "/etc/selinux/*/contexts/files/*",
+        "/etc/selinux/*/contexts/*",
         "/etc/selinux/*/policy/*",
         "/usr/lib/os-release",
         "/usr/lib/os-release.upstream",

@@ -12,8 +12,8 @@ from zaffre.upstream.lock import CROSS_PREFIX, Lock, LockedPackage, LockedSet
 
 @dataclass(frozen=True)
 class ToolSets:
-    """`programs` are configured together, for the machine that builds. Of `unpacked` only files are taken: packages that
-    the definition has so, and some of another architecture. `emulates` is that one; None when images are for the
+    """`programs` are configured together, for the machine that builds. Of `unpacked` only files are taken: packages
+    that the definition has so, and some of another architecture. `emulates` is that one; None when images are for the
     machine's own.
     """
 
