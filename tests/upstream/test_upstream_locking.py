@@ -154,6 +154,22 @@ def test_a_second_architecture(shop: Workshop) -> None:
     assert shop.stale(done.lock) == []
 
 
+def test_of_some_tools_only_the_files_are_taken(shop: Shop) -> None:
+    before = shop.lock().lock
+    shop.write("zaffre.toml", DISTRIBUTION.replace('["mkfs"]', '["mkfs"]\nunpacked = ["policy"]'))
+    shop.archive.add(package("policy", Depends="libpolicy"))
+    shop.archive.add(package("libpolicy"))
+    shop.publish()
+    assert "policy" in str(shop.stale(before))
+    lock = shop.lock(before).lock
+    distribution = load_distribution(shop.root)
+    sets = tool_sets(distribution, lock, architecture="amd64", machine="amd64")
+    assert [one.name for one in sets.unpacked] == ["policy"]
+    assert {"mkfs", "libpolicy"} <= {one.name for one in sets.programs}
+    assert "policy" not in {one.name for one in sets.programs}
+    assert {one.name for one in sets.packages} == content(lock, "tools").keys()
+
+
 def test_an_image_says_what_machines_it_is_for(shop: Workshop) -> None:
     """Both are locked at once, with what it takes to make the other here: programs of this machine, files of that."""
     shop.write("images/host.toml", HOST.replace("packages", 'architectures = ["amd64", "arm64"]\npackages', 1))
@@ -171,7 +187,7 @@ def test_an_image_says_what_machines_it_is_for(shop: Workshop) -> None:
     distribution = load_distribution(shop.root)
     sets = tool_sets(distribution, lock, architecture="arm64", machine="amd64")
     assert {one.name for one in sets.programs} == {"base", "mkfs", "emulator", "apt"}
-    assert [one.name for one in sets.target] == ["loader"]
+    assert [one.name for one in sets.unpacked] == ["loader"]
     assert (
         tool_sets(distribution, lock, architecture="amd64", machine="amd64").packages
         == lock.set("tools", "amd64").packages
