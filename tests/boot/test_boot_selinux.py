@@ -13,15 +13,15 @@ from support.following import publishing
 from support.lab import Lab
 from zaffre.machine.judge_selinux import denials_of
 
-EXTENSION, AGENT = "check-selinux-host", "agent-selinux-host"
+EXTENSION, AGENT = "check", "agent"
 ANOTHER = {"usr/share/doc/zaffre-agent/version": "another one\n"}
 
 pytestmark = [pytest.mark.boot, pytest.mark.long, pytest.mark.xdist_group("boot")]
 
 
 def test_an_enforcing_host_does_all_its_work_and_holds_a_container(lab: Lab) -> None:
-    lab.build("selinux-host")
-    done = lab.zaffre("check", "selinux-host", "--out", str(lab.out), "--json", check=False)
+    lab.build("container-host")
+    done = lab.zaffre("check", "container-host", "--out", str(lab.out), "--json", check=False)
     assert done.stdout, done.stderr
     lines = {line["name"]: line for line in json.loads(done.stdout)["lines"]}
     assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
@@ -33,7 +33,7 @@ def test_an_enforcing_host_does_all_its_work_and_holds_a_container(lab: Lab) -> 
 def test_an_enforcing_host_follows_its_channel(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> None:
     """With an extension beside it, and an agent that is newer than the one that the image brought."""
     root = tmp_path_factory.mktemp("selinux-follow")
-    with publishing(lab, root, image="selinux-host", agent=AGENT, extension=EXTENSION) as publisher:
+    with publishing(lab, root) as publisher:
         build_extension = publisher.versions.build_extension
         first, second = publisher.versions.build(0), publisher.versions.build(1)
         publisher.release(first)

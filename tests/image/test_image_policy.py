@@ -24,7 +24,7 @@ def test_lines_for_the_homes_of_users_are_left_out() -> None:
 
 
 def test_the_mode_is_on_the_signed_command_line() -> None:
-    image = load_distribution(reference_root()).image("selinux-host")
+    image = load_distribution(reference_root()).image("container-host")
     plain = image.model_copy(update={"selinux": Selinux()}).kernel_arguments(Architecture.AMD64)
     for mode, word in ((SelinuxMode.ENFORCING, "enforcing=1"), (SelinuxMode.PERMISSIVE, "enforcing=0")):
         there = image.model_copy(update={"selinux": Selinux(mode=mode)})
@@ -63,7 +63,7 @@ def test_each_file_gets_the_label_of_its_path_or_of_the_one_that_it_stands_for(
 
 
 def test_a_host_has_its_policy_and_labels(lab: Lab, tools_sandbox: Sandbox, tmp_path: Path) -> None:
-    image = lab.build("selinux-host") / "root.erofs"
+    image = lab.build("container-host") / "root.erofs"
     for label in (b"init_exec_t", b"dockerd_exec_t", b"shadow_t"):
         assert b"system_u:object_r:" + label + b":s0" in image.read_bytes()
     out = tmp_path / "out"
@@ -93,7 +93,7 @@ def test_a_policy_that_cannot_be_made_is_an_error_that_names_it(  # noqa: PLR091
     text = (distro / file).read_text()
     assert before in text
     (distro / file).write_text(text.replace(before, after, 1))
-    words = ("--distro", str(distro), "build", "selinux-host", "--out", str(tmp_path / "out"))
+    words = ("--distro", str(distro), "build", "container-host", "--out", str(tmp_path / "out"))
     done = lab.zaffre(*words, check=False)
     assert done.returncode == 2, done.stderr
     assert says in done.stderr
