@@ -16,7 +16,7 @@ from statistics import median
 from boots import UNITS, BootFacts, boot_facts
 from figures import Figure, Limit, Unit
 from guests import Told, ask_units, boot_twice
-from lab import IMAGE, Lab, Say
+from lab import CHECK_UNCONFINED, IMAGE, UNCONFINED, Lab, Say
 from measure import BenchError
 from noise import Noise, wait_for_calm
 
@@ -24,7 +24,7 @@ from zaffre.machine import Guest
 from zaffre.machine.check import SIGNED_ONLY
 from zaffre.machine.inject import CHECK_DISK
 
-HOSTS: Mapping[str, str] = {"selinux-host": "check-selinux-host", IMAGE: "check"}
+HOSTS: Mapping[str, str] = {IMAGE: "check", UNCONFINED: CHECK_UNCONFINED}
 """The host with a policy and the one without, and the extension for each."""
 CONTAINERS = 11
 """Started in each boot. The first is not counted: it reads the programs from the disk."""
@@ -139,7 +139,7 @@ def containers_script(extension: str) -> str:
 
 
 def _containers(told: Told, name: str) -> tuple[float, ...]:
-    return container_seconds(told.answers["containers"], labelled=name != IMAGE)
+    return container_seconds(told.answers["containers"], labelled=name == IMAGE)
 
 
 def container_seconds(text: str, *, labelled: bool) -> tuple[float, ...]:

@@ -61,7 +61,13 @@ CONTAINERS = ("base", "base-again", "distroless", "distroless-static")
 """Container images that are built to be measured; the second is made for that (containers.py)."""
 COMPONENTS_BUILT = ("lz4",)
 """Components that are built to be measured."""
+UNCONFINED, CHECK_UNCONFINED = "unconfined-host", "check-unconfined-host"
+"""The host without a policy, and the probes for it: made to be measured beside the host as it is (confining.py)."""
 
+_MADE = {
+    UNCONFINED: f'extends = ["{IMAGE}"]\n[selinux]\nmode = "off"\n',
+    CHECK_UNCONFINED: f'extends = ["check"]\nbase = "{UNCONFINED}"\n',
+}
 _ROOT = Path(__file__).resolve().parent.parent
 _TOOLS_TABLE = re.compile(r"^\[tools\]\s*\npackages = \[\s*\n", re.MULTILINE)
 _COMMAND_SECONDS = 1800.0
@@ -153,7 +159,7 @@ def lab(folder: Path, *, extra: Extra, say: Say, images: Sequence[str] = ()) -> 
     When mirrors have moved on from the project's lock, all is locked anew, in the lab. Raises BenchError, ZaffreError.
     """
     definition = folder / "definition"
-    _copy_definition(definition)
+    copy_definition(definition)
     _compile_program()
     keys = folder / "keys"
     _run([_program(), "--keys", str(keys), "keys", "init", "--owner", "bench"], folder / "keys.log")
@@ -294,7 +300,8 @@ def _copy_tree(source: Path, target: Path) -> None:
     shutil.copystat(source, target)
 
 
-def _copy_definition(target: Path) -> None:
+def copy_definition(target: Path) -> None:
+    """The reference definition, with the peers' programs among its tools and images that are made to be measured."""
     shutil.copytree(_ROOT / "distro", target, symlinks=True)
     file = target / "zaffre.toml"
     lines = "".join(f'  "{name}",\n' for name in EXTRA_TOOLS)
@@ -302,7 +309,8 @@ def _copy_definition(target: Path) -> None:
     if count != 1:
         raise BenchError(f"{file}: there is no [tools] table that packages could be added to")
     file.write_text(text)
-    (target / "images/base-again.toml").write_text(again_text(0))
+    for name, image in ({"base-again": again_text(0)} | _MADE).items():
+        (target / f"images/{name}.toml").write_text(image)
 
 
 def again_text(number: int) -> str:

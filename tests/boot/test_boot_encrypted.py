@@ -45,8 +45,8 @@ def adapted(lab: Lab, root: Path) -> Lab:
     shutil.copytree(lab.keys, made.keys)
     image = made.distro / f"images/{IMAGE}.toml"
     text = image.read_text()
-    assert 'profiles = ["immutable", "kubernetes"]' in text
-    image.write_text(text.replace('"kubernetes"]', '"kubernetes", "encrypted-var"]', 1))
+    assert 'profiles = ["immutable", "kubernetes", ' in text
+    image.write_text(text.replace('"kubernetes", ', '"kubernetes", "encrypted-var", ', 1))
     for path in (made.distro / "images").glob("*.toml"):
         if path.stem not in {IMAGE, "agent", "check"}:  # some are made of the same host, and would be locked anew
             path.unlink()
