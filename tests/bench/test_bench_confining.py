@@ -25,7 +25,7 @@ def test_the_hosts_differ_by_the_policy_alone(tmp_path: Path) -> None:
     with_it, without = (distribution.image(name) for name in HOSTS)
     assert with_it.name == IMAGE
     assert (with_it.selinux.mode, without.selinux.mode) == ("enforcing", "off")
-    own = {"name", "profiles", "selinux"}
+    own = {"name", "description", "extends", "profiles", "selinux"}
     assert with_it.model_dump(exclude=own) == without.model_dump(exclude=own)
     assert [distribution.image(extension).base for extension in HOSTS.values()] == list(HOSTS)
 
