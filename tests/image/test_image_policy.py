@@ -82,8 +82,8 @@ def test_a_host_has_its_policy_and_labels(lab: Lab, tools_sandbox: Sandbox, tmp_
 @pytest.mark.parametrize(
     ("file", "before", "after", "says"),
     [
-        ("selinux/zaffre.cil", "; ---- containers", "(allow nobody_t etc_t (file (read)))", "zaffre.cil:"),
-        ("profiles/selinux.toml", '"container"', '"container", "nosuch"', "no module 'nosuch'"),
+        ("selinux/containers.cil", "; Layers of images", "(allow nobody_t etc_t (file (read)))", "containers.cil:"),
+        ("images/container-host.toml", 'modules = ["container"', 'modules = ["nosuch"', "no module 'nosuch'"),
     ],
 )
 def test_a_policy_that_cannot_be_made_is_an_error_that_names_it(  # noqa: PLR0917 - a table

@@ -154,7 +154,7 @@ def test_a_second_architecture(shop: Workshop) -> None:
     assert shop.stale(done.lock) == []
 
 
-def test_of_some_tools_only_the_files_are_taken(shop: Shop) -> None:
+def test_of_some_tools_only_the_files_are_taken(shop: Workshop) -> None:
     before = shop.lock().lock
     shop.write("zaffre.toml", DISTRIBUTION.replace('["mkfs"]', '["mkfs"]\nunpacked = ["policy"]'))
     shop.archive.add(package("policy", Depends="libpolicy"))

@@ -14,18 +14,20 @@ from zaffre.definition.problems import Problem, near
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, Kind, dotted
 
-SYSTEM_ONLY = ("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "provides", "surface")
-BOOT_ONLY = ("kernel", "initrd", "disk")
-HOST_ONLY = ("etc", "compression", "update", "selinux", "ipe", "fips")
+SYSTEM_ONLY = (
+    *("kernel", "initrd", "users", "units", "sysctl", "setuid", "tmpfiles", "disk", "selinux", "provides", "surface"),
+)
+BOOT_ONLY = ("kernel", "initrd", "disk", "selinux")
+HOST_ONLY = ("etc", "compression", "update", "ipe", "fips")
 SERVER_ONLY = ("server",)
 SYSEXT_ONLY = ("extract", "oci", "agent")
 EXTENSION_ONLY = ("base", *SYSEXT_ONLY)
 CONTAINER_ONLY = ("container",)
-MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "debug")
+MACHINE_ONLY = ("kernel", "initrd", "units", "sysctl", "tmpfiles", "disk", "selinux", "debug")
 MISPLACED = {
     Kind.HOST: (*SERVER_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
     Kind.SERVER: (*HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
-    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update", "selinux", "ipe", "fips"),
+    Kind.SYSEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *CONTAINER_ONLY, "etc", "update", "ipe", "fips"),
     Kind.CONFEXT: (*SYSTEM_ONLY, *SERVER_ONLY, *HOST_ONLY, *SYSEXT_ONLY, *CONTAINER_ONLY, "packages"),
     Kind.CONTAINER: (*MACHINE_ONLY, *SERVER_ONLY, *HOST_ONLY, *EXTENSION_ONLY),
     Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),

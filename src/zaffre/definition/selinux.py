@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The model of `[selinux]`: the mandatory access control of an immutable host."""
+"""The model of `[selinux]`: the mandatory access control of a host or a server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class SelinuxMode(StrEnum):
 
 class Selinux(Model):
     """SELinux: a policy says what each service may do, root or not. It is made when the image is built, of modules of
-    the upstream's package and of files of our own, and its labels are in the image's file system. For a host;
-    modules and compiler are among the tools: `unpacked` has selinux-policy-default, `packages` secilc."""
+    the upstream's package and of files of our own, and its labels are in the image's file system. For a host or
+    a server; modules and compiler are among the tools: `unpacked` has selinux-policy-default, `packages` secilc."""
 
     mode: Annotated[SelinuxMode, Field(strict=False)] = SelinuxMode.OFF
     """With "enforcing", what the policy does not allow is refused. With "permissive", it is done, and logged: for

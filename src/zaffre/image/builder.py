@@ -258,22 +258,19 @@ class Builder:
         image = self.distribution.image(job.image.update.agent)
         locked = self.lock.set(image.name, job.order.architecture)
         parts = self._extracted(image, locked)
-        return build_extension(self.distribution, image, parts, shop, host=self._traits(job, image, shop))
+        return build_extension(self.distribution, image, parts, shop, host=self._traits(image, shop))
 
-    def _traits(self, job: _Job, image: Image, shop: Workshop) -> HostTraits:
+    def _traits(self, image: Image, shop: Workshop) -> HostTraits:
         """What the host that an extension is laid over asks of it."""
         if image.base is None:
             return PLAIN
         base = self.distribution.image(image.base)
-        return HostTraits(self._labels(job, base, shop), has_policy(base))
+        return HostTraits(self._labels(base, shop), has_policy(base))
 
-    def _labels(self, job: _Job, base: Image, shop: Workshop) -> Labels | None:
+    def _labels(self, base: Image, shop: Workshop) -> Labels | None:
         if base.selinux.mode is SelinuxMode.OFF:
             return None
-        locked = self.lock.set(base.name, job.order.architecture)
-        self.fetch(locked.packages)
-        root = self._configured(_Job(base, locked, job.order, Path(), Sha256("")), shop)
-        policy = policy_of(SystemPlan(self.distribution, base, job.order.profile, self.version, root), shop)
+        policy = policy_of(self.distribution, base, shop)
         return policy.labels if policy is not None else None
 
     def _extracted(self, image: Image, locked: LockedSet) -> tuple[LockedPackage, ...]:
@@ -291,7 +288,7 @@ class Builder:
 
     def _extension(self, job: _Job, shop: Workshop, watch: Stopwatch) -> Manifest:
         chosen = self._extracted(job.image, job.locked)
-        host = self._traits(job, job.image, shop)
+        host = self._traits(job.image, shop)
         blob = build_extension(self.distribution, job.image, chosen, shop, host=host)
         with fresh_directory(job.folder) as partial:
             shop.timed("output", "the signed extension", lambda: place_extension(blob, partial, shop))

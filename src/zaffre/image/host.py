@@ -21,7 +21,7 @@ from zaffre.image.fips import lay_fips_module
 from zaffre.image.follow import bring_agent, follow_files
 from zaffre.image.ipe import POLICY_FILE, has_policy, ipe_files, policy_text, signed_policy, with_signature
 from zaffre.image.output import place
-from zaffre.image.policy import Policy, lay_policy, policy_of
+from zaffre.image.policy import Policy, policy_files, policy_of
 from zaffre.image.seal import make_erofs, make_verity
 from zaffre.image.state import state_files
 from zaffre.image.steps import Workshop, code_digest
@@ -59,7 +59,7 @@ class HostParts:
 
 def build_host(plan: SystemPlan, shop: Workshop) -> HostParts:
     """Run the steps. The same plan and lock give the same blobs."""
-    policy = policy_of(plan, shop)
+    policy = policy_of(plan.distribution, plan.image, shop)
     labels = policy.labels.digest if policy else None
     kernel = shop.perform("initrd", *initrd_action(plan, state_files(plan.image, labels=labels).initrd, shop))
     pruned = shop.perform("pruned root", *_pruned_action(plan, shop))
@@ -256,7 +256,8 @@ def _customised(plan: SystemPlan, shop: Workshop, archive: Path, root: Path, pol
         sandbox=shop.sandbox,
     )
     if policy is not None:
-        lay_policy(root, policy, plan.image.selinux.mode, shop)
+        for path, content in policy_files(policy, plan.image.selinux.mode, shop).items():
+            write_bytes(root, f"etc/selinux/{path}", content)
     if plan.image.fips:
         lay_fips_module(root, architecture=shop.architecture, scratch=root.parent, sandbox=shop.sandbox)
     if has_policy(plan.image):

@@ -37,7 +37,9 @@ from zaffre.upstream import LockedPackage
 _KERNEL = "usr/lib/zaffre/kernel"
 _LOADERS = "usr/lib/systemd/boot/efi"
 _DATABASE = "var/lib/dpkg"
-_SETTINGS = {"files", "users", "units", "sysctl", "setuid", "tmpfiles", "prune", "kernel", "os_release", "debug"}
+_SETTINGS = {
+    *("files", "users", "units", "sysctl", "setuid", "tmpfiles", "prune", "kernel", "selinux", "os_release", "debug"),
+}
 _NEEDED = {
     *("", "/", "/etc", "/usr", "/usr/lib", "/var", "/var/lib", f"/{_DATABASE}"),
     *("/bin", "/lib", "/lib64", "/sbin"),

@@ -7,7 +7,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from zaffre.definition import Image
+from zaffre.definition import Image, SelinuxMode
+from zaffre.image.serverstate import INSTALL_POLICY
 from zaffre.tree.customise import SYSUSERS, TMPFILES
 
 DIVERTED = ".upstream"
@@ -66,6 +67,8 @@ def _configure_lines(image: Image, owners: Mapping[str, str]) -> Iterator[str]:
         place = shlex.quote(path)
         yield f"dpkg-statoverride --list {place} >/dev/null || \\"
         yield f"    dpkg-statoverride --update --add {user} {group} {mode} {place}"
+    if image.selinux.mode is not SelinuxMode.OFF:
+        yield f"sh /{INSTALL_POLICY}"
     yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
     if image.tmpfiles.lines:
         yield f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"

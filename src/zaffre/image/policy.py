@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SELinux policy of a host: modules of the upstream's package and files of the definition, compiled together.
+"""The SELinux policy of a host or a server: modules of the upstream's package and files of the definition, as one.
 
 The package's modules are in the form of semodule(8), compressed by bzip2. They become the common intermediate language
 by `pp`, libsemanage's own converter, and one binary policy by secilc(8), with the table of labels (file_contexts(5)).
@@ -10,37 +10,33 @@ them for a system that has a policy store. An image has the result alone.
 from __future__ import annotations
 
 import bz2
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from zaffre.definition import Image, SelinuxMode
+from zaffre.definition import Distribution, Image, Kind, SelinuxMode
 from zaffre.digest import JSON, Sha256, sha256_file, sha256_json
 from zaffre.errors import DefinitionError, IntegrityError
+from zaffre.image.homes import SEUSERS, with_homes, without_homes
 from zaffre.image.steps import Workshop, code_digest
-from zaffre.image.system import SystemPlan
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Action, ActionResult
-from zaffre.tree.rootfs import inside, is_plain, read_text, write_bytes
+from zaffre.tree.rootfs import inside, is_plain, read_text
 
 POLICY_VERSION = 33
 """Of the binary form: the newest that Linux 6.12 reads (security/selinux/include/security.h)."""
 _STORE = "etc/selinux/default"
 """Where libselinux finds the policy that /etc/selinux/config names (selinux_config(5))."""
-_OTHERS = f"{_STORE}/contexts"
-"""What else the package has to be looked up: contexts of the bus, of log-ins, of containers."""
-_CONTEXTS = f"{_STORE}/contexts/files"
+_TABLE = "contexts/files/file_contexts"
+"""Of labels by path; beside it are its compiled form and the paths that stand for others."""
 _MODULES = "usr/share/selinux/default"
 _CONVERTER = "/usr/libexec/selinux/hll/pp"
 _OTHER = "contexts of "
 _MODULE_BYTES = 64 << 20
 _SECONDS = 300.0
-# Of the base: users who log in, of which a host has none, and who would have roles of modules that need not be there;
-# and that the folder on which /proc is mounted has no label, in a file system where each has one.
+# Of the base: who is which user, which homes.py says, since it names users of modules that need not be there; and that
+# the folder on which /proc is mounted has no label, in a file system where each has one.
 _LEFT_OUT = (b"(selinuxuser ", b"(selinuxuserdefault ", b'(filecon "/proc" dir ())')
-# Lines for the homes of users, which semanage(8) would fill in for each.
-_HOMES = ("HOME_DIR", "HOME_ROOT", "%{")
 # Where /etc, an overlay, has what was written since the boot, and what is kept of it (see state.py).
 _SUBSTITUTES = "/run/zaffre/etc/upper /etc\n/var/lib/zaffre/etc /etc\n"
 
@@ -64,7 +60,7 @@ class Labels:
 @dataclass(frozen=True)
 class Policy:
     """The blobs of a compiled policy: in binary, and the table of labels by path, as text and compiled. `others` are
-    what else is looked up below `contexts`, by name.
+    what else is looked up, by path below the policy's folder.
     """
 
     binary: Sha256
@@ -75,7 +71,7 @@ class Policy:
 
     @property
     def labels(self) -> Labels:
-        """What a file system is labelled by."""
+        """What file systems are labelled by."""
         return Labels(self.contexts, self.substitutes)
 
     def inputs(self) -> dict[str, JSON]:
@@ -87,25 +83,29 @@ class Policy:
         }
 
 
-def policy_of(plan: SystemPlan, shop: Workshop) -> Policy | None:
-    """The image's policy; None if it has none. Raises DefinitionError for a module that is not there, and for files
-    that do not compile.
+def policy_of(distribution: Distribution, image: Image, shop: Workshop) -> Policy | None:
+    """The policy of an image that wants one. Raises DefinitionError for a module that the package has not got, and for
+    a policy that does not compile.
     """
-    if plan.image.selinux.mode is SelinuxMode.OFF:
+    if image.selinux.mode is SelinuxMode.OFF:
         return None
-    outputs = shop.perform("SELinux policy", *_policy_action(plan, shop)).outputs
+    outputs = shop.perform("SELinux policy", *_policy_action(distribution, image, shop)).outputs
     others = {name.removeprefix(_OTHER): blob for name, blob in outputs.items() if name.startswith(_OTHER)}
     return Policy(outputs["policy"], outputs["contexts"], outputs["compiled"], outputs["substitutes"], others)
 
 
-def _policy_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[Path], ActionResult]]:
-    image = plan.image
+def _policy_action(
+    distribution: Distribution, image: Image, shop: Workshop
+) -> tuple[Action, Callable[[Path], ActionResult]]:
+    logins = image.kind is Kind.SERVER
+    files = {name: distribution.path(name) for name in image.selinux.files}
     action = Action(
         kind="selinux",
         label=f"policy {image.name}",
         inputs={
             "modules": image.selinux.modules,
-            "files": [[name, sha256_file(plan.distribution.path(name))] for name in image.selinux.files],
+            "files": [[name, sha256_file(path)] for name, path in files.items()],
+            "logins": logins,
             "tools": shop.sandbox.tools.key,
             "code": code_digest(),
         },
@@ -115,25 +115,39 @@ def _policy_action(plan: SystemPlan, shop: Workshop) -> tuple[Action, Callable[[
     def produce(scratch: Path) -> ActionResult:
         root, job = shop.sandbox.tools.root, scratch / "job"
         job.mkdir()
-        sources = [*_converted(root, job, image, shop.sandbox), *_own(plan, job)]
+        sources = [*_converted(root, job, image, shop.sandbox), *_own(files, job)]
         _compile(job, sources, shop.sandbox)
         contexts = job / "file_contexts"
-        contexts.write_text(without_homes(contexts.read_text()))
+        contexts.write_text((with_homes if logins else without_homes)(contexts.read_text()))
         _run(["sefcontext_compile", "-o", "/job/file_contexts.bin", "/job/file_contexts"], job, shop.sandbox)
-        substitutes = read_text(root, f"{_CONTEXTS}/file_contexts.subs_dist") + _SUBSTITUTES
-        others = sorted(one for one in inside(root, _OTHERS).iterdir() if one.is_file())
+        own = "" if logins else _SUBSTITUTES
+        substitutes = read_text(root, f"{_STORE}/{_TABLE}.subs_dist") + own
         return ActionResult(
             {
                 "policy": shop.store.add_file(job / "policy", move=True),
                 "contexts": shop.store.add_file(contexts),
                 "compiled": shop.store.add_file(job / "file_contexts.bin", move=True),
                 "substitutes": shop.store.add_bytes(substitutes.encode()),
-                **{f"{_OTHER}{one.name}": shop.store.add_bytes(one.read_bytes()) for one in others},
+                **{
+                    f"{_OTHER}{path}": shop.store.add_bytes(content)
+                    for path, content in _looked_up(root, logins=logins).items()
+                },
             },
             {},
         )
 
     return action, produce
+
+
+def _looked_up(root: Path, *, logins: bool) -> dict[str, bytes]:
+    """By path below the policy's folder: contexts of the bus, of containers and, with `logins`, of users."""
+    folder = inside(root, _STORE)
+    folders = [folder / "contexts", *([folder / "contexts/users"] if logins else [])]
+    found = sorted(one for place in folders for one in place.iterdir() if one.is_file())
+    return {
+        **{str(one.relative_to(folder)): one.read_bytes() for one in found},
+        **({"seusers": SEUSERS.encode()} if logins else {}),
+    }
 
 
 def _converted(root: Path, job: Path, image: Image, sandbox: Sandbox) -> Iterator[str]:
@@ -170,10 +184,10 @@ def _no_module(root: Path, name: str, number: int) -> DefinitionError:
     )
 
 
-def _own(plan: SystemPlan, job: Path) -> Iterator[str]:
-    for number, name in enumerate(plan.image.selinux.files):
-        target = f"own-{number}-{os.path.basename(name)}"  # noqa: PTH119 - a relative path of the definition
-        (job / target).write_bytes(plan.distribution.path(name).read_bytes())
+def _own(files: Mapping[str, Path], job: Path) -> Iterator[str]:
+    for number, (name, path) in enumerate(files.items()):
+        target = f"{number}-{Path(name).name}"
+        (job / target).write_bytes(path.read_bytes())
         yield target
 
 
@@ -194,26 +208,22 @@ def _run(argv: list[str], job: Path, sandbox: Sandbox) -> None:
     sandbox.run(argv, mounts=[Mount(job, "/job", writable=True)], timeout=_SECONDS)
 
 
-def without_homes(contexts: str) -> str:
-    """The lines of file_contexts(5) that stand as they are, without those that are patterns for each user."""
-    return "".join(f"{line}\n" for line in contexts.splitlines() if not line.startswith(_HOMES) and "%{" not in line)
-
-
-def lay_policy(root: Path, policy: Policy, mode: SelinuxMode, shop: Workshop) -> None:
-    """Write the policy into the tree at `root`, where libselinux finds it."""
+def policy_files(policy: Policy, mode: SelinuxMode, shop: Workshop) -> dict[str, bytes]:
+    """By path below /etc/selinux, where libselinux finds it all."""
     files = {
-        f"{_STORE}/policy/policy.{POLICY_VERSION}": policy.binary,
-        f"{_CONTEXTS}/file_contexts": policy.contexts,
-        f"{_CONTEXTS}/file_contexts.bin": policy.compiled,
-        f"{_CONTEXTS}/file_contexts.subs_dist": policy.substitutes,
-        **{f"{_OTHERS}/{name}": blob for name, blob in policy.others.items()},
+        f"policy/policy.{POLICY_VERSION}": policy.binary,
+        _TABLE: policy.contexts,
+        f"{_TABLE}.bin": policy.compiled,
+        f"{_TABLE}.subs_dist": policy.substitutes,
+        **policy.others,
     }
-    for path, blob in files.items():
-        write_bytes(root, path, shop.store.verified(blob).read_bytes())
-    write_bytes(root, "etc/selinux/config", f"SELINUX={mode}\nSELINUXTYPE=default\n".encode())
+    return {
+        **{f"default/{path}": shop.store.verified(blob).read_bytes() for path, blob in files.items()},
+        "config": f"SELINUX={mode}\nSELINUXTYPE=default\n".encode(),
+    }
 
 
 def labels_in(root: Path) -> tuple[Path, Path] | None:
     """The tables that the tree at `root` was labelled by, as `make_erofs` takes them; None if it has none."""
-    tables = inside(root, f"{_CONTEXTS}/file_contexts"), inside(root, f"{_CONTEXTS}/file_contexts.subs_dist")
+    tables = inside(root, f"{_STORE}/{_TABLE}"), inside(root, f"{_STORE}/{_TABLE}.subs_dist")
     return tables if all(is_plain(root, str(table.relative_to(root))) for table in tables) else None

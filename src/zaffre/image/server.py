@@ -15,9 +15,11 @@ from pathlib import Path
 from zaffre.digest import Sha256
 from zaffre.image.disk import ServerDisk, require_server_fit, write_server_disk
 from zaffre.image.ext4 import make_ext4
+from zaffre.image.labelling import label_ext4
 from zaffre.image.output import place
 from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_package
-from zaffre.image.serverstate import server_initrd_files, server_root_files
+from zaffre.image.policy import labels_in, policy_files, policy_of
+from zaffre.image.serverstate import policy_package_files, server_initrd_files, server_root_files
 from zaffre.image.steps import Workshop
 from zaffre.image.system import SystemPlan, initrd_action, stage_esp
 from zaffre.image.writable import fill_root, root_inputs, tree_action
@@ -63,7 +65,11 @@ def build_own(
     initrd = shop.perform("initrd", *initrd_action(plan, server_initrd_files(), shop))
     facts = kernel_facts(plan, packages, str(initrd.facts["version"]))
     kernel = shop.perform("kernel package", *kernel_package(plan, facts, initrd, shop))
-    generated = server_root_files(plan.distribution, plan.image, keyring)
+    policy = policy_of(plan.distribution, plan.image, shop)
+    generated = {
+        **server_root_files(plan.distribution, plan.image, keyring),
+        **(policy_package_files(policy_files(policy, plan.image.selinux.mode, shop)) if policy else {}),
+    }
     system = shop.perform("system package", *system_package(plan, facts, generated, shop))
     made = {
         f"{plan.own.kernel}_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
@@ -137,6 +143,8 @@ def _root_action(
                 epoch=shop.epoch,
                 sandbox=shop.sandbox,
             )
+            if tables := labels_in(root):
+                label_ext4(target, root, tables, epoch=shop.epoch, scratch=folder, sandbox=shop.sandbox)
         return ActionResult(
             {
                 "ext4": shop.store.add_file(target, move=True),

@@ -9,9 +9,12 @@ as one would be that is found by a label or a UUID. The generator mounts the ESP
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import resources
 
 from zaffre.definition import Distribution, Image
 from zaffre.image.state import NO_JOURNAL
+
+INSTALL_POLICY = "usr/lib/zaffre/install-policy"
 
 _UNITS = "usr/lib/systemd/system"
 
@@ -31,6 +34,12 @@ def server_root_files(distribution: Distribution, image: Image, keyring: bytes |
         "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
         **package_manager_files(distribution, image, keyring),
     }
+
+
+def policy_package_files(policy: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """A policy, by path below /etc/selinux, as the package brings it, with the program that puts it there."""
+    program = resources.files("zaffre.image").joinpath("scripts", "install-policy.sh").read_bytes()
+    return {INSTALL_POLICY: program, **{f"usr/lib/zaffre/selinux/{path}": content for path, content in policy.items()}}
 
 
 def package_manager_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
