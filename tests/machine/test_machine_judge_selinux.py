@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from machine_facts import EXPECTED, Report, facts, sound
 
+from zaffre.machine.facts import Facts
 from zaffre.machine.judge import judge
-from zaffre.machine.judge_selinux import CONFINED, denials_of, told_denials
+from zaffre.machine.judge_selinux import CONFINED, denials_of, domains, told_denials
+from zaffre.machine.judge_server import judge_server
 from zaffre.machine.report import CheckLine, Verdict
 
 ENFORCING = replace(EXPECTED, selinux="enforcing")
@@ -111,3 +113,39 @@ def test_a_container_that_is_not_held_fails(before: str, after: str, says: str) 
     line = lines({**reports(), (1, "container.confined"): (0, spoilt)})["container-confined"]
     assert line.verdict is Verdict.FAILED
     assert says in line.found
+
+
+SERVICES = (
+    "ssh.service system_u:system_r:sshd_t:s0-s0:c0.c1023\n"
+    "systemd-networkd.service system_u:system_r:systemd_networkd_t:s0\n"
+    "user@1000.service unconfined_u:unconfined_r:unconfined_t:s0\n"
+)
+
+
+def served(text: str, status: int = 0) -> CheckLine:
+    return domains(facts({(1, "selinux.domains"): (status, text.encode())}), ENFORCING)
+
+
+def test_services_of_a_server_have_domains_of_their_own() -> None:
+    line = served(SERVICES)
+    assert (line.verdict, line.found) == (Verdict.PASSED, "2, each in a domain of its own")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "says"),
+    [
+        (SERVICES + "own.service system_u:system_r:unconfined_service_t:s0\n", 0, "own.service (unconfined_service_t)"),
+        (SERVICES.replace("sshd_t", "initrc_t"), 0, "ssh.service (initrc_t)"),
+        ("ssh.service kernel\n", 0, "nobody told"),
+        (SERVICES, 1, "nobody told"),
+        ("", 0, "nobody told"),
+    ],
+)
+def test_a_service_without_one_is_named(text: str, status: int, says: str) -> None:
+    line = served(text, status)
+    assert (line.verdict, line.found) == (Verdict.FAILED, says)
+
+
+def test_a_server_is_asked_for_both_where_it_has_a_policy() -> None:
+    names = {line.name for line in judge_server(Facts(), ENFORCING)}
+    assert names - {line.name for line in judge_server(Facts(), EXPECTED)} == {"selinux", "domains"}

@@ -23,7 +23,7 @@ _NONE = "<<none>>"
 _KINDS: Mapping[int, str] = {
     stat.S_IFREG: "file",
     stat.S_IFDIR: "dir",
-    stat.S_IFLNK: "symlink",
+    stat.S_IFLNK: "lnk_file",
     stat.S_IFCHR: "chr_file",
     stat.S_IFBLK: "blk_file",
     stat.S_IFIFO: "pipe",

@@ -18,6 +18,7 @@ _CONFINED_AS = Context("container_t", frozenset({11, 12}))
 _REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
 _FEW = 4
+_UNCONFINED = {"init_t", "initrc_t", "kernel_t", "unconfined_t", "unconfined_service_t"}
 
 
 def selinux(facts: Facts, expected: Expectations) -> CheckLine:
@@ -61,6 +62,21 @@ def _counts(line: str) -> bool:
 def _short(denial: Denial) -> str:
     what = " ".join(denial.permissions)
     return f"{denial.source.type}: {what} of {denial.target.type} ({denial.kind})"
+
+
+def domains(facts: Facts, _: Expectations) -> CheckLine:
+    """Each service of a server that runs has a domain of its own, in which something is refused to it. What a user has
+    started is the user's.
+    """
+    told = facts.get("selinux.domains")
+    found = dict(line.split()[:2] for line in told.text.splitlines() if len(line.split()) > 1)
+    types = {unit: context.split(":")[2] for unit, context in found.items() if context.count(":") > 2}
+    services = {unit: name for unit, name in types.items() if not unit.startswith("user@")}
+    free = sorted(f"{unit} ({name})" for unit, name in services.items() if name in _UNCONFINED)
+    passed = told.status == 0 and bool(services) and len(types) == len(found) and not free
+    well = f"{len(services)}, each in a domain of its own" if passed else "nobody told"
+    wanted = "each in a domain of its own"
+    return line_of("domains", "running services", passed=passed, found=some(free) if free else well, wanted=wanted)
 
 
 def confined(facts: Facts, _: Expectations) -> CheckLine:

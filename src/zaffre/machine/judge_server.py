@@ -7,6 +7,7 @@ import json
 import re
 
 from zaffre.machine.facts import Facts, mount_points, properties
+from zaffre.machine.judge_selinux import domains, selinux
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
     Expectations,
@@ -37,7 +38,8 @@ _SSH = {"passwordauthentication": "no", "kbdinteractiveauthentication": "no", "p
 
 def judge_server(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
     """All lines, in the order in which they are told."""
-    return tuple(line(facts, expected) for line in _LINES)
+    unfit = {selinux, domains} if expected.selinux == "off" else set()
+    return tuple(line(facts, expected) for line in _LINES if line not in unfit)
 
 
 def _root(facts: Facts, expected: Expectations) -> CheckLine:
@@ -190,5 +192,7 @@ _LINES: tuple[Judge, ...] = (
     power_button,
     listening,
     hardening,
+    selinux,
+    domains,
     tpm,
 )

@@ -42,6 +42,13 @@ give_up() { # what, output
     exit 1
 }
 
+denials() { # what SELinux has refused in a boot, as far as its log is kept
+    journalctl --boot="$1" --no-pager --output=cat _TRANSPORT=audit + _TRANSPORT=kernel |
+        while read -r line; do
+            case $line in *avc:*denied*) printf '%s\n' "$line" ;; esac
+        done
+}
+
 event started
 fact system.state timeout 180 systemctl is-system-running --wait
 event settled

@@ -23,6 +23,13 @@ settings() { # the files below /proc/sys that the machine's owner asks for, of w
     done <"$CREDENTIALS_DIRECTORY/zaffre.sysctl"
 }
 
+domains() { # in which domain each service runs
+    systemctl list-units --type=service --state=running --plain --no-legend | while read -r unit _; do
+        pid=$(systemctl show --property=MainPID --value "$unit")
+        printf '%s %s\n' "$unit" "$(tr -d '\000' <"/proc/$pid/attr/current")"
+    done
+}
+
 both_boots() {
     fact system.failed systemctl list-units --failed --plain --no-legend
     [ -s "$work/output" ] && fact system.log journalctl --boot --priority=warning --lines=40 --no-pager --no-hostname
@@ -50,6 +57,8 @@ first_boot() {
     fact kernel.lsm cat /sys/kernel/security/lsm
     fact kernel.lockdown cat /sys/kernel/security/lockdown
     fact kernel.inputs cat /proc/bus/input/devices
+    fact selinux.enforce cat /sys/fs/selinux/enforce
+    fact selinux.domains domains
     fact tpm.version cat /sys/class/tpm/tpm0/tpm_version_major
     fact network.links networkctl --json=short status --all
     fact network.resolver resolvectl dns
@@ -74,11 +83,14 @@ first_boot() {
 both_boots
 if [ "$boot" = 1 ]; then
     first_boot
+    fact selinux.denials denials 0
     sync
     event restart
     systemctl --no-block reboot
 else
     fact root.kept cat "$kept/nonce"
+    fact selinux.denials denials 0
+    fact selinux.denials-before denials -1
     event end
     systemctl --no-block poweroff
 fi
