@@ -23,6 +23,7 @@ suites = [{ archive = "debian", suite = "trixie", components = ["main"] }]
 [archives.debian]
 path = "debian"
 """
+ADMINISTRATOR = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
 _FURTHER = ("--image", "container-host")
 """An image whose packages the repository has too."""
 _LOCKED = (*_FURTHER, "--image", "server", "--image", "wsl")
@@ -39,7 +40,9 @@ def story(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
         (story.distro / "upstreams/release.toml").write_text(_RELEASE)
         story.change("images/server.toml", r'^kind = "server"$', 'kind = "server"\nupstream = "release"')
         story.change("images/server.toml", r'"panic=10"', '"panic=1"')
-        story.change("images/server.toml", r"^profiles = .*$", 'profiles = ["hardened", "unattended-upgrades"]')
+        story.change(
+            "images/server.toml", r"^profiles = .*$", 'profiles = ["hardened", "selinux-server", "unattended-upgrades"]'
+        )
         set_budget(story.distro / "images/server.toml", "")  # that of a server that does not upgrade by itself
         story.zaffre("lock", *_LOCKED)
         story.publish(*_FURTHER)
@@ -62,6 +65,8 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     old = story.ssh("uname --kernel-release").strip()
     (original,) = story.entries()
     assert story.ssh(SECURE_BOOT).strip() == "1"
+    assert story.ssh("getenforce; id --context").split() == ["Enforcing", ADMINISTRATOR]
+    assert story.mislabelled() == []
 
     # The machine has one repository, and there are packages in it that are in no server.
     story.ssh("sudo apt-get --quiet update && sudo apt-get --quiet --yes install conntrack")
@@ -80,6 +85,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     story.ssh("sudo apt-get --quiet update && sudo unattended-upgrade", seconds=900.0)
     assert "MODE=reboot" in story.ssh("cat /run/systemd/shutdown/scheduled"), "it restarts at night"
     assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
+    assert story.mislabelled() == [], "dpkg labels what it unpacks"
     assert "Debian" not in story.ssh("/usr/sbin/agetty --show-issue; ls /etc/issue /etc/motd 2>&1 || true")
     newer = [name for name in story.entries() if name != original]
     assert [name.endswith("+3.efi") for name in newer] == [True], "it is on trial"
@@ -104,3 +110,4 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     assert story.console.count(b"Kernel panic") >= 3
     assert story.ssh("uname --kernel-release").strip() == new
     assert any(re.search(r"\+0-3\.efi$", name) for name in story.entries())
+    assert story.denials() == []

@@ -42,8 +42,14 @@ _SMALLER = (
 )
 """What makes the reference server one without cloud-init."""
 
-_ONLY_IN_NEW = (r'^  "systemd-repart",\n', r'^  "/usr/lib/systemd/systemd-executor",\n')
-"""Lines of the definition that Debian 12 knows nothing of."""
+_ONLY_IN_NEW = (
+    (r'^  "systemd-repart",\n', ""),
+    (r'^  "/usr/lib/systemd/systemd-executor",\n', ""),
+    # SELinux comes by the upgrade, to a root that has no labels.
+    (r'^profiles = \["hardened", "selinux-server"\]$', 'profiles = ["hardened"]'),
+    (r',integrity,selinux"', ',integrity,apparmor"'),
+)
+"""What Debian 12 knows nothing of, or did not have."""
 
 _ONLY_IN_OLD = (
     # systemd 252 fails to measure its progress without libraries for the TPM; later ones pass that over.
@@ -89,8 +95,8 @@ def upgrade(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgr
             server.change("images/server.toml", pattern, text)
         server.let_in()
         newer = definition.read_text()
-        for line in _ONLY_IN_NEW:
-            server.change("images/server.toml", line, "")
+        for pattern, text in _ONLY_IN_NEW:
+            server.change("images/server.toml", pattern, text)
         server.change("images/server.toml", *_ONLY_IN_OLD)
         upstream.write_text(_OLD)
         (server.distro / "upstreams/keyrings/debian-12.asc").write_text(_keys(lab))
@@ -163,6 +169,8 @@ def test_the_machine_does_what_the_plan_said(upgrade: Upgrade) -> None:
     assert server.ssh(SECURE_BOOT).strip() == "1"
     assert server.ssh("sudo dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
     assert server.ssh(f"sudo tail -n 1 {_CHANGED}").strip() == "# ours"
+    assert server.ssh("getenforce").strip() == "Enforcing"
+    assert server.denials() == []
     server.wait(lambda: newer.replace("+3.efi", ".efi") in server.entries(), 60.0)
     assert original in server.entries(), "the kernel before stays bootable"
 

@@ -10,17 +10,12 @@ import pytest
 
 from support.lab import Lab
 from zaffre.definition import Architecture, Selinux, SelinuxMode, load_distribution, reference_root
-from zaffre.image.policy import POLICY_VERSION, without_homes
+from zaffre.image.policy import POLICY_VERSION
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.sandbox import Mount, Sandbox
 
 _MAGIC = b"\x8c\xff\x7c\xf9\x08\x00\x00\x00SE Linux"
 """libsepol's policydb.h: POLICYDB_MAGIC and POLICYDB_STRING, with the string's length between them."""
-
-
-def test_lines_for_the_homes_of_users_are_left_out() -> None:
-    kept = "/etc/.*\tsystem_u:object_r:etc_t:s0\n/mnt\t<<none>>\n"
-    assert without_homes(f"HOME_DIR/\\.ssh\tx\nHOME_ROOT\tx\n/run/user/%{{USERID}}\tx\n{kept}") == kept
 
 
 def test_the_mode_is_on_the_signed_command_line() -> None:

@@ -29,6 +29,7 @@ import pytest
 from support.lab import Lab, for_this_machine_alone
 from zaffre.cli.making import Making
 from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
+from zaffre.machine.judge_selinux import denials_of
 from zaffre.machine.qemu import ConsoleOutput, Ended, Machine
 from zaffre.machine.seed import SEED_DISK, make_seed
 from zaffre.sandbox import Mount
@@ -212,6 +213,15 @@ class Server:
 
         self.wait(settled, seconds)
         return found
+
+    def denials(self) -> list[str]:
+        """What SELinux has refused, in all boots."""
+        said = self.ssh("sudo journalctl --no-pager --output=cat _TRANSPORT=audit + _TRANSPORT=kernel")
+        return sorted(set(denials_of(said)))
+
+    def mislabelled(self) -> list[str]:
+        """Files that have other labels than those of the policy's table."""
+        return self.ssh("sudo restorecon -R -n -v /etc /home /usr /var").splitlines()
 
     def entries(self) -> list[str]:
         return sorted(self.ssh("sudo ls /efi/EFI/Linux").split())

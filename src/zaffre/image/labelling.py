@@ -29,8 +29,6 @@ _KINDS: Mapping[int, str] = {
     stat.S_IFIFO: "pipe",
     stat.S_IFSOCK: "sock_file",
 }
-# What debugfs says of a command that failed: it goes on, and ends with 0.
-_FAILED = ("ea_set: ", "debugfs: Unknown")
 # What mke2fs makes beside the directory's files.
 _MADE = (("/", "dir"), ("/lost+found", "dir"))
 
@@ -53,13 +51,17 @@ def label_ext4(
     (job / "commands").write_text(
         "".join(f"ea_set -f /job/{numbers[label]} {_quoted(path)} security.selinux\n" for path, label in labels.items())
     )
-    sandbox.run(
-        ["debugfs", "-w", "-f", "/job/commands", "/image"],
+    argv = ["debugfs", "-w", "-f", "/job/commands", "/image"]
+    done = sandbox.run(
+        argv,
         mounts=[Mount(job, "/job"), Mount(image, "/image", writable=True)],
         env={"SOURCE_DATE_EPOCH": str(epoch)},
         timeout=_SECONDS,
-        fatal=_FAILED,
     )
+    # It says what it could not do, goes on, and ends with 0; its version is the first line.
+    if wrong := [line for line in done.stderr_tail.splitlines() if line and not line.startswith("debugfs ")]:
+        details = "\n".join(wrong[-20:])
+        raise ToolError("labels could not be written", command=" ".join(argv), returncode=0, details=details)
     return len(labels)
 
 
