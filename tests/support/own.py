@@ -82,8 +82,8 @@ def seed(place: Place, *sets: str, trees: bool, unpacked: bool = True) -> None:
                 copy_result(source, target, action, result)
     if trees:
         tools = next(one for one in locked(place).sets if one.name == "tools")
-        sets = own_tools(load_distribution(place.distro), tools)
-        key = tools_key(sets.programs, architecture=sets.machine, epoch=_TOOLS_EPOCH, unpacked=sets.unpacked)
+        made_of = own_tools(load_distribution(place.distro), tools)
+        key = tools_key(made_of.programs, architecture=made_of.machine, epoch=_TOOLS_EPOCH, unpacked=made_of.unpacked)
         held = source.tree(key)
         if held is not None:
             with held as tree:
