@@ -65,7 +65,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     old = story.ssh("uname --kernel-release").strip()
     (original,) = story.entries()
     assert story.ssh(SECURE_BOOT).strip() == "1"
-    assert story.ssh("getenforce; id --context").split() == ["Enforcing", ADMINISTRATOR]
+    assert story.ssh("/usr/sbin/getenforce; id --context").split() == ["Enforcing", ADMINISTRATOR]
     assert story.mislabelled() == []
 
     # The machine has one repository, and there are packages in it that are in no server.

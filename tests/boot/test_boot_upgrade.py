@@ -169,7 +169,7 @@ def test_the_machine_does_what_the_plan_said(upgrade: Upgrade) -> None:
     assert server.ssh(SECURE_BOOT).strip() == "1"
     assert server.ssh("sudo dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
     assert server.ssh(f"sudo tail -n 1 {_CHANGED}").strip() == "# ours"
-    assert server.ssh("getenforce").strip() == "Enforcing"
+    assert server.ssh("/usr/sbin/getenforce").strip() == "Enforcing"
     assert server.denials() == []
     server.wait(lambda: newer.replace("+3.efi", ".efi") in server.entries(), 60.0)
     assert original in server.entries(), "the kernel before stays bootable"

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from zaffre.machine.report import CheckReport
     from zaffre.measured.prediction import Prediction
 
+_POD = {"pause", "probe"}
+"""Container images of probes that a kubelet is given a pod of."""
+
 
 @dataclass(frozen=True)
 class CheckOrder:
@@ -94,6 +97,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         modules=chosen.kernel.load,
         debug=chosen.debug,
         containers="containerd" in chosen.packages,
+        kubelet="kubelet" in chosen.packages and _brings_pod(work.distribution, extension),
         updates=bool(chosen.update.tries),
         every_boot=chosen.update.every_boot,
         encrypted=chosen.disk.var_encryption is VarEncryption.TPM2,
@@ -115,6 +119,11 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         seconds=order.seconds,
         console=order.console,
     )
+
+
+def _brings_pod(distribution: Distribution, extension: str) -> bool:
+    """Whether the probes have what the kubelet makes a pod of."""
+    return bool(extension) and {one.name for one in distribution.image(extension).oci} >= _POD
 
 
 def _prediction(folder: Path) -> Prediction | None:

@@ -53,11 +53,11 @@ class Subject:
     all that it takes. `extension_name` is the name in the extension's release file.
 
     `settings` and `modules` are the kernel settings (names of sysctl.d(5)) and the modules loaded at boot that
-    its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `updates` whether it
-    judges its boots and is updated in slots, `encrypted` whether its /var is. `configuration`, the name and the
-    image of a confext, is plugged in on a medium. `selinux` and `ipe` are the modes that it is to be in, `fips` is one
-    too. `prediction` is what the build says that its boot will measure. `checked` is the extension that is laid over
-    it, with its image, if that is what is checked.
+    its definition declares; `root_hash` is the manifest's. `containers` says whether it runs some, `kubelet` whether it
+    has one, and the extension a pod for it, `updates` whether it judges its boots and is updated in slots, `encrypted`
+    whether its /var is. `configuration`, the name and the image of a confext, is plugged in on a medium. `selinux` and
+    `ipe` are the modes that it is to be in, `fips` is one too. `prediction` is what the build says that its boot will
+    measure. `checked` is the extension that is laid over it, with its image, if that is what is checked.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Subject:
     modules: tuple[str, ...] = ()
     debug: bool = False
     containers: bool = True
+    kubelet: bool = False
     updates: bool = False
     every_boot: bool = False
     encrypted: bool = False
@@ -173,6 +174,7 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         certificates={"PK": _der(owner.pk), "KEK": _der(owner.kek), "db": _der(owner.db)},
         debug=subject.debug,
         containers=subject.containers,
+        kubelet=subject.kubelet,
         updates=subject.updates,
         every_boot=subject.every_boot,
         encrypted=subject.encrypted,

@@ -11,6 +11,7 @@ from zaffre.machine.facts import Facts, MountPoint, mount_points, properties
 from zaffre.machine.judge_extension import extension, laid_over, the_agent
 from zaffre.machine.judge_fips import fips
 from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
+from zaffre.machine.judge_kubelet import pod
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
 from zaffre.machine.judging import (
@@ -49,6 +50,8 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit |= {extension, laid_over}
     if expected.checked is None or not expected.checked.agent:
         unfit.add(the_agent)
+    if not expected.kubelet:
+        unfit.add(pod)
     if not expected.updates:
         unfit |= {_health, _slots}
     if not expected.encrypted:
@@ -339,6 +342,7 @@ _LINES: tuple[Judge, ...] = (
     _container_network,
     _cgroups,
     confined,
+    pod,
     address_of(4),
     address_of(6),
     resolver,

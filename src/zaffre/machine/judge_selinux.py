@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from zaffre.machine.facts import Facts
+from zaffre.machine.judge_kubelet import pod_context
 from zaffre.machine.judging import Expectations, line_of, some
 from zaffre.machine.report import CheckLine
 from zaffre.selinux import Context, Denial, read_denial
@@ -14,7 +15,7 @@ from zaffre.selinux import Context, Denial, read_denial
 CONFINED = "system_u:system_r:container_t:s0:c11,c12"
 """The context of the container whose doing is to be refused."""
 _OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
-_CONFINED_AS = Context("container_t", frozenset({11, 12}))
+_CONFINED_AS = frozenset({Context("container_t", frozenset({11, 12}))})
 _REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
 _FEW = 4
@@ -27,7 +28,8 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
     """
     mode = {"1": "enforcing", "0": "permissive"}.get(facts.get("selinux.enforce").text, "off")
     told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS[:2])
-    denials = Counter(denial for name, boot in _REPORTS for denial in denials_of(facts.get(name, boot).text))
+    asked = _asked(facts)
+    denials = Counter(denial for name, boot in _REPORTS for denial in denials_of(facts.get(name, boot).text, asked))
     passed = mode == expected.selinux and told and not denials
     found = f"{mode}, no denials"
     if denials:
@@ -39,24 +41,31 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
 
 
 def told_denials(facts: Facts) -> tuple[str, ...]:
-    """Lines of the log with what was denied, each once, but for the container that asks for it."""
+    """Lines of the log with what was denied, each once, but for containers that ask for it."""
     lines = (line.strip() for name, boot in _REPORTS for line in facts.get(name, boot).text.splitlines())
-    return tuple(dict.fromkeys(line for line in lines if _counts(line)))
+    asked = _asked(facts)
+    return tuple(dict.fromkeys(line for line in lines if _counts(line, asked)))
 
 
-def denials_of(text: str) -> Iterator[str]:
-    """Denials in lines of the kernel's log, as "who: what of whom (kind)" in types. What is denied to the container
+def _asked(facts: Facts) -> frozenset[Context]:
+    """Contexts of the containers that ask to be refused."""
+    context = pod_context(facts)
+    return _CONFINED_AS if context is None else _CONFINED_AS | {context}
+
+
+def denials_of(text: str, asked: frozenset[Context] = _CONFINED_AS) -> Iterator[str]:
+    """Denials in lines of the kernel's log, as "who: what of whom (kind)" in types. What is denied to a container
     that asks for it is none.
     """
     for line in text.splitlines():
-        if _counts(line):
+        if _counts(line, asked):
             denial = read_denial(line)
             yield line.strip() if denial is None else _short(denial)
 
 
-def _counts(line: str) -> bool:
+def _counts(line: str, asked: frozenset[Context]) -> bool:
     denial = read_denial(line)
-    return ("avc:" in line and "denied" in line) if denial is None else denial.source != _CONFINED_AS
+    return ("avc:" in line and "denied" in line) if denial is None else denial.source not in asked
 
 
 def _short(denial: Denial) -> str:
