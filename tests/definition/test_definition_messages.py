@@ -198,6 +198,17 @@ OF_A_VALUE = [
         "images/a.toml: disk.var_encryption: is for a host alone: a server's /var is a folder of its root",
     ),
     (
+        'extends = "host"\nkind = "server"\n[selinux]\nmode = "enforcing"',
+        (
+            "images/a.toml: selinux.mode: takes the package 'policycoreutils' on a server, which labels files when labels "
+            'change (the profile "selinux-server" has it)'
+        ),
+    ),
+    (
+        'kind = "sysext"\nbase = "host"\n[selinux]\nmode = "enforcing"',
+        "images/a.toml: selinux: is not for a sysext",
+    ),
+    (
         'extends = "host"\n[etc]\npersistent = ["/var/lib/me"]',
         "images/a.toml: etc.persistent[0]: '/var/lib/me' is not below /etc",
     ),

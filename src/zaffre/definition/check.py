@@ -11,6 +11,7 @@ from zaffre.definition.forms import FORMS_OF, forms_in_words
 from zaffre.definition.image import Image, VarEncryption
 from zaffre.definition.merge import Origin, origin_of
 from zaffre.definition.problems import Problem, near
+from zaffre.definition.selinux import SelinuxMode
 from zaffre.definition.upstream import Upstream
 from zaffre.definition.values import KeyPath, Kind, dotted
 
@@ -33,6 +34,7 @@ MISPLACED = {
     Kind.WSL: (*BOOT_ONLY, *HOST_ONLY, *EXTENSION_ONLY, *CONTAINER_ONLY),
 }
 """What each kind of image has no use for."""
+_LABELLER = "policycoreutils"
 _NO_MACHINE = 'a container image boots nowhere: what goes on a disk is of the kind "host" or "server"'
 
 Origins = Mapping[KeyPath, Origin]
@@ -76,6 +78,9 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
         yield _problem(
             origins, ("disk", "var_encryption"), "is for a host alone: a server's /var is a folder of its root"
         )
+    if image.kind is Kind.SERVER and image.selinux.mode is not SelinuxMode.OFF and _LABELLER not in image.packages:
+        message = f"takes the package {_LABELLER!r} on a server, which labels files when labels change"
+        yield _problem(origins, ("selinux", "mode"), message, 'the profile "selinux-server" has it')
     if image.kind is Kind.CONTAINER:
         yield from _check_container(image, origins)
 
