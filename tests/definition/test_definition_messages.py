@@ -200,8 +200,8 @@ OF_A_VALUE = [
     (
         'extends = "host"\nkind = "server"\n[selinux]\nmode = "enforcing"',
         (
-            "images/a.toml: selinux.mode: takes the package 'policycoreutils' on a server, which labels files when labels "
-            'change (the profile "selinux-server" has it)'
+            "images/a.toml: selinux.mode: takes the package 'policycoreutils' on a server, which labels files when "
+            'labels change (the profile "selinux-server" has it)'
         ),
     ),
     (
