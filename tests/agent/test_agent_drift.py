@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +88,29 @@ def test_what_was_written_to_etc_is_told(node: Node) -> None:
     node.write(UPPER / "ssh/sshd_config.d/open.conf", "PermitRootLogin yes\n")
     (node.root / UPPER.relative_to("/") / "link").symlink_to("/nowhere")
     assert node.differs() == [("file", "/etc/link"), ("file", "/etc/ssh/sshd_config.d/open.conf")]
+
+
+@pytest.mark.tools
+def test_a_link_of_the_release_that_was_labelled_anew_is_as_released(node: Node) -> None:
+    """By the kernel's own overlay: a link with another owner comes to the upper layer as it is; a new one has no origin."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting takes root")
+    upper = node.root / UPPER.relative_to("/")
+    work = upper.parent / "work"
+    for folder in (node.root / "lower", node.root / "etc", work):
+        folder.mkdir()
+    for name in ("labelled", "replaced"):
+        (node.root / "lower" / name).symlink_to("there")
+    (node.root / "lower/file").write_text("as released")
+    script = (
+        'mount -t overlay overlay etc -o lowerdir=lower,upperdir="$1",workdir="$2"; chown -h 1:1 etc/labelled; '
+        "ln -sfn elsewhere etc/replaced; chown 1:1 etc/file"
+    )
+    words = ["unshare", "--mount", "sh", "-euc", script, "sh", upper, work]
+    done = subprocess.run(words, cwd=node.root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in upper.iterdir()} >= {"labelled", "replaced", "file"}
+    assert node.differs() == [("file", "/etc/file"), ("file", "/etc/replaced")]
 
 
 def test_what_was_removed_from_etc_is_told(node: Node) -> None:

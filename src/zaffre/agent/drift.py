@@ -3,10 +3,13 @@
 
 The root is verified, so what differs can only be beside it. `/etc` is an overlay whose upper layer holds exactly what
 was written since the start; a file of `/etc` that is kept is a bind mount from `/var`, over whatever the overlay has
-there. So a unit of `/etc` that is in neither is the release's own, as those are that it masks. Changes nothing.
+there. So a unit of `/etc` that is in neither is the release's own, as those are that it masks. A link that is in the
+upper layer by its owner or its SELinux label alone, which systemd-tmpfiles sets anew, is the release's too: where it
+leads cannot be changed but by another link. Changes nothing.
 
-Sources: the kernel's Documentation/filesystems/overlayfs.rst (a character device 0/0 is a whiteout), systemd.unit(5)
-for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8) for `status`.
+Sources: the kernel's Documentation/filesystems/overlayfs.rst (a character device 0/0 is a whiteout; what was copied up
+has `trusted.overlay.origin`), systemd.unit(5) for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8)
+for `status`.
 """
 
 from __future__ import annotations
@@ -86,6 +89,8 @@ def _files(root: Path) -> Iterator[Finding]:
             continue
         if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
             yield Finding("file", name, "was removed since the start")
+        elif stat.S_ISLNK(mode.st_mode) and "trusted.overlay.origin" in _attributes(path):
+            continue
         elif not stat.S_ISDIR(mode.st_mode) or "trusted.overlay.opaque" in _attributes(path):
             yield Finding("file", name, "was written since the start, and is gone after the next one")
 
