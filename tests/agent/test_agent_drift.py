@@ -92,7 +92,7 @@ def test_what_was_written_to_etc_is_told(node: Node) -> None:
 
 @pytest.mark.tools
 def test_a_link_of_the_release_that_was_labelled_anew_is_as_released(node: Node) -> None:
-    """By the kernel's own overlay: a link with another owner comes to the upper layer as it is; a new one has no origin."""
+    """By the kernel's own overlay: with another owner, a link comes to the upper layer; a new one has no origin."""
     if os.geteuid() != 0:
         pytest.skip("mounting takes root")
     upper = node.root / UPPER.relative_to("/")
