@@ -20,12 +20,13 @@ def pod(facts: Facts, expected: Expectations) -> CheckLine:
     """
     told, unit = facts.get("kubelet.pod"), properties(facts.get("kubelet.unit").text)
     lines = told.text.splitlines()
+    said = [*lines, *facts.get("kubelet.log").text.splitlines()]
     statuses = {words[2]: words[1] for words in map(str.split, lines) if len(words) == 3 and words[0] == "status"}
     confined, rest = expected.selinux == "enforcing", facts.get("kubelet.rest")
     there = {line.partition(" ")[2] for line in lines if line.startswith("there ")}
     read = [path for path in _HOSTS if statuses.get(path) == "0"]
     problems = {
-        " / ".join(lines[-3:]) or "nothing was reported": told.status != 0 or "ready" not in lines,
+        " / ".join(said[-4:]) or "nothing was reported": told.status != 0 or "ready" not in lines,
         f"kubelet is {unit.get('ActiveState') or 'unknown'}": unit.get("ActiveState") != "active",
         "it could not write what is its own": statuses.get(_OWN) != "0",
         f"it ran as {_label(facts) or 'nobody knows what'}": confined and pod_context(facts) is None,
