@@ -63,6 +63,7 @@ KNOWN = {
         "/etc/selinux/config",
         "/etc/selinux/*/contexts/*",
         "/etc/selinux/*/policy/*",
+        "/etc/selinux/*/seusers",
         "/usr/lib/os-release",
         "/usr/lib/os-release.upstream",
         "/usr/lib/repart.d/*",
