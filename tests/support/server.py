@@ -220,8 +220,8 @@ class Server:
         return sorted(set(denials_of(said)))
 
     def mislabelled(self) -> list[str]:
-        """Files that have other labels than those of the policy's table."""
-        return self.ssh("sudo restorecon -R -n -v /etc /home /usr /var").splitlines()
+        """Files with other labels than those of the policy's table; what programs write below /var is theirs."""
+        return self.ssh("sudo restorecon -R -n -v /etc /home /usr").splitlines()
 
     def entries(self) -> list[str]:
         return sorted(self.ssh("sudo ls /efi/EFI/Linux").split())
