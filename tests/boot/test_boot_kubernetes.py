@@ -90,14 +90,14 @@ def test_it_comes_out_as_it_is_locked(clone: Clone, kubelet: dict[str, Any]) -> 
 
 
 def test_a_host_boots_with_it(clone: Clone, kubelet: dict[str, Any]) -> None:
-    """It answers, it is off, and all that a host promises holds with it."""
+    """It answers, it is off; a pod that it is given runs; and all that a host promises holds with it."""
     folder = clone.distro / "files" / PROBES
     shutil.copytree(clone.distro / "files/check", folder, symlinks=True)
     edit(folder / "usr/lib/zaffre-check/check", "first_boot() {\n", MORE)
     probes = clone.distro / f"images/{PROBES}.toml"
-    shutil.copyfile(clone.distro / "images/check.toml", probes)
-    edit(probes, 'base = "container-host"', f'base = "{IMAGE}"')
-    edit(probes, 'trees = ["files/check"]', f'trees = ["files/{PROBES}"]')
+    shutil.copyfile(clone.distro / "images/check-kubernetes-host.toml", probes)
+    trees = f'[files]\ntrees = ["-files/check", "files/{PROBES}"]'
+    edit(probes, f'base = "{IMAGE}"\n', f'base = "{IMAGE}"\n\n{trees}\n')
     clone.zaffre("lock", "--image", IMAGE, "--image", PROBES)
 
     done = clone.run("check", IMAGE, "--with", PROBES, "--console", "--timeout", "1800", "--json")
@@ -106,4 +106,5 @@ def test_a_host_boots_with_it(clone: Clone, kubelet: dict[str, Any]) -> None:
     assert "kubelet.service is disabled and inactive" in console
     report = json.loads(done.stdout)
     assert [line for line in report["lines"] if line["verdict"] == "failed"] == []
+    assert "the host's files are refused to it" in next(one["found"] for one in report["lines"] if one["name"] == "pod")
     assert done.returncode == 0
