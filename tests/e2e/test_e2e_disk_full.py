@@ -60,7 +60,8 @@ def test_the_store_fills_up_in_each_step(own: Place, disk: Disk, tmp_path: Path)
 def copy_configured(source: Path, place: Place) -> None:
     """So that the steps after it are reached soon."""
     store, epoch = Store(source), locked(place).epoch
-    for action, result in (*recorded(store, "configure"), *recorded(store, "declared")):
+    kinds = ("configure", "declared", "selinux")
+    for action, result in (one for kind in kinds for one in recorded(store, kind)):
         if action.inputs.get("epoch", epoch) == epoch:
             copy_result(store, Store(place.store), action, result)
 

@@ -84,7 +84,7 @@ def test_a_build_goes_on_from_wherever_it_was_ended(own: Place, tmp_path: Path) 
     assert list(place.out.iterdir()) == [folder]
     manifest = Manifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     cached = {step.name for step in manifest.build.steps if step.cached}
-    assert cached == {"packages", "initrd", "pruned root", "root", "kernel image"}
+    assert cached == {"packages", "SELinux policy", "initrd", "pruned root", "root", "kernel image"}
     assert "everything holds" in place.run("verify", str(folder)).out
     assert place.run("store", "verify", "--json").json["ok"] is True
     assert "nothing has changed" in place.run("build", IMAGE, "--out", str(place.out)).out
