@@ -14,6 +14,7 @@ from zaffre.sandbox import Mount, Sandbox
 pytestmark = pytest.mark.tools
 
 TABLE = "contexts/files/file_contexts"
+LABELS = f"loaded {{}}: -F -m -C /job/etc/default/{TABLE} {{}}"
 _PLACES = {
     "/usr/lib/zaffre/selinux": "/job/package",
     "/etc/selinux": "/job/etc",
@@ -49,6 +50,10 @@ class Server:
         (self.root / name).parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).write_text(text)
 
+    def program(self, name: str, text: str) -> None:
+        self.write(f"bin/{name}", text)
+        (self.root / "bin" / name).chmod(0o755)
+
     def is_up(self, *, selinux: bool) -> None:
         (self.root / "running").mkdir()
         if selinux:
@@ -62,8 +67,8 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path, tools_sandbox: Sandbox) -> Server:
     made = Server(tmp_path / "server", tools_sandbox)
-    made.write("bin/setfiles", _PROGRAM)
-    (made.root / "bin/setfiles").chmod(0o755)
+    made.program("setfiles", _PROGRAM)
+    made.program("findmnt", "#!/bin/sh\nprintf '/\\n/srv/a b\\n'\n")
     return made
 
 
@@ -81,27 +86,22 @@ def test_a_new_policy_is_loaded_and_other_labels_are_given(server: Server) -> No
     server.is_up(selinux=True)
     started = server.install("policy 2", "labels 2")
     assert server.found() == laid("policy 2", "labels 2")
-    assert len(started) == 1
-    assert started[0].startswith("loaded policy 2: -F "), "before labels that only the new one knows"
-    assert started[0].endswith(f"/default/{TABLE} /")
+    assert started == [LABELS.format("policy 2", one) for one in ("/job/etc", "/", "/srv/a b")], "by the new policy"
 
 
 def test_the_same_labels_are_not_given_again_but_to_the_policy_itself(server: Server) -> None:
     server.install("policy 1", "labels 1")
     server.is_up(selinux=True)
-    assert server.install("policy 2", "labels 1") == [f"loaded policy 2: -F /job/etc/default/{TABLE} /job/etc"]
+    assert server.install("policy 2", "labels 1") == [LABELS.format("policy 2", "/job/etc")]
 
 
 def test_a_server_that_had_none_is_labelled_for_its_next_kernel(server: Server) -> None:
     server.is_up(selinux=False)
-    started = server.install("policy 1", "labels 1")
-    assert len(started) == 1
-    assert started[0].startswith("loaded : -F ")
+    assert server.install("policy 1", "labels 1") == [LABELS.format("", one) for one in ("/job/etc", "/", "/srv/a b")]
 
 
 def test_an_older_mv_does_it_too(server: Server) -> None:
-    server.write("bin/mv", '#!/bin/sh\ncase $1 in --exchange) exit 1 ;; esac\nexec /usr/bin/mv "$@"\n')
-    (server.root / "bin/mv").chmod(0o755)
+    server.program("mv", '#!/bin/sh\ncase $1 in --exchange) exit 1 ;; esac\nexec /usr/bin/mv "$@"\n')
     for version in ("1", "2"):
         server.install(f"policy {version}", "labels")
         assert server.found() == laid(f"policy {version}", "labels")
@@ -113,6 +113,24 @@ def test_what_an_interrupted_one_left_is_in_nobodys_way(server: Server) -> None:
     server.write("etc/config.new", "half")
     server.install("policy 2", "labels 2")
     assert server.found() == laid("policy 2", "labels 2")
+
+
+def test_labels_that_were_not_all_given_are_given_in_the_next_run(server: Server) -> None:
+    server.install("policy 1", "labels 1")
+    server.is_up(selinux=True)
+    server.program("setfiles", "#!/bin/sh\n[ $5 != / ] || exit 255\n")
+    server.install("policy 2", "labels 2", check=False)
+    assert server.found()[f"default/{TABLE}"] == "labels 2"
+    server.program("setfiles", _PROGRAM)
+    assert server.install("policy 2", "labels 2")[-2:] == [LABELS.format("policy 2", one) for one in ("/", "/srv/a b")]
+    assert server.install("policy 2", "labels 2") == [LABELS.format("policy 2", "/job/etc")], "and not again"
+
+
+def test_a_file_that_is_gone_meanwhile_is_no_error(server: Server) -> None:
+    server.install("policy 1", "labels 1")
+    server.is_up(selinux=True)
+    server.program("setfiles", f"{_PROGRAM}exit 1\n")
+    assert len(server.install("policy 2", "labels 2")) == 3
 
 
 def test_a_policy_that_the_kernel_refuses_is_an_error(server: Server) -> None:

@@ -40,6 +40,7 @@ EXPECTED = {
     "/usr/bin/link": "link_t:s0",
     '/usr/bin/a "quoted" name': "program_t:s0",
     "/usr/bin/größer; rm -rf $HOME": "program_t:s0",
+    "/usr/bin/not UTF-8: \udcff": "program_t:s0",
     "/run/pipe": "pipe_t:s0",
     "/srv/file": "data_t:s0-s0:c0.c1023",
     "/none": None,
@@ -60,7 +61,7 @@ def tree(tmp_path: Path) -> Path:
             case "/run/pipe":
                 os.mkfifo(path)
             case _:
-                path.write_text(name)
+                path.write_text("content")
     return root
 
 
@@ -81,11 +82,12 @@ def labelled(tree: Path, tables: tuple[Path, Path], target: Path, sandbox: Sandb
 
 def labels_of(image: Path, paths: list[str], folder: Path, sandbox: Sandbox) -> dict[str, str | None]:
     requests = folder / "requests"
-    requests.write_text("".join('ea_get -V "{}" security.selinux\n'.format(path.replace('"', '""')) for path in paths))
+    asked = ('ea_get -V "{}" security.selinux\n'.format(path.replace('"', '""')) for path in paths)
+    requests.write_bytes(os.fsencode("".join(asked)))
     told = sandbox.run(
         ["debugfs", "-f", "/job/requests", "/image"], mounts=[Mount(folder, "/job"), Mount(image, "/image")], timeout=60
     )
-    answers = re.split(r"^debugfs: ea_get .*\n", told.stdout.decode(), flags=re.MULTILINE)[1:]
+    answers = re.split(r"^debugfs: ea_get .*\n", told.stdout.decode(errors="surrogateescape"), flags=re.MULTILINE)[1:]
     assert len(answers) == len(paths)
     return {path: answer.rstrip("\0\n") or None for path, answer in zip(paths, answers, strict=True)}
 

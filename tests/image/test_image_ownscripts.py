@@ -59,7 +59,7 @@ def base(version: str) -> Deb:
 
 def ours(version: str, *paths: str) -> Deb:
     """With files of ours at the paths, which `base` has too."""
-    scripts = system_scripts(NAME, IMAGE, diverted=[f"/{path}" for path in paths], owners={})
+    scripts = system_scripts(NAME, IMAGE, diverted=[f"/{path}" for path in paths], owners={}, install="true")
     return Deb(NAME, version, files=dict.fromkeys(paths, f"ours {version}"), scripts=scripts)
 
 

@@ -67,6 +67,7 @@ def test_without_a_policy_it_is_enough_that_it_runs() -> None:
         (POD.replace(LABEL, "system_u:system_r:container_t:s0"), "it ran as"),
         (POD.replace("status 1 /host/etc/shadow", "status 0 /host/etc/shadow"), "it read /host/etc/shadow"),
         (POD.replace("there /host/etc/shadow\n", ""), "nothing for it to read"),
+        (POD.replace("status 1 /host/etc/shadow\n", ""), "did not tell of /host/etc/shadow"),
         ("", "nothing was reported"),
     ],
 )
@@ -81,6 +82,7 @@ def test_what_is_amiss_is_told(text: str, says: str) -> None:
     [
         ("kubelet.unit", (0, b"ActiveState=failed\n"), "kubelet is failed"),
         ("kubelet.unit", (1, b""), "kubelet is unknown"),
+        ("kubelet.unit", (0, b"NRestarts=3\nActiveState=active\n"), "started again 3 times"),
         ("kubelet.rest", (0, b"4f5ac1\n"), "did not end"),
         ("kubelet.rest", (1, b""), "did not end"),
         ("kubelet.pod", (1, POD.encode()), "ready"),

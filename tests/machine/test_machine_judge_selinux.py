@@ -119,6 +119,7 @@ SERVICES = (
     "ssh.service system_u:system_r:sshd_t:s0-s0:c0.c1023\n"
     "systemd-networkd.service system_u:system_r:systemd_networkd_t:s0\n"
     "user@1000.service unconfined_u:unconfined_r:unconfined_t:s0\n"
+    "zaffre-check.service system_u:system_r:zaffre_check_t:s0\n"
 )
 
 
@@ -134,7 +135,9 @@ def test_services_of_a_server_have_domains_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("text", "status", "says"),
     [
-        (SERVICES + "own.service system_u:system_r:unconfined_service_t:s0\n", 0, "own.service (unconfined_service_t)"),
+        (SERVICES + "own.service system_u:system_r:dpkg_t:s0\n", 0, "own.service (dpkg_t)"),
+        (SERVICES + "own.service \n", 0, "nobody told"),
+        ("zaffre-check.service system_u:system_r:zaffre_check_t:s0\n", 0, "nobody told"),
         (SERVICES.replace("sshd_t", "initrc_t"), 0, "ssh.service (initrc_t)"),
         ("ssh.service kernel\n", 0, "nobody told"),
         (SERVICES, 1, "nobody told"),

@@ -4,8 +4,8 @@
 The root is verified, so what differs can only be beside it. `/etc` is an overlay whose upper layer holds exactly what
 was written since the start; a file of `/etc` that is kept is a bind mount from `/var`, over whatever the overlay has
 there. So a unit of `/etc` that is in neither is the release's own, as those are that it masks. A link that is in the
-upper layer by its owner or its SELinux label alone, which systemd-tmpfiles sets anew, is the release's too: where it
-leads cannot be changed but by another link. Changes nothing.
+upper layer by its owner or its SELinux label alone, which systemd-tmpfiles sets anew, is the release's too: to lead
+elsewhere, it is made anew. Changes nothing.
 
 Sources: the kernel's Documentation/filesystems/overlayfs.rst (a character device 0/0 is a whiteout; what was copied up
 has `trusted.overlay.origin`), systemd.unit(5) for where units come from, proc_pid_mountinfo(5), and systemd-sysext(8)
@@ -89,7 +89,7 @@ def _files(root: Path) -> Iterator[Finding]:
             continue
         if stat.S_ISCHR(mode.st_mode) and mode.st_rdev == 0:
             yield Finding("file", name, "was removed since the start")
-        elif stat.S_ISLNK(mode.st_mode) and "trusted.overlay.origin" in _attributes(path):
+        elif _only_labelled(path):
             continue
         elif not stat.S_ISDIR(mode.st_mode) or "trusted.overlay.opaque" in _attributes(path):
             yield Finding("file", name, "was written since the start, and is gone after the next one")
@@ -124,7 +124,16 @@ def _is_released(root: Path, unit: str) -> bool:
     if not unit.startswith("/etc/"):
         return unit.startswith(_VERIFIED)
     inner = unit.removeprefix("/etc/")
-    return not any(os.path.lexists(_below(root, layer) / inner) for layer in (UPPER, KEPT))
+    written = (_below(root, layer) / inner for layer in (UPPER, KEPT))
+    return not any(os.path.lexists(path) and not _only_labelled(path) for path in written)
+
+
+def _only_labelled(path: Path) -> bool:
+    """Whether what is in the upper layer is a link of the release with another owner or label, under its one name. One
+    that was moved to another name leaves a whiteout, which is told.
+    """
+    status = path.lstat()
+    return stat.S_ISLNK(status.st_mode) and status.st_nlink == 1 and "trusted.overlay.origin" in _attributes(path)
 
 
 def _extensions(root: Path, ask: Ask, released: Collection[tuple[str, str]]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ Which label is whose, libselinux says (matchpathcon(8) of the tools); debugfs(8)
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -48,9 +49,8 @@ def label_ext4(
     numbers = {label: str(number) for number, label in enumerate(sorted(set(labels.values())))}
     for label, number in numbers.items():
         (job / number).write_bytes(label.encode() + b"\0")
-    (job / "commands").write_text(
-        "".join(f"ea_set -f /job/{numbers[label]} {_quoted(path)} security.selinux\n" for path, label in labels.items())
-    )
+    commands = (f"ea_set -f /job/{numbers[label]} {_quoted(path)} security.selinux\n" for path, label in labels.items())
+    (job / "commands").write_bytes(os.fsencode("".join(commands)))
     argv = ["debugfs", "-w", "-f", "/job/commands", "/image"]
     done = sandbox.run(
         argv,

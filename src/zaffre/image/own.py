@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from zaffre.definition import Architecture, Image, Upstream, tree_digest
+from zaffre.definition import Architecture, Image, SelinuxMode, Upstream, tree_digest
 from zaffre.digest import JSON, Sha256, sha256_bytes, sha256_file
 from zaffre.errors import DefinitionError
 from zaffre.image import uki
@@ -35,6 +35,7 @@ from zaffre.tree.rootfs import read_text, walk, write_bytes
 from zaffre.upstream import LockedPackage
 
 _KERNEL = "usr/lib/zaffre/kernel"
+_INSTALL = f"/{_KERNEL}/install-kernel"
 _LOADERS = "usr/lib/systemd/boot/efi"
 _DATABASE = "var/lib/dpkg"
 _SETTINGS = {
@@ -92,7 +93,7 @@ def kernel_package(
         depends=plan.own.kernel_depends(facts.modules),
         provides=plan.image.provides,
         conflicts=(f"systemd-boot-efi-{shop.architecture}-signed",),
-        scripts=kernel_scripts(f"/{_KERNEL}/install-kernel"),
+        scripts=kernel_scripts(_INSTALL, enforced=plan.image.selinux.mode is not SelinuxMode.OFF),
     )
     action = Action(
         kind="kernel-package",
@@ -207,6 +208,7 @@ def system_package(
             image,
             diverted=diverted(base, folder, plan.distribution.upstream_of(image)),
             owners={**_stripped(plan, base, shop), **image.files.owners},
+            install=_INSTALL,
         )
         package = OwnPackage(
             name=plan.own.system,

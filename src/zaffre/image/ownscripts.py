@@ -11,22 +11,28 @@ from zaffre.definition import Image, SelinuxMode
 from zaffre.image.serverstate import INSTALL_POLICY
 from zaffre.tree.customise import SYSUSERS, TMPFILES
 
+_POLICY = "/etc/selinux/default/policy"
 DIVERTED = ".upstream"
 """What another package's file is called beside ours of the same path."""
 
 
-def kernel_scripts(install: str) -> dict[str, str]:
-    """`install`: the program that puts the kernel where the boot loader finds it."""
-    return {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n    {install}\nfi\n'}
+def kernel_scripts(install: str, *, enforced: bool = False) -> dict[str, str]:
+    """`install`: the program that puts the kernel where the boot loader finds it. With `enforced`, the kernel needs an
+    SELinux policy and labels: on a machine that has none yet, the system's package brings them, and installs it then.
+    """
+    waits = f"[ ! -e {_POLICY} ] || " if enforced else ""
+    return {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n    {waits}{install}\nfi\n'}
 
 
-def system_scripts(name: str, image: Image, *, diverted: Sequence[str], owners: Mapping[str, str]) -> dict[str, str]:
+def system_scripts(
+    name: str, image: Image, *, diverted: Sequence[str], owners: Mapping[str, str], install: str
+) -> dict[str, str]:
     """Of the package `name` that has the definition's files. `diverted`: absolute paths that are another package's too.
-    `owners`: "user:group:mode" by absolute path.
+    `owners`: "user:group:mode" by absolute path. `install` is the kernel's program, as `kernel_scripts` takes it.
 
     What an earlier release of the package diverted, and this one does not, is the other package's again.
     """
-    configure = _indented(chain(_configure_lines(image, owners), _take_back(name, diverted)))
+    configure = _indented(chain(_configure_lines(image, owners, install), _take_back(name, diverted)))
     scripts = {
         "postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n{configure}fi\n',
         "postrm": f'#!/bin/sh\nset -e\nif [ "$1" = remove ]; then\n{_indented(_take_back(name, ()))}fi\n',
@@ -58,7 +64,7 @@ def _take_back(name: str, kept: Sequence[str]) -> Iterator[str]:
     yield "    done"
 
 
-def _configure_lines(image: Image, owners: Mapping[str, str]) -> Iterator[str]:
+def _configure_lines(image: Image, owners: Mapping[str, str], install: str) -> Iterator[str]:
     """Users before the owners of files. An owner or a mode that the administrator has set stays."""
     if image.users:
         yield f"systemd-sysusers /{SYSUSERS}"
@@ -69,6 +75,7 @@ def _configure_lines(image: Image, owners: Mapping[str, str]) -> Iterator[str]:
         yield f"    dpkg-statoverride --update --add {user} {group} {mode} {place}"
     if image.selinux.mode is not SelinuxMode.OFF:
         yield f"sh /{INSTALL_POLICY}"
+        yield install
     yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
     if image.tmpfiles.lines:
         yield f"[ ! -d /run/systemd/system ] || systemd-tmpfiles --create /{TMPFILES} || true"

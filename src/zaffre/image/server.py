@@ -12,14 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from zaffre.definition import SelinuxMode
 from zaffre.digest import Sha256
+from zaffre.errors import IntegrityError
 from zaffre.image.disk import ServerDisk, require_server_fit, write_server_disk
 from zaffre.image.ext4 import make_ext4
 from zaffre.image.labelling import label_ext4
 from zaffre.image.output import place
 from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_package
 from zaffre.image.policy import labels_in, policy_files, policy_of
-from zaffre.image.serverstate import policy_package_files, server_initrd_files, server_root_files
+from zaffre.image.serverstate import INSTALL_POLICY, policy_package_files, server_initrd_files, server_root_files
 from zaffre.image.steps import Workshop
 from zaffre.image.system import SystemPlan, initrd_action, stage_esp
 from zaffre.image.writable import fill_root, root_inputs, tree_action
@@ -143,7 +145,10 @@ def _root_action(
                 epoch=shop.epoch,
                 sandbox=shop.sandbox,
             )
-            if tables := labels_in(root):
+            if image.selinux.mode is not SelinuxMode.OFF:
+                tables = labels_in(root)
+                if tables is None:
+                    raise IntegrityError("the root has no table of SELinux labels", where=f"/{INSTALL_POLICY}")
                 label_ext4(target, root, tables, epoch=shop.epoch, scratch=folder, sandbox=shop.sandbox)
         return ActionResult(
             {

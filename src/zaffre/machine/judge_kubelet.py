@@ -25,12 +25,15 @@ def pod(facts: Facts, expected: Expectations) -> CheckLine:
     confined, rest = expected.selinux == "enforcing", facts.get("kubelet.rest")
     there = {line.partition(" ")[2] for line in lines if line.startswith("there ")}
     read = [path for path in _HOSTS if statuses.get(path) == "0"]
+    untold = [path for path in _HOSTS if path not in statuses]
     problems = {
         " / ".join(said[-4:]) or "nothing was reported": told.status != 0 or "ready" not in lines,
         f"kubelet is {unit.get('ActiveState') or 'unknown'}": unit.get("ActiveState") != "active",
         "it could not write what is its own": statuses.get(_OWN) != "0",
         f"it ran as {_label(facts) or 'nobody knows what'}": confined and pod_context(facts) is None,
         f"it read {some(read)}": confined and bool(read),
+        f"it did not tell of {some(untold)}": confined and bool(untold),
+        f"kubelet was started again {unit.get('NRestarts')} times": unit.get("NRestarts") != "0",
         "the host itself has nothing for it to read": confined and there != set(_HOSTS),
         "it did not end with its description": rest.status != 0 or bool(rest.text),
     }

@@ -19,7 +19,13 @@ _CONFINED_AS = frozenset({Context("container_t", frozenset({11, 12}))})
 _REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
 _FEW = 4
-_UNCONFINED = {"init_t", "initrc_t", "kernel_t", "unconfined_t", "unconfined_service_t"}
+# What the upstream's policy refuses nothing to, on a server.
+_UNCONFINED = frozenset(
+    f"{name}_t"
+    for name in ("apt", "dpkg", "dpkg_script", "init", "initrc", "kernel", "ldconfig", "unconfined", "unconfined_mount")
+)
+# What a user has started, and the probes themselves.
+_OTHERS_START = ("user@", "zaffre-check")
 
 
 def selinux(facts: Facts, expected: Expectations) -> CheckLine:
@@ -27,7 +33,7 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
     tells what it would have denied.
     """
     mode = {"1": "enforcing", "0": "permissive"}.get(facts.get("selinux.enforce").text, "off")
-    told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS[:2])
+    told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS)
     asked = _asked(facts)
     denials = Counter(denial for name, boot in _REPORTS for denial in denials_of(facts.get(name, boot).text, asked))
     passed = mode == expected.selinux and told and not denials
@@ -78,11 +84,10 @@ def domains(facts: Facts, _: Expectations) -> CheckLine:
     started is the user's.
     """
     told = facts.get("selinux.domains")
-    found = dict(line.split()[:2] for line in told.text.splitlines() if len(line.split()) > 1)
-    types = {unit: context.split(":")[2] for unit, context in found.items() if context.count(":") > 2}
-    services = {unit: name for unit, name in types.items() if not unit.startswith("user@")}
+    found = dict(line.partition(" ")[::2] for line in told.text.splitlines() if not line.startswith(_OTHERS_START))
+    services = {unit: context.split(":")[2] for unit, context in found.items() if context.count(":") > 2}
     free = sorted(f"{unit} ({name})" for unit, name in services.items() if name in _UNCONFINED)
-    passed = told.status == 0 and bool(services) and len(types) == len(found) and not free
+    passed = told.status == 0 and bool(services) and len(services) == len(found) and not free
     well = f"{len(services)}, each in a domain of its own" if passed else "nobody told"
     wanted = "each in a domain of its own"
     return line_of("domains", "running services", passed=passed, found=some(free) if free else well, wanted=wanted)

@@ -8,13 +8,17 @@ set -eu
 here=/usr/lib/zaffre/selinux
 there=/etc/selinux
 table=contexts/files/file_contexts
-
-known=no
-cmp -s "$here/default/$table" "$there/default/$table" && known=yes
+# Files have other labels than those of the table, until all have been given theirs: whatever interrupts this.
+mark=$there/.relabel
 
 mkdir -p "$there"
+# An image that is being made is labelled with its file system.
+if [ -d /run/systemd/system ] && ! cmp -s "$here/default/$table" "$there/default/$table"; then
+    : >"$mark"
+fi
 rm -rf "$there/default.new" "$there/default.old"
 cp -R "$here/default" "$there/default.new"
+cp "$here/config" "$there/config.new"
 
 # Before it takes its place: a policy that the kernel refuses would stop the next boot. By one write, as the kernel asks
 # (security/selinux/selinuxfs.c).
@@ -22,22 +26,30 @@ if [ -d /run/systemd/system ] && [ -e /sys/fs/selinux/load ]; then
     dd if="$(echo "$there"/default.new/policy/policy.*)" of=/sys/fs/selinux/load bs=64M conv=notrunc status=none
 fi
 
+# What is written is on the disk before it has its name, or a power cut could leave an empty policy under it.
+sync -f "$there"
 # All at once; one after the other by an mv that is older than coreutils 9.5.
 if [ -e "$there/default" ] &&
     ! mv --exchange --no-copy --no-target-directory "$there/default.new" "$there/default" 2>/dev/null; then
     mv "$there/default" "$there/default.old"
 fi
 [ -e "$there/default" ] || mv "$there/default.new" "$there/default"
-rm -rf "$there/default.new" "$there/default.old"
-cp "$here/config" "$there/config.new"
 mv "$there/config.new" "$there/config"
+sync -f "$there"
+rm -rf "$there/default.new" "$there/default.old"
 
-# An image that is being made is labelled with its file system.
 [ -d /run/systemd/system ] || exit 0
 
-# setfiles does it on a kernel without SELinux too: the next one may have it.
-if [ $known = no ]; then
-    setfiles -F -m -e /dev -e /proc -e /run -e /sys "$there/default/$table" /
-else
-    setfiles -F "$there/default/$table" "$there"
-fi
+# setfiles labels on a kernel without SELinux too (-m: all mounts count): the next one may have it. It stays on one file
+# system, and ends with 1 when a file that it saw was gone when it came to it.
+label() {
+    setfiles -F -m -C "$there/default/$table" "$1" || [ $? = 1 ]
+}
+
+# The table itself first: who looks up labels meanwhile has to be able to read it.
+label "$there"
+[ -e "$mark" ] || exit 0
+findmnt --noheadings --list --types btrfs,ext4,xfs --output TARGET | while IFS= read -r place; do
+    label "$place"
+done
+rm "$mark"

@@ -43,10 +43,10 @@ give_up() { # what, output
 }
 
 denials() { # what SELinux has refused in a boot, as far as its log is kept
-    journalctl --boot="$1" --no-pager --output=cat _TRANSPORT=audit + _TRANSPORT=kernel |
-        while read -r line; do
-            case $line in *avc:*denied*) printf '%s\n' "$line" ;; esac
-        done
+    journalctl --boot="$1" --no-pager --output=cat _TRANSPORT=audit + _TRANSPORT=kernel >"$work/journal" || return
+    while read -r line; do
+        case $line in *avc:*denied*) printf '%s\n' "$line" ;; esac
+    done <"$work/journal"
 }
 
 event started
