@@ -124,8 +124,8 @@ class Ext4:
             elif mode & _SPECIAL_BITS and not stat.S_ISLNK(mode):
                 place.chmod(stat.S_IMODE(mode))
 
-    def attributes(self, paths: Iterable[str]) -> dict[str, str]:
-        """What debugfs lists of the extended attributes of paths that have some."""
+    def attributes(self, paths: Iterable[str], *, without: str | None = None) -> dict[str, str]:
+        """What debugfs lists of the extended attributes of paths that have some, beside the one that is named."""
         script = [f'ea_list "{spoken(path)}"' for path in paths]
         if not script:
             return {}
@@ -135,7 +135,7 @@ class Ext4:
         for line in said.splitlines():
             if line.startswith('debugfs: ea_list "'):
                 path = line.removeprefix('debugfs: ea_list "/').removesuffix('"')
-            elif re.match(r"\s+\S+ \(\d+\)", line):
+            elif (match := re.match(r"\s+(\S+) \(\d+\)", line)) and match[1] != without:
                 found[path] = found.get(path, "") + line.strip()
         return found
 

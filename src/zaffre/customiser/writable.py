@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zaffre.compare import inventory_details
@@ -20,7 +20,7 @@ from zaffre.customiser.assembly import IMAGE, INVENTORY, KERNEL, facts_of, finis
 from zaffre.customiser.bench import Bench, Order
 from zaffre.customiser.changes import ChangesFile
 from zaffre.customiser.differing import differences, snapshot, without_traces
-from zaffre.customiser.ext4 import Ext4, TreeChanges
+from zaffre.customiser.ext4 import Ext4, Node, TreeChanges
 from zaffre.customiser.kernel import KernelImage, changed_words, put_together, take_apart
 from zaffre.customiser.report import Report
 from zaffre.customiser.signatures import signatures_of
@@ -28,8 +28,10 @@ from zaffre.customiser.source import Source, require_ext4
 from zaffre.customiser.unpack import SystemPartition, read_esp
 from zaffre.errors import DefinitionError, IntegrityError, ToolError
 from zaffre.image.fresh import fresh_directory, remove_leftovers
+from zaffre.image.labelling import ATTRIBUTE, attribute, labels_of
+from zaffre.image.policy import labels_in
 from zaffre.image.uki import sign_pe
-from zaffre.sandbox import Mount
+from zaffre.sandbox import Mount, Sandbox
 from zaffre.store import Stopwatch, allocated_size, copy_sparse, require_room
 from zaffre.tree import Inventory, inventory_of, inventory_text, scratch_for
 from zaffre.tree.own import change_packages
@@ -60,7 +62,10 @@ def customise_writable(source: Source, order: Order, bench: Bench) -> Report:
             work.change()
             after = work.inventory(work.root)
             changes = differences(known, snapshot(work.root, after, latest=epoch))
-            _require_no_attributes(old, changes)
+            tables = labels_in(work.root)
+            _require_no_attributes(old, changes, without=ATTRIBUTE if tables else None)
+            if tables is not None:
+                changes = _labelled(changes, tables, bench.sandbox)
             remark(f"{len(changes.new)} written, {len(changes.gone)} removed")
         report = Report(
             image=str(source.path),
@@ -265,10 +270,23 @@ def _refuse(order: Order, source: Source, *, boot: _Boot | None, signing: bool) 
         raise file.refuse("disk.total", "the disk would become smaller", f"say {least}M or more")
 
 
-def _require_no_attributes(file_system: Ext4, changes: TreeChanges) -> None:
-    """Raise DefinitionError for a file that would be written anew and lose what it has besides content and mode."""
+def _labelled(changes: TreeChanges, tables: tuple[Path, Path], sandbox: Sandbox) -> TreeChanges:
+    """The changes, with the SELinux labels that the image's own table has for what is written."""
+    labels = labels_of(((f"/{one.path}", one.mode) for one in changes.new), tables, sandbox)
+
+    def labelled(node: Node) -> Node:
+        label = labels.get(f"/{node.path}")
+        return replace(node, xattrs=(*node.xattrs, (ATTRIBUTE, attribute(label)))) if label else node
+
+    return replace(changes, new=tuple(labelled(one) for one in changes.new))
+
+
+def _require_no_attributes(file_system: Ext4, changes: TreeChanges, *, without: str | None) -> None:
+    """Raise DefinitionError for a file that would be written anew and lose what it has besides content, mode, and the
+    attribute that is named.
+    """
     gone = {one.path for one in changes.gone}
-    found = file_system.attributes(one.path for one in changes.new if one.path in gone)
+    found = file_system.attributes((one.path for one in changes.new if one.path in gone), without=without)
     if found:
         path, attributes = next(iter(found.items()))
         raise DefinitionError(

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from zaffre.errors import DefinitionError, ToolError
 from zaffre.sandbox import Mount, Sandbox
 from zaffre.tree.rootfs import walk
 
+ATTRIBUTE = "security.selinux"
 _SECONDS = 600.0
 _BATCH = 2000
 """Paths on one command line: Linux takes 2 MB of them."""
@@ -31,7 +32,7 @@ _KINDS: Mapping[int, str] = {
     stat.S_IFSOCK: "sock_file",
 }
 # What mke2fs makes beside the directory's files.
-_MADE = (("/", "dir"), ("/lost+found", "dir"))
+_MADE = ("/", "/lost+found")
 
 
 def label_ext4(
@@ -43,13 +44,14 @@ def label_ext4(
     The same input gives the same bytes. Raises DefinitionError for a name with a line feed, ToolError when a label was
     not written.
     """
-    labels = dict(_labels(_by_kind(root), tables, sandbox))
+    files = ((f"/{name}", status.st_mode) for name, status in walk(root))
+    labels = labels_of((*((path, stat.S_IFDIR) for path in _MADE), *files), tables, sandbox)
     job = scratch / "labels"
     job.mkdir()
     numbers = {label: str(number) for number, label in enumerate(sorted(set(labels.values())))}
     for label, number in numbers.items():
-        (job / number).write_bytes(label.encode() + b"\0")
-    commands = (f"ea_set -f /job/{numbers[label]} {_quoted(path)} security.selinux\n" for path, label in labels.items())
+        (job / number).write_bytes(attribute(label))
+    commands = (f"ea_set -f /job/{numbers[label]} {_quoted(path)} {ATTRIBUTE}\n" for path, label in labels.items())
     (job / "commands").write_bytes(os.fsencode("".join(commands)))
     argv = ["debugfs", "-w", "-f", "/job/commands", "/image"]
     done = sandbox.run(
@@ -65,24 +67,27 @@ def label_ext4(
     return len(labels)
 
 
-def _by_kind(root: Path) -> Mapping[str, list[str]]:
-    """Absolute paths of a tree by matchpathcon's name of their kind. Raises DefinitionError."""
-    found: dict[str, list[str]] = {kind: [] for kind in _KINDS.values()}
-    for path, kind in _MADE:
-        found[kind].append(path)
-    for name, status in walk(root):
-        if "\n" in name:
-            raise DefinitionError(f"a name has a line feed in it: {name!r}", where="files.trees")
-        found[_KINDS[stat.S_IFMT(status.st_mode)]].append(f"/{name}")
-    return found
+def labels_of(paths: Iterable[tuple[str, int]], tables: tuple[Path, Path], sandbox: Sandbox) -> dict[str, str]:
+    """The label of each absolute path with a file of such a mode, if there is one for it.
+
+    Raises DefinitionError for a path with a line feed.
+    """
+    return dict(_labels(paths, tables, sandbox))
 
 
-def _labels(
-    paths: Mapping[str, Sequence[str]], tables: tuple[Path, Path], sandbox: Sandbox
-) -> Iterator[tuple[str, str]]:
-    """Each path with its label, if there is one for it."""
+def attribute(label: str) -> bytes:
+    """The value of `security.selinux` for it."""
+    return label.encode() + b"\0"
+
+
+def _labels(paths: Iterable[tuple[str, int]], tables: tuple[Path, Path], sandbox: Sandbox) -> Iterator[tuple[str, str]]:
+    by_kind: dict[str, list[str]] = {kind: [] for kind in _KINDS.values()}
+    for path, mode in paths:
+        if "\n" in path:
+            raise DefinitionError(f"a name has a line feed in it: {path!r}", where="files.trees")
+        by_kind[_KINDS[stat.S_IFMT(mode)]].append(path)
     mounts = [Mount(tables[0], "/job/contexts"), Mount(tables[1], "/job/contexts.subs_dist")]
-    for kind, names in paths.items():
+    for kind, names in by_kind.items():
         for start in range(0, len(names), _BATCH):
             batch = names[start : start + _BATCH]
             argv = ["matchpathcon", "-n", "-m", kind, "-f", "/job/contexts", *batch]
