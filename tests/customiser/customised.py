@@ -19,6 +19,8 @@ from zaffre.customiser.report import Report
 from zaffre.digest import sha256_file
 from zaffre.image.disk import DiskPlan, ServerDisk, write_disk, write_server_disk
 from zaffre.image.ext4 import make_ext4
+from zaffre.image.labelling import label_ext4
+from zaffre.image.policy import labels_in
 from zaffre.image.seal import Compression, make_erofs, make_verity
 from zaffre.image.uki import build_uki, sign_boot_loader
 from zaffre.progress import SILENT
@@ -46,7 +48,7 @@ class Workplace:
         make_tree(self.tree)
         self.sealed, self.writable = self.root / "sealed.raw", self.root / "writable.raw"
         self._make_sealed()
-        self._make_writable()
+        self.make_writable(self.writable, self.tree, self.root / "writing")
 
     def bench(self, *, signing: bool = True) -> Bench:
         keys = self.keys if signing else None
@@ -83,16 +85,16 @@ class Workplace:
             sandbox=self.sandbox,
         )
 
-    def _make_writable(self) -> None:
-        work = self.root / "writing"
+    def make_writable(self, target: Path, tree: Path, work: Path) -> None:
+        """Of a tree with a table of SELinux labels, the root has those."""
         work.mkdir()
         ext4 = work / "root.ext4"
-        make_ext4(self.tree, ext4, size=32 * MIB, label="root", seed=uuid.uuid4(), epoch=EPOCH, sandbox=self.sandbox)
+        make_ext4(tree, ext4, size=32 * MIB, label="root", seed=uuid.uuid4(), epoch=EPOCH, sandbox=self.sandbox)
+        if tables := labels_in(tree):
+            label_ext4(ext4, tree, tables, epoch=EPOCH, scratch=work, sandbox=self.sandbox)
         self._make_esp(work, "root=gpt-auto rw quiet")
         disk = ServerDisk("amd64", "tiny", "1.2", 40 * MIB, 32 * MIB)
-        write_server_disk(
-            disk, self.writable, esp=work / "esp", root=ext4, scratch=work, epoch=EPOCH, sandbox=self.sandbox
-        )
+        write_server_disk(disk, target, esp=work / "esp", root=ext4, scratch=work, epoch=EPOCH, sandbox=self.sandbox)
 
     def _make_esp(self, work: Path, arguments: str) -> None:
         esp = work / "esp"

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from customised import CAPABILITY, MIB, Workplace, changes, copy_to
+from customised import CAPABILITY, MIB, Workplace, changes, copy_to, make_tree
 
 from zaffre.authenticode import Signed
 from zaffre.cli.making import signing_keys
@@ -139,6 +139,24 @@ def test_a_capability_stays_in_a_writable_root(place: Workplace, tmp_path: Path)
     assert (
         "security.capability" in Ext4(image, source.root[0], place.sandbox).attributes(["usr/bin/ping"])["usr/bin/ping"]
     )
+
+
+def test_what_is_written_to_a_labelled_root_has_its_label(place: Workplace, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    make_tree(tree)
+    table = tree / "etc/selinux/default/contexts/files/file_contexts"
+    table.parent.mkdir(parents=True)
+    lines = {"/.*": "plain_t", "/etc/passwd": "passwd_t", "/etc/marker": "marker_t", "/usr/bin/.*": "bin_t"}
+    table.write_text("".join(f"{path}\tsystem_u:object_r:{label}:s0\n" for path, label in lines.items()))
+    table.with_name("file_contexts.subs_dist").write_text("")
+    place.make_writable(tmp_path / "labelled.raw", tree, tmp_path / "writing")
+    place.customise(tmp_path / "labelled.raw", all_changes(tmp_path / "changes"), tmp_path / "new")
+    image = tmp_path / "new/image.raw"
+    wanted = {"etc/passwd": "passwd_t", "etc/marker": "marker_t", "etc/hostname": "plain_t", "usr/bin/ping": "bin_t"}
+    found = Ext4(image, read_source(image).root[0], place.sandbox).attributes(wanted)
+    for path, label in wanted.items():
+        assert f'"system_u:object_r:{label}:s0' in found[path]
+    assert "security.capability" in found["usr/bin/ping"]
 
 
 def test_partitions_grow_and_do_not_shrink(place: Workplace, tmp_path: Path) -> None:
