@@ -30,7 +30,7 @@ class Server:
     root: Path
     sandbox: Sandbox
 
-    def install(self, policy: str, table: str, *, check: bool = True) -> list[str]:
+    def install(self, policy: str, table: str, *words: str, check: bool = True) -> list[str]:
         """Install a package with them; what it has started."""
         self.write("package/config", "SELINUX=enforcing\n")
         self.write("package/default/policy/policy.33", policy)
@@ -43,7 +43,7 @@ class Server:
         self.write("log", "")
         mounts = [Mount(self.root, "/job", writable=True)]
         environment = {"PATH": "/job/bin:/usr/sbin:/usr/bin"}
-        self.sandbox.run(["sh", "/job/script"], mounts=mounts, env=environment, timeout=60, check=check)
+        self.sandbox.run(["sh", "/job/script", *words], mounts=mounts, env=environment, timeout=60, check=check)
         return (self.root / "log").read_text().splitlines()
 
     def write(self, name: str, text: str) -> None:
@@ -98,6 +98,12 @@ def test_the_same_labels_are_not_given_again_but_to_the_policy_itself(server: Se
 def test_a_server_that_had_none_is_labelled_for_its_next_kernel(server: Server) -> None:
     server.is_up(selinux=False)
     assert server.install("policy 1", "labels 1") == [LABELS.format("", one) for one in ("/job/etc", "/", "/srv/a b")]
+    # By then more was written without labels: the first start with SELinux gives them, and starts anew.
+    server.write("kernel", "policy 1")
+    server.program("systemctl", '#!/bin/sh\necho "systemctl $*" >>/job/log\n')
+    again = server.install("policy 1", "labels 1", "again")
+    assert again == [*(LABELS.format("policy 1", one) for one in ("/", "/srv/a b")), "systemctl --no-block reboot"]
+    assert server.install("policy 1", "labels 1") == [LABELS.format("policy 1", "/job/etc")], "and not again"
 
 
 def test_an_older_mv_does_it_too(server: Server) -> None:

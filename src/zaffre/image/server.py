@@ -21,7 +21,13 @@ from zaffre.image.labelling import label_ext4
 from zaffre.image.output import place
 from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_package
 from zaffre.image.policy import labels_in, policy_files, policy_of
-from zaffre.image.serverstate import INSTALL_POLICY, policy_package_files, server_initrd_files, server_root_files
+from zaffre.image.serverstate import (
+    INSTALL_POLICY,
+    POLICY_LINKS,
+    policy_package_files,
+    server_initrd_files,
+    server_root_files,
+)
 from zaffre.image.steps import Workshop
 from zaffre.image.system import SystemPlan, initrd_action, stage_esp
 from zaffre.image.writable import fill_root, root_inputs, tree_action
@@ -72,7 +78,8 @@ def build_own(
         **server_root_files(plan.distribution, plan.image, keyring),
         **(policy_package_files(policy_files(policy, plan.image.selinux.mode, shop)) if policy else {}),
     }
-    system = shop.perform("system package", *system_package(plan, facts, generated, shop))
+    links = POLICY_LINKS if policy else None
+    system = shop.perform("system package", *system_package(plan, facts, generated, shop, links=links))
     made = {
         f"{plan.own.kernel}_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
         f"{plan.own.system}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],

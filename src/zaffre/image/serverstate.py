@@ -15,6 +15,10 @@ from zaffre.definition import Distribution, Image
 from zaffre.image.state import NO_JOURNAL
 
 INSTALL_POLICY = "usr/lib/zaffre/install-policy"
+POLICY_LINKS: Mapping[str, str] = {
+    "usr/lib/systemd/system/sysinit.target.wants/zaffre-relabel.service": "->../zaffre-relabel.service"
+}
+"""What goes with `policy_package_files`."""
 
 _UNITS = "usr/lib/systemd/system"
 
@@ -39,7 +43,11 @@ def server_root_files(distribution: Distribution, image: Image, keyring: bytes |
 def policy_package_files(policy: Mapping[str, bytes]) -> Mapping[str, bytes]:
     """A policy, by path below /etc/selinux, as the package brings it, with the program that puts it there."""
     program = resources.files("zaffre.image").joinpath("scripts", "install-policy.sh").read_bytes()
-    return {INSTALL_POLICY: program, **{f"usr/lib/zaffre/selinux/{path}": content for path, content in policy.items()}}
+    return {
+        INSTALL_POLICY: program,
+        f"{_UNITS}/zaffre-relabel.service": _RELABEL_SERVICE.encode(),
+        **{f"usr/lib/zaffre/selinux/{path}": content for path, content in policy.items()},
+    }
 
 
 def package_manager_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
@@ -80,6 +88,22 @@ _REPART_ROOT = """\
 Type=root
 SizeMinBytes={minimum}
 GrowFileSystem=yes
+"""
+
+_RELABEL_SERVICE = """\
+[Unit]
+Description=SELinux labels for what was written without, and a restart
+ConditionPathExists=/etc/selinux/.relabel
+ConditionSecurity=selinux
+DefaultDependencies=no
+After=local-fs.target
+Before=systemd-tmpfiles-setup.service sysinit.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+ExecStart=sh /usr/lib/zaffre/install-policy again
+StandardOutput=journal+console
 """
 
 _APT = """\

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Loads the SELinux policy of this package, puts it where the system looks for it, and gives files the labels that it has
-# for them. A package's own files come to their place one by one, while dpkg labels what it unpacks by the table that is
-# there: the table and the policy have to change as one.
+# for them; with "again", labels alone, and then the system starts anew. A package's own files come to their place one by
+# one, while dpkg labels what it unpacks by the table that is there: the table and the policy have to change as one.
 set -eu
 
 here=/usr/lib/zaffre/selinux
@@ -10,6 +10,25 @@ there=/etc/selinux
 table=contexts/files/file_contexts
 # Files have other labels than those of the table, until all have been given theirs: whatever interrupts this.
 mark=$there/.relabel
+
+# setfiles labels on a kernel without SELinux too (-m: all mounts count): the next one may have it. It stays on one file
+# system, and ends with 1 when a file that it saw was gone when it came to it.
+label() {
+    setfiles -F -m -C "$there/default/$table" "$1" || [ $? = 1 ]
+}
+
+label_all() {
+    findmnt --noheadings --list --types btrfs,ext4,xfs --output TARGET | while IFS= read -r place; do
+        label "$place"
+    done
+}
+
+if [ "${1:-}" = again ]; then
+    label_all
+    rm "$mark"
+    sync -f "$there"
+    exec systemctl --no-block reboot
+fi
 
 mkdir -p "$there"
 # An image that is being made is labelled with its file system.
@@ -40,16 +59,9 @@ rm -rf "$there/default.new" "$there/default.old"
 
 [ -d /run/systemd/system ] || exit 0
 
-# setfiles labels on a kernel without SELinux too (-m: all mounts count): the next one may have it. It stays on one file
-# system, and ends with 1 when a file that it saw was gone when it came to it.
-label() {
-    setfiles -F -m -C "$there/default/$table" "$1" || [ $? = 1 ]
-}
-
 # The table itself first: who looks up labels meanwhile has to be able to read it.
 label "$there"
 [ -e "$mark" ] || exit 0
-findmnt --noheadings --list --types btrfs,ext4,xfs --output TARGET | while IFS= read -r place; do
-    label "$place"
-done
-rm "$mark"
+label_all
+# What a kernel without SELinux goes on to write has no label: the first start with it does this once more.
+[ ! -e /sys/fs/selinux/load ] || rm "$mark"
