@@ -77,7 +77,12 @@ def test_a_host_has_its_policy_and_labels(lab: Lab, tools_sandbox: Sandbox, tmp_
 @pytest.mark.parametrize(
     ("file", "before", "after", "says"),
     [
-        ("selinux/containers.cil", "; Layers of images", "(allow nobody_t etc_t (file (read)))", "containers.cil:"),
+        (
+            "selinux/containers.cil",
+            "; A terminal of",
+            "(allow nobody_t etc_t (file (read)))\n; A terminal of",
+            "containers.cil:",
+        ),
         ("images/container-host.toml", 'modules = ["container"', 'modules = ["nosuch"', "no module 'nosuch'"),
     ],
 )
