@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from support.repository import Deb
-from zaffre.definition import Image
-from zaffre.image.ownscripts import system_scripts
+from zaffre.definition import Image, Selinux, SelinuxMode
+from zaffre.image.ownscripts import kernel_scripts, system_scripts
 from zaffre.sandbox import Mount, Sandbox
 
 pytestmark = pytest.mark.tools
@@ -108,3 +108,24 @@ def test_what_somebody_put_in_its_place_does_not_stop_an_upgrade(machine: Machin
     assert machine.text("usr/lib/a") == "mine"
     assert machine.text("usr/lib/a.upstream") == "theirs 1"
     assert "dpkg-divert: error" in said
+
+
+@pytest.mark.parametrize(("there", "installed"), [(False, ""), (True, "installed\n")])
+def test_a_kernel_that_enforces_waits_for_a_policy(
+    tmp_path: Path, tools_sandbox: Sandbox, *, there: bool, installed: str
+) -> None:
+    """On a machine without one, the package that brings it installs the kernel."""
+    script = tmp_path / "postinst"
+    text = kernel_scripts("echo installed", enforced=True)["postinst"]
+    assert "/etc/selinux/default/policy" in text
+    script.write_text(text.replace("/etc/selinux/default/policy", "/job" if there else "/nowhere"))
+    mounts = [Mount(tmp_path, "/job")]
+    done = tools_sandbox.run(["sh", "/job/postinst", "configure"], mounts=mounts, timeout=60.0)
+    assert done.stdout.decode() == installed
+
+
+def test_the_package_with_the_policy_installs_the_kernel_after_it() -> None:
+    image = IMAGE.model_copy(update={"selinux": Selinux(mode=SelinuxMode.ENFORCING)})
+    lines = system_scripts(NAME, image, diverted=[], owners={}, install="install-kernel")["postinst"].split("\n")
+    stripped = [line.strip() for line in lines]
+    assert stripped.index("sh /usr/lib/zaffre/install-policy") + 1 == stripped.index("install-kernel")
