@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an enforced policy costs: the host with SELinux and the same host without, alternated, in the same machine.
+"""What an enforced policy costs: the host with SELinux, the same host permissive, and without, alternated, in the same
+machine.
 
 Both boots as `boots.py` counts them. Then containers, in each boot: a static program in its own namespaces, from the
 call of containerd's client until the container is removed; in the domain and with the categories of a pod, where there
@@ -8,7 +9,7 @@ are some. The client and the program's image come with the signed extension that
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -16,16 +17,16 @@ from statistics import median
 from boots import UNITS, BootFacts, boot_facts
 from figures import Figure, Limit, Unit
 from guests import Told, ask_units, boot_twice
-from lab import CHECK_UNCONFINED, IMAGE, UNCONFINED, Lab, Say
+from lab import CHECK_PERMISSIVE, CHECK_UNCONFINED, IMAGE, PERMISSIVE, UNCONFINED, Lab, Say
 from measure import BenchError
 from noise import Noise, wait_for_calm
 
 from zaffre.machine import Guest
-from zaffre.machine.check import SIGNED_ONLY
 from zaffre.machine.inject import CHECK_DISK
+from zaffre.slots import SIGNED_ONLY
 
-HOSTS: Mapping[str, str] = {IMAGE: "check", UNCONFINED: CHECK_UNCONFINED}
-"""The host with a policy and the one without, and the extension for each."""
+HOSTS: Mapping[str, str] = {IMAGE: "check", PERMISSIVE: CHECK_PERMISSIVE, UNCONFINED: CHECK_UNCONFINED}
+"""The host with an enforced policy, with one that refuses nothing, and without, and the extension for each."""
 CONTAINERS = 11
 """Started in each boot. The first is not counted: it reads the programs from the disk."""
 
@@ -113,23 +114,27 @@ def measure_confining(lab: Lab, builds: Mapping[str, Path], *, rounds: int, say:
 
 def confining_figures(found: Confined) -> list[Figure]:
     """The lines of the table that are about a policy."""
-    peer = "without a policy"
-    with_it, without = HOSTS
-
-    def boots(title: str, boot: int) -> Figure:
-        ours, theirs = (tuple(facts[boot].seconds for facts in found.boots[name]) for name in (with_it, without))
-        return Figure(f"SELinux enforcing: {title}", Unit.SECONDS, ours, peer, theirs, _MOST)
-
-    memory = [tuple(float(facts[-1].memory) for facts in found.boots[name]) for name in (with_it, without)]
-    size = [(float(found.sizes[name]),) for name in (with_it, without)]
-    times = [tuple(found.containers[name]) for name in (with_it, without)]
     return [
-        boots("first boot: kernel to multi-user, containerd ready", 0),
-        boots("restart: kernel to multi-user, containerd ready", 1),
-        Figure("SELinux enforcing: a container, from call to end", Unit.SECONDS, times[0], peer, times[1], _MOST),
-        Figure("SELinux enforcing: memory in use after boot", Unit.BYTES, memory[0], peer, memory[1]),
-        Figure("SELinux enforcing: size: root.erofs + uki.efi, release", Unit.BYTES, size[0], peer, size[1]),
+        *_times(found, "permissive", PERMISSIVE, _MOST),
+        *_times(found, "without a policy", UNCONFINED, None),
+        *_room(found, "without a policy", UNCONFINED),
     ]
+
+
+def _times(found: Confined, peer: str, name: str, limit: Limit | None) -> Iterator[Figure]:
+    for boot, title in enumerate(("first boot", "restart")):
+        ours, theirs = (tuple(facts[boot].seconds for facts in found.boots[one]) for one in (IMAGE, name))
+        what = f"SELinux enforcing: {title}: kernel to multi-user, containerd ready"
+        yield Figure(what, Unit.SECONDS, ours, peer, theirs, limit)
+    ours, theirs = (tuple(found.containers[one]) for one in (IMAGE, name))
+    yield Figure("SELinux enforcing: a container, from call to end", Unit.SECONDS, ours, peer, theirs, limit)
+
+
+def _room(found: Confined, peer: str, name: str) -> Iterator[Figure]:
+    memory = [tuple(float(facts[-1].memory) for facts in found.boots[one]) for one in (IMAGE, name)]
+    yield Figure("SELinux enforcing: memory in use after boot", Unit.BYTES, memory[0], peer, memory[1])
+    size = [(float(found.sizes[one]),) for one in (IMAGE, name)]
+    yield Figure("SELinux enforcing: size: root.erofs + uki.efi, release", Unit.BYTES, size[0], peer, size[1])
 
 
 def containers_script(extension: str) -> str:
@@ -139,7 +144,7 @@ def containers_script(extension: str) -> str:
 
 
 def _containers(told: Told, name: str) -> tuple[float, ...]:
-    return container_seconds(told.answers["containers"], labelled=name == IMAGE)
+    return container_seconds(told.answers["containers"], labelled=name != UNCONFINED)
 
 
 def container_seconds(text: str, *, labelled: bool) -> tuple[float, ...]:

@@ -61,10 +61,14 @@ CONTAINERS = ("base", "base-again", "distroless", "distroless-static")
 """Container images that are built to be measured; the second is made for that (containers.py)."""
 COMPONENTS_BUILT = ("lz4",)
 """Components that are built to be measured."""
+PERMISSIVE, CHECK_PERMISSIVE = "permissive-host", "check-permissive-host"
 UNCONFINED, CHECK_UNCONFINED = "unconfined-host", "check-unconfined-host"
-"""The host without a policy, and the probes for it: made to be measured beside the host as it is (confining.py)."""
+"""The host with a policy that refuses nothing and the one without, and the probes for each: made to be measured beside
+the host as it is (confining.py)."""
 
 _MADE = {
+    PERMISSIVE: f'extends = ["{IMAGE}"]\n[selinux]\nmode = "permissive"\n',
+    CHECK_PERMISSIVE: f'extends = ["check"]\nbase = "{PERMISSIVE}"\n',
     UNCONFINED: f'extends = ["{IMAGE}"]\n[selinux]\nmode = "off"\n',
     CHECK_UNCONFINED: f'extends = ["check"]\nbase = "{UNCONFINED}"\n',
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from zaffre.cli.context import FREE_VARIABLE
 from zaffre.cli.making import Making
 from zaffre.sandbox import Sandbox
 
@@ -50,9 +51,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_configure() -> None:
-    """A shell that starts a suite in the background has it ignore Ctrl-C, and all that it starts too (POSIX, 2.11)."""
+    """What the process that runs the tests is given, and hands on to what it starts."""
+    # A shell that starts a suite in the background has it ignore Ctrl-C, and all that it starts too (POSIX, 2.11).
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Where a disk is short, a store gives up what was used least recently: here, what one test has made for another.
+    os.environ.setdefault(FREE_VARIABLE, "2G")
 
 
 # What takes long on a busy machine is no finding of a property test.

@@ -233,6 +233,8 @@ def test_candidates_are_what_a_newer_release_mends_in_the_sources_that_are_asked
     assert feed.kind is Kind.CANDIDATES
     assert [(one.package, one.cves) for one in feed.advisories] == [("bash", ("CVE-2026-0011",))]
     assert feed.covers is None
+    assert Kept.find(shop.upstream, shop.store) is None, "it would answer for the archive's own feed"
+    assert Kept.find(shop.upstream, shop.store, candidates=True) is not None
 
 
 def test_an_upload_without_a_cve_has_an_id_of_our_own(shop: Shop) -> None:

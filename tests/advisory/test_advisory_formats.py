@@ -56,6 +56,11 @@ def events(*pairs: tuple[str, str]) -> list[dict[str, Any]]:
     return [{"type": "ECOSYSTEM", "events": [{key: value} for key, value in pairs]}]
 
 
+def azure(**end: str) -> dict[str, Any]:
+    package = {"package": {"ecosystem": "Azure Linux:3", "name": "curl"}}
+    return osv(affected=package, ranges=events(("introduced", "0"), *end.items()))
+
+
 def zipped(**files: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -124,7 +129,13 @@ def test_a_record_of_ours_reads_as_it_was_written() -> None:
         ({"hello": 1}, "neither OSV, OVAL, OpenVEX, CSAF"),
         (osv(id=""), "has no id"),
         (osv(modified="yesterday"), "is not a time"),
+        (osv(modified="0001-01-01T00:00:00+14:00"), "is not a time"),
         (osv(ranges=[]), "does not say which versions"),
+        ({**osv(), "affected": {}}, "no list of packages"),
+        ({"vulns": [osv()], "next_page_token": "x"}, "one page of several"),
+        (osv(ranges=[{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": None}]}]), "something else"),
+        (azure(fixed=""), "no version of an RPM package"),
+        (azure(fixed="unknown"), "no version of an RPM package"),
         (osv(ranges=events(("introduced", "0"), ("fixed", "not a version!"))), "is not a Debian version"),
         (osv(ranges=events(("fixed", "1"))), "does not say where it begins"),
         (osv(ranges=events(("introduced", "2"), ("fixed", "1"))), "ends before it begins"),
@@ -135,6 +146,27 @@ def test_a_record_of_ours_reads_as_it_was_written() -> None:
 )
 def test_osv_that_is_wrong(data: object, wrong: str) -> None:
     assert wrong in refused(data)
+
+
+def test_ubuntus_long_support_is_no_release_of_its_own() -> None:
+    (feed,) = read(osv(affected={"package": {"ecosystem": "Ubuntu:24.04:LTS", "name": "openssl"}}))
+    assert feed.ecosystem == "Ubuntu:24.04"
+
+
+def test_publishers_of_rpms_may_name_binaries() -> None:
+    (feed,) = read(osv(affected={"package": {"ecosystem": "AlmaLinux:9", "name": "libfoo"}}))
+    assert feed.advisories[0].binary
+
+
+def test_feeds_can_not_be_larger_than_what_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zaffre.advisory.formats.osv._MOST_VERSIONS", 3)
+    assert "more than 3 ranges and versions" in refused(osv(affected={"versions": ["1", "2", "3"]}))
+    assert read(osv(affected={"versions": ["1", "2"]}))
+
+
+def test_what_no_encoding_can_write_is_not_told() -> None:
+    (feed,) = read(osv(summary="a\ud800b"))
+    assert feed.advisories[0].summary == "a\ufffdb"
 
 
 def test_a_zip_bomb_is_no_feed() -> None:
@@ -188,6 +220,23 @@ def test_oval_as_azure_linux_publishes_it() -> None:
 def test_oval_is_of_the_distribution_that_it_names_whatever_is_asked() -> None:
     (feed,) = read(oval(), DEBIAN)
     assert feed.ecosystem == "Azure Linux"
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "named"),
+    [
+        ("Azure Linux 3.0", "Azure Linux:3", "Azure Linux:3"),
+        ("Azure Linux 2.0", "Azure Linux:3", "Azure Linux 2.0"),
+        ("Debian GNU/Linux 13 (trixie)", "Debian:13", "Debian:13"),
+        ("Debian GNU/Linux 12", "Debian:13", "Debian GNU/Linux 12"),
+        ("Ubuntu 22.04", "Ubuntu:22.10", "Ubuntu 22.04"),
+        ("Debian-like 13", "Debian:13", "Debian-like 13"),
+    ],
+)
+def test_oval_of_another_release_is_no_feed_of_this_one(words: str, asked: str, named: str) -> None:
+    data = oval().replace(b"<platform>Azure Linux<", f"<platform>{words}<".encode())
+    (feed,) = read(data, Platform("rpm", asked, None, asked))
+    assert feed.ecosystem == named
 
 
 @pytest.mark.parametrize(
@@ -267,15 +316,20 @@ def test_openvex_speaks_of_binaries_at_a_version() -> None:
     assert (one.package, one.version, one.status) == ("libssl3t64", "2:3.5.0-1", "not_affected")
 
 
-def test_openvex_speaks_of_what_is_within_a_product() -> None:
+@pytest.mark.parametrize(
+    ("identity", "product"),
+    [("pkg:oci/node@sha256%3Aab?arch=amd64", "node"), ("https://appliance.example/4", "https://appliance.example/4")],
+)
+def test_openvex_speaks_of_what_is_within_a_product(identity: str, product: str) -> None:
     within = {
         "vulnerability": {"name": "CVE-2026-1000"},
-        "products": [{"@id": "pkg:oci/node", "subcomponents": [{"@id": "pkg:deb/debian/zlib1g"}]}],
+        "products": [{"@id": identity, "subcomponents": [{"@id": "PKG:DEB/debian/zlib1g"}]}],
         "status": "not_affected",
         "impact_statement": "nothing calls it",
     }
     (found,) = read(openvex(within))
-    assert [(one.package, one.version, one.reason) for one in found.claims] == [("zlib1g", None, "nothing calls it")]
+    (one,) = found.claims
+    assert (one.package, one.version, one.reason, one.product) == ("zlib1g", None, "nothing calls it", product)
 
 
 def _vex(**more: Any) -> dict[str, Any]:
@@ -310,7 +364,14 @@ def csaf(**status: list[str]) -> dict[str, Any]:
         },
         "product_tree": {
             "branches": [{"branches": [{"product": product}]}],
-            "relationships": [{"product_reference": "P1", "full_product_name": {"product_id": "P1-in-OS"}}],
+            "full_product_names": [{"product_id": "OS", "name": "Azure Linux 3.0"}],
+            "relationships": [
+                {
+                    "product_reference": "P1",
+                    "relates_to_product_reference": "OS",
+                    "full_product_name": {"product_id": "P1-in-OS"},
+                }
+            ],
         },
         "vulnerabilities": [
             {
@@ -329,6 +390,9 @@ def test_csaf_speaks_of_a_package_in_a_product() -> None:
         *("openssl", "3.3-1.azl3", "not_affected"),
         *("vulnerable_code_not_present", "Ada"),
     )
+    assert one.product == "Azure Linux 3.0"
+    (alone,) = read(csaf(known_not_affected=["P1"]))[0].claims
+    assert alone.product is None
 
 
 def test_csaf_that_is_wrong() -> None:

@@ -163,6 +163,8 @@ def test_sources_of_which_no_feed_speaks_are_named() -> None:
     report = scan([one], Known((covering,)), now=NOW)
     assert report.subjects[0].uncovered == ("kubelet",)
     assert report.mended == 1
+    unknown = subject(installed("shim-signed", "15.8-1", made="1.44+15.8-1"))
+    assert scan([unknown], Known((covering,)), now=NOW).subjects[0].uncovered == ("shim-signed",)
     silent = feed(fixed("CVE-2026-1", "openssl", "2"))
     assert "no feed says which packages it would speak of" in scan([one], Known((silent,)), now=NOW).notes[0]
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -11,18 +12,22 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from records import NOW, WEEK, feed, fixed, installed, statement, subject
+from packageurl import PackageURL
+from records import AZURE, DEBIAN, NOW, WEEK, feed, fixed, installed, statement, subject
 
+from support.bills import bill, package
 from support.scanners import trivy_with
 from zaffre.advisory.formats import Document, read_feed
-from zaffre.advisory.model import Feed, Kind
+from zaffre.advisory.model import Feed, Kind, Range
 from zaffre.advisory.published import INDEX, index_of, publish_feed, verify_feed
 from zaffre.advisory.report import Bucket
 from zaffre.advisory.scan import Known, scan
 from zaffre.advisory.statements import Claims
+from zaffre.advisory.subject import Installed, Platform
 from zaffre.advisory.writing.bolt import bolt_bytes
 from zaffre.advisory.writing.feed import osv_zip, own_feeds, trivy_files
 from zaffre.advisory.writing.openvex import openvex_text
+from zaffre.bill import DEB_PURLS, RPM_PURLS, BillSystem, PurlForm
 from zaffre.definition import FeedKind
 from zaffre.digest import JSON
 from zaffre.errors import DefinitionError, FindingError, IntegrityError
@@ -30,6 +35,8 @@ from zaffre.place.folder import Folder
 from zaffre.trust import Keys, Role
 from zaffre.trust.generate import init_keys
 from zaffre.trust.provenance import envelope
+from zaffre.trust.sbom import cyclonedx_text
+from zaffre.trust.sbom.purl import binary_purl
 
 FACTS = (
     fixed("CVE-2026-1001", "openssl", "3.5-1+deb13u1"),
@@ -61,6 +68,32 @@ def test_osv_gives_the_verdicts_of_the_feed_that_it_was_made_of() -> None:
     assert verdicts(told) == verdicts(first) != set()
 
 
+def test_osv_of_rpms_is_about_the_binaries_that_the_repository_names_one_record_an_advisory() -> None:
+    ranges = (Range(fixed="3.14.1-1.fc43"),)
+    names = ("python3", "python3-libs", "python3-unlocked")
+    told = [fixed("CVE-2026-1", name, None, id="FEDORA-1", ranges=ranges, binary=True) for name in names]
+    known = [
+        feed(*some, name=name, kind=Kind.UPDATEINFO, ecosystem=f"Fedora:{release}", family="rpm", dated=dated)
+        for name, some, release, dated in (("a", told, 43, NOW - WEEK), ("b", told[:1], 44, NOW), ("c", told, 43, NOW))
+    ]
+    data = osv_zip(known, {"python3.14"}, {"python3", "python3-libs"})
+    assert data == osv_zip([*known[1:], known[0]], {"python3.14"}, {"python3", "python3-libs"})
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.namelist() == ["FEDORA-1.json"]
+        record = json.loads(archive.read("FEDORA-1.json"))
+    assert (record["modified"], record["upstream"]) == ("2026-11-26T09:00:00Z", ["CVE-2026-1"])
+    assert [(one["package"]["ecosystem"], one["package"]["name"]) for one in record["affected"]] == [
+        ("Fedora:43", "python3"),
+        ("Fedora:43", "python3-libs"),
+        ("Fedora:44", "python3"),
+    ]
+    read = list(read_feed(document(data), FeedKind.OSV, now=NOW))
+    assert [len(one.advisories) for one in read if isinstance(one, Feed)] == [2, 1]
+    assert {one.ranges for found in read if isinstance(found, Feed) for one in found.advisories} == {ranges}
+    sources = osv_zip([feed(*FACTS)], {"openssl"}, {"zlib"})
+    assert sources == osv_zip([feed(*FACTS)], {"openssl"}), "a source is not a binary package of that name"
+
+
 def test_what_others_published_is_not_published_again() -> None:
     assert own_feeds([feed(kind=Kind.OSV), feed(kind=Kind.CANDIDATES), feed(name="own")]) == (feed(name="own"),)
 
@@ -84,24 +117,109 @@ def test_openvex_says_of_each_binary_what_the_owner_said_of_the_source() -> None
     assert openvex_text([elsewhere], [subject(SSL)], author="Own", namespace="urn:own", at=NOW) is None
 
 
-@pytest.mark.tools
-def test_trivy_reads_our_database(tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    (root / "var/lib/dpkg").mkdir(parents=True)
-    (root / "etc").mkdir()
-    (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
-    (root / "etc/debian_version").write_text("13.2\n")
-    (root / "var/lib/dpkg/status").write_text(
+def products(text: str | None) -> list[PackageURL]:
+    assert text is not None
+    (said,) = json.loads(text)["statements"]
+    return [PackageURL.from_string(one["@id"]) for one in said["products"]]
+
+
+@pytest.mark.parametrize(
+    ("one", "platform", "form", "system"),
+    [
+        (installed("zlib1g", "1:1.3-1+b1", "zlib"), DEBIAN, DEB_PURLS, "debian"),
+        (installed("tzdata", "2026a-1", architecture="all"), DEBIAN, DEB_PURLS, "debian"),
+        (installed("vim-data", "2:9.1-1.azl3", architecture="all"), AZURE, RPM_PURLS, "azurelinux"),
+        (installed("curl", "0:8.9-1.azl3"), AZURE, RPM_PURLS, "azurelinux"),
+    ],
+    ids=["deb", "deb-all", "rpm-all", "rpm"],
+)
+def test_openvex_names_packages_as_our_bills_do(
+    one: Installed, platform: Platform, form: PurlForm, system: str
+) -> None:
+    told = statement(packages=(one.source,))
+    found = products(openvex_text([told], [subject(one, platform=platform)], author="Own", namespace="urn:own", at=NOW))
+    made = package(one.name, version=one.version, architecture=one.architecture)
+    whole = bill(made, purls=form, system=BillSystem(system, "13", "a system"))
+    billed = PackageURL.from_string(binary_purl(whole, made))
+    # A scanner takes what is named for all that does not say more: https://github.com/openvex/go-vex, PurlMatches.
+    assert any(said[:4] == billed[:4] and said.qualifiers.items() <= billed.qualifiers.items() for said in found)
+
+
+def test_openvex_says_of_a_signed_form_what_the_owner_said_of_what_was_signed() -> None:
+    kernel = installed("linux-image-6.12.57+deb13-amd64", "6.12.57-1", "linux-signed-amd64", "6.12.57+1")
+    shim = installed("shim-signed", "1.51+16.1-2", "shim-signed", "1.51")
+    facts = feed(
+        fixed("CVE-2026-1", "linux", "6.12.60-1"),
+        fixed("CVE-2026-1", "shim", "16.1-3"),
+        aliases={("shim-signed", "1.51"): ("shim", "16.1-2")},
+    )
+    told = statement(packages=("linux", "shim"))
+    report = scan([subject(kernel, shim)], Known((facts,), statements=(told,)), now=NOW)
+    assert [one.source for one in report.of(Bucket.NOT_AFFECTED)] == ["linux", "shim"]
+
+    def names(*sources: str) -> list[str]:
+        made = openvex_text(
+            [statement(packages=sources)],
+            [subject(kernel, shim)],
+            author="Own",
+            namespace="urn:own",
+            at=NOW,
+            feeds=[facts],
+        )
+        return [one.name for one in products(made)] if made else []
+
+    assert names("linux", "shim") == [kernel.name, shim.name]
+    assert names("linux-signed-amd64", "shim-signed") == [], "a scan does not know it by that name"
+
+
+def root_with(folder: Path, *packages: Installed) -> Path:
+    (folder / "var/lib/dpkg").mkdir(parents=True)
+    (folder / "etc").mkdir()
+    (folder / "etc/os-release").write_text('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
+    (folder / "etc/debian_version").write_text("13.2\n")
+    (folder / "var/lib/dpkg/status").write_text(
         "".join(
             f"Package: {one.name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {one.version}\n"
             f"Source: {one.source} ({one.source_version})\n\n"
-            for one in (SSL, ZLIB)
+            for one in packages
         )
     )
+    return folder
+
+
+@pytest.mark.tools
+def test_trivy_reads_our_database(tmp_path: Path) -> None:
+    root = root_with(tmp_path / "root", SSL, ZLIB)
     many = [fixed(f"CVE-2026-{number}", "openssl", "3.5-0") for number in range(20000, 26000)]
     files = trivy_files([feed(*FACTS, *many)], SOURCES, dt.datetime.now(dt.UTC))
     found = trivy_with("rootfs", root, {name.partition("/")[2]: data for name, data in files.items()}, tmp_path / "t")
     assert found == {("libssl3", "CVE-2026-1001"), ("libssl3", "CVE-2026-1002"), ("zlib1g", "CVE-2026-1003")}
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("kind", ["rootfs", "sbom"])
+def test_trivy_leaves_out_what_our_openvex_says_is_not_affected(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [
+        statement(vulnerability="CVE-2026-1001"),
+        statement(vulnerability="CVE-2026-1003", packages=("zlib",), file="vex/two.toml"),
+    ]
+    text = openvex_text(told, [subject(SSL, ZLIB)], author="Own", namespace="urn:own", at=NOW)
+    assert text is not None
+    (tmp_path / "openvex.json").write_text(text)
+    target = tmp_path / "sbom.cdx.json"
+    packages = [
+        package(one.name, version=one.version, source=one.source, source_version=one.source_version)
+        for one in (SSL, ZLIB)
+    ]
+    target.write_text(cyclonedx_text(bill(*packages)))
+    if kind == "rootfs":
+        target = root_with(tmp_path / "root", SSL, ZLIB)
+    files = trivy_files([feed(*FACTS)], SOURCES, dt.datetime.now(dt.UTC))
+    monkeypatch.setenv("TRIVY_VEX", str(tmp_path / "openvex.json"))
+    found = trivy_with(kind, target, {name.partition("/")[2]: data for name, data in files.items()}, tmp_path / "t")
+    assert found == {("libssl3", "CVE-2026-1002")}
 
 
 def test_only_debian_s_families_are_in_trivy_s_database() -> None:

@@ -13,6 +13,7 @@ from support.upstreams import said
 from zaffre.advisory.report import Bucket
 from zaffre.advisory.scan import Known, scan
 from zaffre.advisory.statements import Claim, Claims
+from zaffre.advisory.subject import is_release
 from zaffre.definition import Statement, load_distribution
 from zaffre.definition.starter import init_distribution
 from zaffre.errors import DefinitionError, FindingError
@@ -27,8 +28,15 @@ def scanned(*statements: Statement, claims: tuple[Claims, ...] = (), whole: bool
     return {one.vulnerability: str(one.bucket) for one in report.findings}
 
 
-def claim(package: str, status: str = "not_affected", version: str | None = None, vendor: str = "debian") -> Claims:
-    return Claims("theirs", "Them", NOW, WEEK, (Claim("CVE-2026-2", package, version, vendor, status),))
+def claim(
+    package: str,
+    status: str = "not_affected",
+    version: str | None = None,
+    vendor: str = "debian",
+    product: str | None = None,
+) -> Claims:
+    said = Claim("CVE-2026-2", package, version, vendor, status, product=product)
+    return Claims("theirs", "Them", NOW, WEEK, (said,))
 
 
 def test_what_the_owner_says_is_where_it_goes() -> None:
@@ -91,6 +99,44 @@ def test_others_words_hold_for_the_binary_or_the_source_at_that_version() -> Non
     assert scanned(claims=(claim("zlib1g", version="2"),))["CVE-2026-2"] == "waiting"
     assert scanned(claims=(claim("zlib1g", "affected"),))["CVE-2026-2"] == "waiting"
     assert scanned(claims=(claim("zlib1g", "under_investigation"),))["CVE-2026-2"] == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("product", "bucket"),
+    [
+        ("node", "not-affected"),
+        ("node 1.2", "not-affected"),
+        ("Debian GNU/Linux 13", "not-affected"),
+        ("Debian", "not-affected"),
+        ("Debian GNU/Linux 12", "waiting"),
+        ("edge", "waiting"),
+        ("their-appliance", "waiting"),
+        ("", "waiting"),
+    ],
+)
+def test_others_words_about_a_part_of_something_hold_for_the_release_or_the_image(product: str, bucket: str) -> None:
+    assert scanned(claims=(claim("zlib1g", product=product),))["CVE-2026-2"] == bucket
+
+
+@pytest.mark.parametrize(
+    ("words", "ecosystem", "is_it"),
+    [("Azure Linux 3.0", "Azure Linux:3", True), ("debian", "Debian:13", True), ("", "", False), ("13", "", False)],
+)
+def test_words_name_a_release_or_nothing(words: str, ecosystem: str, is_it: bool) -> None:  # noqa: FBT001 - a table
+    assert is_release(words, ecosystem) is is_it
+
+
+def test_fixed_is_said_of_a_version() -> None:
+    assert scanned(claims=(claim("zlib1g", "fixed"),))["CVE-2026-2"] == "waiting"
+    assert scanned(claims=(claim("zlib1g", "fixed", "1"),))["CVE-2026-2"] == "not-affected"
+
+
+@pytest.mark.parametrize("status", ["affected", "under_investigation"])
+def test_where_others_disagree_the_worse_word_holds_and_that_is_told(status: str) -> None:
+    known = Known((OPEN,), claims=(claim("zlib1g"), claim("zlib", status, "1")))
+    one = next(one for one in scan([subject(*PACKAGES)], known, now=NOW).findings if one.source == "zlib")
+    assert (one.bucket, one.statement) == (Bucket.WAITING, None)
+    assert one.doubts == (f"theirs: Them says '{status}', and others that it is not affected",)
 
 
 @pytest.mark.parametrize("days", [8, 400])

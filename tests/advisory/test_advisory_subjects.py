@@ -121,6 +121,9 @@ def test_a_root_without_packages_is_an_error(tmp_path: Path, distribution: Distr
 def test_a_database_that_is_none_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
     assert "malformed" in refused(root(tmp_path / "a", status="rubbish"), distribution, IntegrityError)
     assert "malformed" in refused(root(tmp_path / "b", status="Package: x\n\n"), distribution, IntegrityError)
+    strange = root(tmp_path / "d", status=None)
+    (strange / "var/lib/dpkg/status").write_bytes(stanza("lib", "1-1").encode().replace(b"lib", b"li\xff"))
+    assert "is no package" in refused(strange, distribution, IntegrityError)
     folder = root(tmp_path / "c", status=None)
     (folder / "var/lib/dpkg/status").mkdir()
     assert refused(folder, distribution, IntegrityError)
@@ -142,6 +145,25 @@ def test_a_container_without_dpkg_has_fragments(tmp_path: Path, distribution: Di
     (place / "libc6.md5sums").write_text("0 a\n")
     (one,) = Reader(distribution).read(str(folder))
     assert [(each.name, each.source) for each in one.packages] == [("libc6", "glibc")]
+
+
+def test_fragments_beside_a_status_file_count_too(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root", stanza("a", "1-1"))
+    place = folder / "var/lib/dpkg/status.d"
+    place.mkdir()
+    (place / "libc6").write_text("Package: libc6\nVersion: 2.41-12\nArchitecture: amd64\nSource: glibc\n")
+    (one,) = Reader(distribution).read(str(folder))
+    assert [each.name for each in one.packages] == ["a", "libc6"]
+
+
+def test_a_root_of_an_image_that_was_of_another_release_then_is_an_error(
+    tmp_path: Path, distribution: Distribution
+) -> None:
+    said = "ID=zaffre\nVARIANT_ID=container-host\nVERSION_ID=1\nDEBIAN_CODENAME={}\n"
+    (one,) = Reader(distribution).read(str(root(tmp_path / "now", release=said.format("trixie"))))
+    assert one.platform.ecosystem == "Debian:13"
+    wrong = refused(root(tmp_path / "later", release=said.format("forky")), distribution)
+    assert "it is of 'forky', and image 'container-host' of the definition of 'trixie'" in wrong
 
 
 def component(name: str, version: str, purl: str, **properties: str) -> dict[str, Any]:
@@ -200,6 +222,13 @@ def test_components_may_be_nested_and_other_kinds_are_passed_over(tmp_path: Path
     held = sbom(tmp_path, {**SYSTEM, "components": [SSL]}, python, {"type": "file", "name": "y"})
     (one,) = Reader(distribution).read(str(held))
     assert [each.name for each in one.packages] == ["libssl3t64"]
+    assert one.notes == ("the document has packages of other kinds, which are not scanned: 1 of pypi",)
+
+
+def test_purls_may_be_written_in_capitals_and_a_plus_sign_is_one(tmp_path: Path, distribution: Distribution) -> None:
+    gtk = component("libgtk-3-0t64", "3.24-1", "PKG:DEB/debian/libgtk-3-0t64@3.24-1?arch=amd64&upstream=gtk+3.0")
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, gtk)))
+    assert [(each.name, each.source) for each in one.packages] == [("libgtk-3-0t64", "gtk+3.0")]
 
 
 def test_an_rpm_in_an_sbom(tmp_path: Path, distribution: Distribution) -> None:
@@ -221,6 +250,7 @@ def test_an_rpm_in_an_sbom(tmp_path: Path, distribution: Distribution) -> None:
             (SYSTEM, SSL, component("a", "1-1", "pkg:deb/debian/a@1-1?arch=amd64")),
             "does not name the sources of 1 packages",
         ),
+        ((SYSTEM, SSL, component("openssl", "3.5.0-1", "")), "has 1 libraries without a purl"),
         ((SSL,), "has no operating systems"),
         (({**SYSTEM, "version": ""}, SSL), "and not which version of it"),
         ((SYSTEM, {**SYSTEM, "version": "12"}, SSL), "has 2 operating systems"),
@@ -241,7 +271,7 @@ def test_an_sbom_that_would_be_scanned_falsely_is_an_error(
 def test_what_is_no_sbom_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
     spdx = tmp_path / "spdx.json"
     spdx.write_text('{"spdxVersion": "SPDX-2.3"}')
-    assert "an SPDX one, which names no sources" in refused(spdx, distribution, DefinitionError)
+    assert "an SPDX one, which is not read here" in refused(spdx, distribution, DefinitionError)
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     assert "is not JSON" in refused(broken, distribution, DefinitionError)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference host, booted. One build and one good boot serve all that can be seen in them."""
+"""The reference host, updated and booted. Two builds and one good check serve all that can be seen in them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
+from support.updates import Versions
 from zaffre.cli.making import Making
 from zaffre.errors import FindingError
 from zaffre.machine import Accelerator, OwnerCertificates, Subject, architecture_named, check_image
@@ -29,8 +30,16 @@ def host(lab: Lab) -> Path:
 
 
 @pytest.fixture(scope="module")
-def report(lab: Lab, host: Path) -> dict:
-    done = lab.zaffre("check", "container-host", "--out", str(lab.out), "--json", check=False)
+def next_one(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The version after it."""
+    return Versions(lab, tmp_path_factory.mktemp("next")).build(1).folder
+
+
+@pytest.fixture(scope="module")
+def report(lab: Lab, host: Path, next_one: Path) -> dict:
+    """Of the next version, to which the host is updated."""
+    places = ("--distro", str(next_one.parents[1] / "distro-1"), "--out", str(next_one.parent), "--from", str(host))
+    done = lab.zaffre("check", "container-host", *places, "--timeout", "1500", "--json", check=False)
     assert done.stdout, done.stderr
     return json.loads(done.stdout)
 
@@ -48,7 +57,7 @@ def test_everything_that_is_promised_holds(report: dict) -> None:
         "a change in /etc, after a restart",
         "a change in /var, after a restart",
         "the boot's own verdict",
-        "a slot for the next version",
+        "the update to it",
         "the machine's id, after a restart",
         "a container",
         "the container's network",
@@ -69,7 +78,7 @@ def test_stages_of_both_boots_are_measured(report: dict) -> None:
     assert 0 < report["memory_used_bytes"] < report["memory_total_bytes"]
 
 
-def test_what_has_passed_can_be_released(lab: Lab, host: Path, report: dict, tmp_path: Path) -> None:
+def test_what_has_passed_can_be_released(lab: Lab, next_one: Path, report: dict, tmp_path: Path) -> None:
     """The check has left its report beside the build; from there on it is a channel that verifies."""
     secret = tmp_path / "secret"
     secret.write_text("a passphrase of a test\n")
@@ -81,12 +90,22 @@ def test_what_has_passed_can_be_released(lab: Lab, host: Path, report: dict, tmp
 
     release("keys", "init")
     release("init", "repo")
-    made = release("create", str(host))
+    made = release("create", str(next_one))
     assert made["evidence"]["held"] == sum(line["verdict"] == "passed" for line in report["lines"])
     assert {"root.erofs", "root.verity", "uki.efi"} <= set(made["files"])
-    assert release("publish", str(host), "repo")["published"]
+    assert release("publish", str(next_one), "repo")["published"]
     assert release("verify", "repo")["ok"]
     assert release("show", "repo", "dev")["root_hash"] == made["root_hash"]
+
+
+def test_it_starts_from_an_earlier_build_that_holds(lab: Lab, host: Path, tmp_path: Path) -> None:
+    places = ("check", "container-host", "--out", str(lab.out), "--from")
+    itself = lab.zaffre(*places, str(host), check=False)
+    assert (itself.returncode, "hosts only go forward" in itself.stderr) == (2, True)
+    shutil.copyfile(host / "manifest.json.sig", tmp_path / "manifest.json.sig")
+    (tmp_path / "manifest.json").write_bytes((host / "manifest.json").read_bytes().replace(b"amd64", b"arm64"))
+    forged = lab.zaffre(*places, str(tmp_path), check=False)
+    assert (forged.returncode, "the earlier build does not hold" in forged.stderr) == (1, True)
 
 
 def start_of(image: Path, wanted: uuid.UUID) -> int:

@@ -135,6 +135,7 @@ def test_the_check_says_so_and_var_grows(encrypted: Lab) -> None:
     told = json.loads(done.stdout)
     assert "lines" in told, told
     lines = {line["name"]: line for line in told["lines"]}
-    assert {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"} == {}
+    failed = {name: line["found"] for name, line in lines.items() if line["verdict"] == "failed"}
+    assert failed == {}, "\n".join(told["denials"])
     assert lines["var-encrypted"]["found"] == "encrypted: LUKS2, aes-xts-plain64, unlocked by the TPM"
     assert {"var", "var-grows", "health", "machine-id"} <= lines.keys()

@@ -23,4 +23,6 @@ def test_an_enforcing_host_executes_what_is_signed_and_nothing_else(lab: Lab) ->
     assert lines["ipe"]["found"] == "enforcing, nothing of its own refused"
     assert lines["ipe-refused"]["found"] == "refused in /var, /tmp and /run, and to a container in /var"
     assert lines["ipe-locked"]["found"] == "neither switched off nor given another policy"
+    assert lines["selinux"]["found"] == "enforcing, no denials"
+    assert lines["container-confined"]["found"].startswith("refused, as container_t:")
     assert {"health", "container", "var-grows", "secure-boot"} <= lines.keys()

@@ -29,6 +29,7 @@ PROMISES = {
     "IPv6 address",
     "kernel settings",
     "log-in services",
+    "SELinux",
 }
 
 

@@ -76,6 +76,8 @@ def test_a_machine_tells_that_it_is_up_and_ctrl_c_presses_its_power_button(place
     shown = (tmp_path / "console").read_bytes()
     assert b"Power down" in shown, "the guest ended in order"
     assert b"\x1b[2J" not in shown.partition(b"BdsDxe")[0], "the terminal is not cleared"
+    assert b"mke2fs" not in shown, "a /var that was made is nothing to tell"
+    assert b"FAILED" not in shown, "/var is unmounted like all else"
     assert sha256_file(place.image) == before, "all that the guest wrote went elsewhere"
 
 

@@ -23,6 +23,14 @@ suites = [{ archive = "debian", suite = "trixie", components = ["main"] }]
 [archives.debian]
 path = "debian"
 """
+_RULES = """
+(type story_t)
+(roletype object_r story_t)
+(typeattributeset file_type (story_t))
+(typeattributeset non_security_file_type (story_t))
+(filecon "/opt/story(/.*)?" any (system_u object_r story_t ((s0) (s0))))
+"""
+"""What a later policy has more: a type, and files that are there by then."""
 ADMINISTRATOR = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
 _FURTHER = ("--image", "container-host")
 """An image whose packages the repository has too."""
@@ -73,7 +81,11 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     assert story.ssh("apt-get indextargets --format '$(SITE)' | sort --unique").split() == [story.url]
     assert story.ssh("/usr/sbin/conntrack --version").startswith("conntrack v")
 
-    # A newer snapshot: the security archive's packages, and a newer kernel.
+    # A newer snapshot: the security archive's packages, a newer kernel, and a policy with a label for what is there.
+    story.ssh("sudo mkdir /opt/story && sudo touch /opt/story/old")
+    assert story.label("/opt/story/old") == "usr_t"
+    with (story.distro / "selinux/server.cil").open("a") as rules:
+        rules.write(_RULES)
     story.change("images/server.toml", '^upstream = "release"$', 'upstream = "debian"')
     story.zaffre("lock", "--update", "--image", "server", "--image", "wsl")  # the second one extends the first
     if old in kernels(story):
@@ -86,6 +98,8 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     assert "MODE=reboot" in story.ssh("cat /run/systemd/shutdown/scheduled"), "it restarts at night"
     assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
     assert story.mislabelled() == [], "dpkg labels what it unpacks"
+    story.ssh("sudo touch /opt/story/new")
+    assert [story.label(f"/opt/story/{name}") for name in ("old", "new")] == ["story_t"] * 2
     assert "Debian" not in story.ssh("/usr/sbin/agetty --show-issue; ls /etc/issue /etc/motd 2>&1 || true")
     newer = [name for name in story.entries() if name != original]
     assert [name.endswith("+3.efi") for name in newer] == [True], "it is on trial"
@@ -111,3 +125,25 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
     assert story.ssh("uname --kernel-release").strip() == new
     assert any(re.search(r"\+0-3\.efi$", name) for name in story.entries())
     assert story.denials() == []
+
+
+@pytest.mark.long
+def test_what_was_written_without_selinux_is_labelled_when_it_is_back(story: Server) -> None:
+    boot = story.up()
+    story.ssh("sudo sed -i s/^SELINUX=.*/SELINUX=disabled/ /etc/selinux/config")
+    story.ssh("sudo systemctl reboot", check=False)
+    boot = story.up(other_than=boot)
+    assert story.ssh("/usr/sbin/getenforce").strip() == "Disabled"
+    story.ssh("sudo touch /etc/written && sudo mkdir /opt/written")
+    # As an upgrade does, of what every program needs.
+    library = story.ssh("readlink --canonicalize /usr/lib/*/libpcre2-8.so.0").strip()
+    story.ssh(f"sudo cp {library} {library}.new && sudo mv {library}.new {library}")
+    assert story.ssh("ls /etc/selinux/.relabel").strip(), "it is remembered"
+
+    story.ssh("sudo sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config")
+    story.ssh("sudo systemctl reboot", check=False)
+    story.up(other_than=boot, seconds=900.0)
+    assert story.ssh("/usr/sbin/getenforce").strip() == "Enforcing"
+    assert [story.label(path) for path in ("/etc/written", "/opt/written", library)] == ["etc_t", "usr_t", "lib_t"]
+    assert story.mislabelled() == []
+    assert story.ssh("ls /etc/selinux/.relabel || true").startswith("ls: ")

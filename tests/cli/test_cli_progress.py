@@ -51,6 +51,10 @@ def test_plain_lines_show_that_long_work_goes_on() -> None:
         advance(1_000_000)
         time.sleep(0.2)
     assert "fetch ... 1.0 of 2.0 MB" in file.getvalue()
+    with progress.step("build") as remark:
+        remark("1 of 2")
+        time.sleep(0.2)
+    assert "build ... 1 of 2, 0 s" in file.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["plain", "live"])
@@ -86,6 +90,14 @@ def test_live_draws_steps_from_many_threads_and_ends_clean() -> None:
     assert len(file.getvalue()) == before
     progress.note("[not markup]")
     assert "[not markup]" in file.getvalue()
+
+
+def test_live_draws_how_far_a_step_is() -> None:
+    progress, file = live()
+    with progress.step("build") as remark:
+        remark("1 of 2")
+        time.sleep(0.3)
+        assert "build  1 of 2" in file.getvalue()
 
 
 def test_quiet_is_silent() -> None:

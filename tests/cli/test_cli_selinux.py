@@ -42,6 +42,26 @@ def test_what_a_check_has_left_is_read(zaffre: Shell, tmp_path: Path) -> None:
     assert zaffre.json("selinux", "suggest", tmp_path / "check.json")["rules"][0]["rule"] == RULE
 
 
+def test_the_journal_as_json_is_read_by_its_messages(zaffre: Shell, tmp_path: Path) -> None:
+    forged = " ".join(("a", *DENIED.split(" ")[-4:])).replace("my_agent_t", "sshd_t")
+    entries = [
+        {"MESSAGE": DENIED, "_CMDLINE": forged},
+        {"MESSAGE": list(DENIED.encode()), "_CMDLINE": forged},
+        {"MESSAGE": "logged in", "_CMDLINE": DENIED.replace("my_agent_t", "sshd_t")},
+        {"MESSAGE": None},
+    ]
+    (tmp_path / "log").write_text("".join(f"{json.dumps(entry)}\n" for entry in entries))
+    told = zaffre.json("selinux", "suggest", tmp_path / "log")
+    assert [(rule["rule"], rule["denials"][0]["times"]) for rule in told["rules"]] == [(RULE, 2)]
+    assert told["unread"] == []
+
+
+def test_what_else_counts_as_the_end_of_a_line_is_none(zaffre: Shell, tmp_path: Path) -> None:
+    forged = DENIED.replace("my_agent_t", "sshd_t")
+    (tmp_path / "log").write_text(f"someone: \u2028{forged}\x0b{DENIED}\n")
+    assert [rule["rule"] for rule in zaffre.json("selinux", "suggest", tmp_path / "log")["rules"]] == [RULE]
+
+
 def test_a_rule_that_would_undo_the_policy_is_a_finding(zaffre: Shell, tmp_path: Path) -> None:
     (tmp_path / "log").write_text(DENIED.replace("etc_t", "shadow_t"))
     assert zaffre("selinux", "suggest", tmp_path / "log") == ExitCode.FINDING

@@ -204,6 +204,49 @@ OF_A_VALUE = [
             'labels change (the profile "selinux-server" has it)'
         ),
     ),
+    *(
+        (
+            f'extends = "host"\n[selinux]\nmode = "enforcing"\n[kernel]\ncommand_line = ["quiet", "{word}"]',
+            (
+                "images/a.toml: kernel.command_line[1]: turns SELinux off, and selinux.mode is 'enforcing' "
+                "(both say it, or none does)"
+            ),
+        )
+        for word in ("lsm=landlock,apparmor", "lsm=apparmor,selinux", "selinux=0")
+    ),
+    *(
+        (
+            f'extends = "host"\n[selinux]\nmode = "{mode}"\n[kernel]\ncommand_line = ["quiet", \'{words}\']',
+            (
+                f"images/a.toml: kernel.command_line[1]: {key}= is what selinux.mode says, and that is {mode!r} "
+                "(take it away, and set selinux.mode)"
+            ),
+        )
+        for mode, key, words in (
+            ("enforcing", "enforcing", "enforcing=0"),
+            ("enforcing", "enforcing", "enforcing=1"),
+            ("permissive", "enforcing", "enforcing=1"),
+            ("off", "enforcing", "enforcing=0"),
+            ("enforcing", "security", "security=apparmor"),
+            ("off", "security", "security=selinux"),
+            ("enforcing", "enforcing", "loglevel=4 enforcing=0"),
+            ("enforcing", "enforcing", 'dyndbg="file a.c enforcing=0"'),
+        )
+    ),
+    (
+        'extends = "host"\n[selinux]\nmode = "enforcing"\n[kernel]\ncommand_line = [\'"selinux=0"\']',
+        (
+            "images/a.toml: kernel.command_line[0]: turns SELinux off, and selinux.mode is 'enforcing' "
+            "(both say it, or none does)"
+        ),
+    ),
+    (
+        'extends = "host"\n[kernel]\ncommand_line = ["lsm=landlock,selinux,apparmor"]',
+        (
+            "images/a.toml: kernel.command_line[0]: turns SELinux on, and selinux.mode is 'off' "
+            "(both say it, or none does)"
+        ),
+    ),
     (
         'kind = "sysext"\nbase = "host"\n[selinux]\nmode = "enforcing"',
         "images/a.toml: selinux: is not for a sysext",

@@ -39,7 +39,7 @@ def test_a_host_that_follows_nothing_has_none_of_it(distribution: Distribution) 
 def test_it_has_the_root_of_trust_and_files_that_are_known(distribution: Distribution) -> None:
     files = follow_files(distribution, host())
     assert files[ROOT_OF_TRUST] == distribution.path("zaffre.toml").read_text()
-    assert unknown(f"/{path}" for path in files) == []
+    assert unknown([f"/{path}" for path in files], set()) == []
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,9 @@ def test_it_comes_after_the_boot_was_judged(tmp_path: Path, distribution: Distri
     assert found is not None
     assert "boot-complete.target" in found.words("Unit", "After")
     assert found.last("Service", "ExecStart") == f"sh /{PROGRAM} agent"
+    assert found.last("Service", "ProtectSystem") == "strict"
+    assert found.words("Service", "ReadWritePaths") == ("-/var/lib/extensions", "-/var/lib/confexts")
+    assert "\nCapabilityBoundingSet=\n" in (tmp_path / "usr/lib/systemd/system" / unit).read_text()
 
 
 def test_nothing_unsigned_is_laid_over_it_whatever_else_its_files_say(

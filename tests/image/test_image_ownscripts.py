@@ -110,17 +110,24 @@ def test_what_somebody_put_in_its_place_does_not_stop_an_upgrade(machine: Machin
     assert "dpkg-divert: error" in said
 
 
-@pytest.mark.parametrize(("there", "installed"), [(False, ""), (True, "installed\n")])
-def test_a_kernel_that_enforces_waits_for_a_policy(
-    tmp_path: Path, tools_sandbox: Sandbox, *, there: bool, installed: str
+@pytest.mark.parametrize(
+    ("laid", "packaged", "installed"),
+    [("table 1", "table 1", "installed\n"), ("table 1", "table 2", ""), (None, "table 1", ""), ("table 1", None, "")],
+)
+def test_a_kernel_that_enforces_waits_for_its_policy(
+    tmp_path: Path, tools_sandbox: Sandbox, laid: str | None, packaged: str | None, installed: str
 ) -> None:
-    """On a machine without one, the package that brings it installs the kernel."""
-    script = tmp_path / "postinst"
+    """On a machine that has another one or none, the package that brings it installs the kernel."""
     text = kernel_scripts("echo installed", enforced=True)["postinst"]
-    assert "/etc/selinux/default/policy" in text
-    script.write_text(text.replace("/etc/selinux/default/policy", "/job" if there else "/nowhere"))
-    mounts = [Mount(tmp_path, "/job")]
-    done = tools_sandbox.run(["sh", "/job/postinst", "configure"], mounts=mounts, timeout=60.0)
+    for name, place, content in (("here", "/usr/lib/zaffre/selinux/", packaged), ("there", "/etc/selinux/", laid)):
+        assert place in text
+        text = text.replace(place, f"/job/{name}/")
+        table = tmp_path / name / "default/contexts/files/file_contexts"
+        table.parent.mkdir(parents=True)
+        if content is not None:
+            table.write_text(content)
+    (tmp_path / "postinst").write_text(text)
+    done = tools_sandbox.run(["sh", "/job/postinst", "configure"], mounts=[Mount(tmp_path, "/job")], timeout=60.0)
     assert done.stdout.decode() == installed
 
 

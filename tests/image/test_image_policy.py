@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
-from zaffre.definition import Architecture, Selinux, SelinuxMode, load_distribution, reference_root
+from zaffre.definition import Architecture, Kind, Selinux, SelinuxMode, load_distribution, reference_root
 from zaffre.image.policy import POLICY_VERSION
 from zaffre.image.seal import Compression, make_erofs
 from zaffre.sandbox import Mount, Sandbox
@@ -24,6 +24,8 @@ def test_the_mode_is_on_the_signed_command_line() -> None:
     for mode, word in ((SelinuxMode.ENFORCING, "enforcing=1"), (SelinuxMode.PERMISSIVE, "enforcing=0")):
         there = image.model_copy(update={"selinux": Selinux(mode=mode)})
         assert there.kernel_arguments(Architecture.AMD64) == (*plain, "security=selinux", word)
+        server = there.model_copy(update={"kind": Kind.SERVER})
+        assert server.kernel_arguments(Architecture.AMD64) == (*plain, "security=selinux"), "its own file has the mode"
 
 
 def test_each_file_gets_the_label_of_its_path_or_of_the_one_that_it_stands_for(

@@ -77,6 +77,17 @@ def test_a_timer_that_a_busy_host_delayed_is_not_the_image_s_fault() -> None:
     assert log.refusal is None
 
 
+def test_what_the_kernel_refuses_while_it_stops_is_kept() -> None:
+    log = ConsoleLog()
+    log.feed(
+        b"[   61.250001] audit: type=1400 audit(1.2:3): avc:  denied  { read } for  pid=1\r\nStopped a.service\r\n"
+    )
+    log.restarted()
+    assert log.denials == ["audit: type=1400 audit(1.2:3): avc:  denied  { read } for  pid=1"]
+    log.feed(b"avc:  denied  { write }\n" * 2000)
+    assert len(log.denials) == 1000
+
+
 def test_memory_is_bounded() -> None:
     log = ConsoleLog()
     log.feed(b"x" * 100_000)

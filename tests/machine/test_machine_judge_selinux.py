@@ -21,6 +21,7 @@ DENIAL = (
     "tcontext=system_u:object_r:shadow_t:s0 tclass=file permissive=0"
 )
 ASKED_FOR = DENIAL.replace("system_u:system_r:dockerd_t:s0", CONFINED)
+LOADED = "audit: type=1403 audit(1764182251.1:2): auid=4294967295 ses=4294967295 lsm=selinux res=1\n"
 HELD = (
     "there /host/etc/shadow\nthere /host/var/log/journal\n"
     f"label {CONFINED}\0\nstatus 0 /own/nonce\nstatus 1 /other/nonce\nstatus 1 /host/etc/shadow\n"
@@ -32,9 +33,12 @@ def reports() -> dict[tuple[int, str], Report]:
     return {
         **sound(),
         (1, "selinux.enforce"): (0, b"1"),
+        (2, "selinux.enforce"): (0, b"1"),
         (1, "selinux.denials"): (0, f"{ASKED_FOR}\n".encode()),
-        (2, "selinux.denials"): (0, b""),
-        (2, "selinux.denials-before"): (0, f"{ASKED_FOR}\n".encode()),
+        (2, "selinux.denials"): (0, LOADED.encode()),
+        (2, "selinux.denials-before"): (0, f"{LOADED}{ASKED_FOR}\n".encode()),
+        (1, "selinux.console"): (0, b""),
+        (1, "console.level"): (0, b""),
         (1, "container.confined"): (0, HELD.encode()),
     }
 
@@ -50,20 +54,47 @@ def test_a_host_that_refuses_nobody_but_the_container_that_asks_for_it_passes() 
     assert told["container-confined"].found == "refused, as container_t:s0:c11,c12"
 
 
+def by_update(enforce: Report = (0, b"1")) -> dict[tuple[int, str], Report]:
+    """With a version before, that has written the one that is looked at."""
+    return {
+        **reports(),
+        (0, "selinux.enforce"): enforce,
+        (0, "selinux.denials"): (0, LOADED.encode()),
+        (1, "selinux.denials-before"): (0, LOADED.encode()),
+    }
+
+
+def test_what_is_refused_to_an_update_counts() -> None:
+    assert lines(by_update())["selinux"].verdict is Verdict.PASSED
+    for one in ((0, "selinux.denials"), (1, "selinux.denials-before")):
+        found = {**by_update(), one: (0, f"{LOADED}{DENIAL}\n".encode())}
+        words = "enforcing; denied: dockerd_t: read open of shadow_t (file) (to the version before)"
+        assert lines(found)["selinux"].found == words
+        assert told_denials(facts(found)) == (DENIAL,)
+        assert "a policy was loaded" in lines({**by_update(), one: (0, b"")})["selinux"].found
+        assert "nobody told" in lines({**by_update(), one: (1, b"")})["selinux"].found
+
+
+def test_of_a_version_before_without_a_policy_nothing_is_asked() -> None:
+    found = {**by_update((1, b"cat: no such file")), (0, "selinux.denials"): (0, b"")}
+    assert lines(found)["selinux"].verdict is Verdict.PASSED
+
+
 def test_a_host_without_a_policy_is_not_asked() -> None:
     assert not {"selinux", "container-confined"} & {line.name for line in judge(facts(reports()), EXPECTED)}
 
 
 def test_a_permissive_host_tells_what_it_would_refuse_and_holds_no_container() -> None:
     expected = replace(EXPECTED, selinux="permissive")
-    found = {**reports(), (1, "selinux.enforce"): (0, b"0")}
+    found = {**reports(), **dict.fromkeys([(boot, "selinux.enforce") for boot in (1, 2)], (0, b"0"))}
     told = {line.name: line for line in judge(facts(found), expected)}
     assert (told["selinux"].verdict, told["selinux"].found) == (Verdict.PASSED, "permissive, no denials")
     assert "container-confined" not in told
 
 
 @pytest.mark.parametrize(
-    ("boot", "name"), [(1, "selinux.denials"), (2, "selinux.denials"), (2, "selinux.denials-before")]
+    ("boot", "name"),
+    [(1, "selinux.denials"), (2, "selinux.denials"), (2, "selinux.denials-before"), (1, "selinux.console")],
 )
 def test_one_denial_fails_and_is_named(boot: int, name: str) -> None:
     line = lines({**reports(), (boot, name): (0, f"{DENIAL}\n".encode())})["selinux"]
@@ -72,15 +103,27 @@ def test_one_denial_fails_and_is_named(boot: int, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "says"),
+    ("boot", "name", "data", "says"),
     [
-        ("selinux.enforce", (0, b"0"), "permissive"),
-        ("selinux.enforce", (1, b"cat: No such file or directory"), "off"),
-        ("selinux.denials", (1, b""), "nobody told"),
+        (1, "selinux.enforce", (0, b"0"), "permissive"),
+        (1, "selinux.enforce", (1, b"cat: No such file or directory"), "off"),
+        (1, "selinux.denials", (1, b""), "nobody told"),
+        (1, "console.level", (1, b"sh: cannot create /proc/sys/kernel/printk"), "nobody told"),
+        (1, "selinux.denials", (0, b""), "what was refused to the container is not in the log"),
+        (
+            1,
+            "selinux.denials",
+            (0, f"{ASKED_FOR}\nlost: audit: audit_lost=7\n".encode()),
+            "log was lost: audit: audit_lost",
+        ),
+        (2, "selinux.enforce", (0, b"0"), "enforcing, and permissive after a restart"),
+        (2, "selinux.denials", (0, b""), "does not even say that a policy was loaded"),
+        (2, "selinux.denials-before", (0, ASKED_FOR.encode()), "does not even say that a policy was loaded"),
+        (2, "selinux.denials-before", (0, LOADED.encode()), "what was refused to the container is not in the log"),
     ],
 )
-def test_silence_and_another_mode_fail(name: str, data: Report, says: str) -> None:
-    line = lines({**reports(), (1, name): data})["selinux"]
+def test_silence_and_another_mode_fail(boot: int, name: str, data: Report, says: str) -> None:
+    line = lines({**reports(), (boot, name): data})["selinux"]
     assert line.verdict is Verdict.FAILED
     assert says in line.found
 
@@ -94,6 +137,16 @@ def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
     assert list(denials_of("avc: denied something of a new kind\nanother line\n")) == [
         "avc: denied something of a new kind"
     ]
+
+
+def test_the_container_is_excused_of_what_the_kernel_refuses_alone() -> None:
+    told = (
+        "user_avc pid=1 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:init_t:s0 msg='avc:  denied  "
+        f'{{ start }} for auid=n/a uid=0 gid=0 path="a.service" cmdline="x" scontext={CONFINED} '
+        "tcontext=system_u:object_r:init_exec_t:s0 tclass=service permissive=0"
+    )
+    assert list(denials_of(told)) == ["container_t: start of init_exec_t (service)"]
+    assert list(denials_of(ASKED_FOR)) == []
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from zaffre.definition import reference_root
 from zaffre.errors import DefinitionError, IntegrityError
 from zaffre.machine import (
     AMD64,
@@ -20,7 +21,7 @@ from zaffre.machine import (
     Network,
     architecture_named,
 )
-from zaffre.machine.inject import check_credentials, ready_credentials
+from zaffre.machine.inject import UPDATE_UNIT, check_credentials, ready_credentials
 from zaffre.machine.kernel import kernel_of
 from zaffre.machine.spec import Channels, arguments
 
@@ -140,6 +141,29 @@ def test_the_check_is_told_what_to_look_at() -> None:
         "zaffre.extension": b"probes",
         "zaffre.policy": b"root=signed",
     }.items() <= given.items()
+
+
+def test_a_version_before_is_told_what_it_is_updated_to() -> None:
+    given = check_credentials(
+        nonce="n", extension="probes", image_policy="root=signed", setting_paths=(), update=("1.8", "1.9")
+    )
+    assert given["zaffre.update"] == b"1.8 1.9\n"
+    assert b"\nSELinuxContext=-system_u:system_r:zaffre_agent_t:s0\n" in given[f"systemd.extra-unit.{UPDATE_UNIT}"]
+    assert b"systemd-sysupdate update 1.9;" in given[f"systemd.extra-unit.{UPDATE_UNIT}"]
+    assert given["zaffre.start"].index(b'if [ "$boot" = 0 ]') < given["zaffre.start"].index(b"systemd-sysext refresh")
+
+
+def test_who_writes_the_next_version_is_shut_in_as_the_agent_is() -> None:
+    given = check_credentials(nonce="n", extension="p", image_policy="", setting_paths=(), update=("1.8", "1.9"))
+    agent = reference_root() / "files/agent/usr/lib/systemd/system/zaffre-agent.service"
+    theirs, ours = (
+        set(text.partition("[Service]\n")[2].splitlines())
+        for text in (agent.read_text(), given[f"systemd.extra-unit.{UPDATE_UNIT}"].decode())
+    )
+    free = ("#", "Exec", " ", "SELinuxContext=", "TimeoutStartSec=", "Nice=", "IOSchedulingClass=")
+    assert {one for one in theirs if one and not one.startswith(free)} == {
+        one for one in ours if one and not one.startswith(free)
+    }
 
 
 def pe(sections: dict[bytes, bytes]) -> bytes:

@@ -40,6 +40,48 @@ def test_a_check_of_two_boots() -> None:
     assert (second.began, second.loader, second.kernel) == (142.0, 145.0, 151.5)
 
 
+def test_the_version_before_comes_first_where_a_host_is_updated() -> None:
+    watch = Watch(began=0.0, first=0)
+    for boot, began in ((0, 10.0), (1, 40.0), (2, 80.0)):
+        watch.take(Message({"event": "started", "boot": boot, "uptime": 5.0}), began)
+        assert (watch.boot, watch.finished) == (boot, False)
+        watch.take(Message({"event": "restart", "boot": boot, "uptime": 20.0}), began + 15.0)
+        watch.take(RESET, began + 16.0)
+    assert [one.began for one in watch.outsides] == [0.0, 26.0, 56.0, 96.0]
+
+
+def test_a_version_that_does_not_come_up_has_its_tries_until_the_one_before_says_so() -> None:
+    watch = Watch(began=0.0, first=0)
+    watch.take(Message({"event": "restart", "boot": 0, "uptime": 20.0}), 15.0)
+    for now in (16.0, 40.0, 60.0, 80.0):
+        watch.take(RESET, now)
+        assert watch.stuck(now) is None
+    watch.take(Message({"event": "failed", "boot": 0, "what": "the host went back", "data": ""}), 100.0)
+    error = watch.stuck(100.0)
+    assert error is not None
+    assert error.brief == "the host went back"
+
+
+def test_a_version_that_was_blessed_after_an_update_has_no_more_tries_than_others() -> None:
+    watch = Watch(began=0.0, first=0)
+    for now in (0.0, 100.0, 200.0):
+        watch.take(Message({"event": "restart", "boot": now / 100, "uptime": 20.0}), now)
+        watch.take(RESET, now + 1.0)
+    watch.take(RESET, 300.0)
+    assert watch.stuck(300.0) is None
+    watch.take(RESET, 400.0)
+    assert "again and again" in str(watch.stuck(400.0))
+
+
+def test_after_an_update_too_a_second_boot_that_takes_itself_for_the_first_is_the_last() -> None:
+    watch = Watch(began=0.0, first=0)
+    for boot in (0, 1):
+        watch.take(Message({"event": "restart", "boot": boot, "uptime": 20.0}), 15.0)
+        watch.take(RESET, 16.0)
+    watch.take(event("started", uptime=5.0), 30.0)
+    assert watch.finished
+
+
 def test_a_refused_boot_ends_the_wait_once_it_has_said_why() -> None:
     watch = Watch(began=0.0)
     watch.take(ConsoleOutput(b"BdsDxe: failed to load Boot0001: Access Denied\r\n"), 5.0)
@@ -61,6 +103,7 @@ def test_a_kernel_that_hangs_under_emulation_is_started_again_once() -> None:
     watch.take(STALL, 30.0)
     assert not watch.hangs(60.0), "a busy host can be that slow"
     assert watch.hangs(91.0)
+    assert watch.hung == 1
     assert not watch.hangs(92.0)
     watch.take(RESET, 93.0)
     assert watch.stuck(93.0) is None

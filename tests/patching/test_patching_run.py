@@ -67,6 +67,7 @@ class FakeBench:
     contains: str | None = None
     verdict: Verdict = Verdict.PASSED
     offline: bool = False
+    known: tuple[Advisory, ...] = (Advisory("OWN-1", "expat", (Range(fixed=MENDED),), ("CVE-2026-1000",)),)
     done: list[str] = field(default_factory=list)
 
     @property
@@ -83,9 +84,10 @@ class FakeBench:
         return lock_subjects(lock, self.distribution, title="lock")
 
     def scan(self, subjects: Sequence[Subject], *, title: str, ask: bool = False) -> Report:
-        fact = Advisory("OWN-1", "expat", (Range(fixed=MENDED),), ("CVE-2026-1000",))
         week = dt.timedelta(days=7)
-        known = Known((Feed("a", Kind.ARCHIVE, "Debian:13", "deb", "a test", NOW, week, (fact,), upstream="debian"),))
+        known = Known(
+            (Feed("a", Kind.ARCHIVE, "Debian:13", "deb", "a test", NOW, week, self.known, upstream="debian"),)
+        )
         return scan(subjects, known, now=NOW)
 
     def solve(self, packages: Sequence[str], images: Sequence[str] | None) -> Locking:
@@ -229,6 +231,16 @@ def test_a_fix_that_can_not_be_had_is_said(bench: FakeBench) -> None:
     assert report.proof.left == ("CVE-2026-1000",)
     assert locked(bench) == "2.7-1"
     assert bench.done == ["solve libexpat1 for None"]
+
+
+def test_the_fixes_that_can_be_had_are_released_and_the_others_said(bench: FakeBench) -> None:
+    bench.known += (Advisory("OWN-2", "expat", (Range(fixed=f"{MENDED}1"),), ("CVE-2026-1001",)),)
+    report = run(bench)
+    assert (report.done, report.written) == (False, True)
+    assert report.proof is not None
+    assert (report.proof.gone, report.proof.left) == (("CVE-2026-1000",), ("CVE-2026-1001",))
+    assert locked(bench) == MENDED
+    assert bench.done[-1] == "publish 1"
 
 
 def test_a_place_that_does_not_answer_loses_no_work(bench: FakeBench) -> None:

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Schedules, read by those who will: systemd itself, and a reader of YAML."""
+"""Schedules, read by those who will: systemd itself, a reader of YAML, and a shell with git."""
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import subprocess
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 import yaml
@@ -46,15 +50,127 @@ def test_a_unit_s_command_has_the_words_that_were_given() -> None:
 def test_github_s_job_runs_the_command_each_day() -> None:
     told = yaml.safe_load(templates(Scheduler.GITHUB, job())["zaffre-patch.yml"])
     assert told[True]["schedule"] == [{"cron": "0 4 * * *"}], "YAML 1.1 reads the key `on` as true"
-    steps = told["jobs"]["patch"]["steps"]
-    commands = [one["run"] for one in steps if "run" in one]
-    assert shlex.split(commands[0]) == ["zaffre", *WORDS]
+    assert shlex.split(github()[0]["run"]) == ["zaffre", *WORDS]
 
 
 def test_gitlab_s_job_runs_the_command_on_a_schedule() -> None:
-    told = yaml.safe_load(templates(Scheduler.GITLAB, job())["zaffre-patch.gitlab-ci.yml"])["zaffre-patch"]
+    told = gitlab()
     assert told["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "schedule"'}]
-    assert shlex.split(told["script"][0]) == ["zaffre", *WORDS]
+    assert shlex.split(told["script"][0]) == ["status=0;", "zaffre", *WORDS, "||", "status=$?"]
+
+
+def github() -> list[dict[str, str]]:
+    """Steps that run something."""
+    told = yaml.safe_load(templates(Scheduler.GITHUB, job())["zaffre-patch.yml"])
+    return [one for one in told["jobs"]["patch"]["steps"] if "run" in one]
+
+
+def gitlab() -> dict[str, Any]:
+    job_of: dict[str, Any] = yaml.safe_load(templates(Scheduler.GITLAB, job())["zaffre-patch.gitlab-ci.yml"])
+    return job_of["zaffre-patch"]
+
+
+class Runner:
+    """A CI's runner with a checkout. `zaffre` is a program that does what `patches` was told last."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.checkout, self.origin = root, root / "checkout", root / "origin.git"
+        self.env = {
+            "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(root),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": f"url.{self.origin.as_uri()}.insteadOf",
+            "GIT_CONFIG_VALUE_0": "https://patch:secret@ci.example/own/linux.git",
+            "GIT_AUTHOR_DATE": "2026-11-26T04:00:00Z",
+            "PUSH_TOKEN": "secret",
+            "CI_SERVER_HOST": "ci.example",
+            "CI_PROJECT_PATH": "own/linux",
+            "CI_COMMIT_BRANCH": "main",
+        }
+
+    def found(self) -> None:
+        """A repository with a lock, and its checkout beside it, wherever both are moved to."""
+        root = self.root
+        (root / "bin").mkdir()
+        self.git("init", "--quiet", "--bare", "--initial-branch=main", str(self.origin), cwd=root)
+        self.git("clone", "--quiet", str(self.origin), str(self.checkout), cwd=root)
+        self.git("checkout", "--quiet", "-B", "main")
+        (self.checkout / "zaffre.lock").write_text("old\n")
+        self.git("add", ".")
+        self.git("-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "--quiet", "-m", "first")
+        self.git("remote", "set-url", "origin", "../origin.git")
+        self.git("push", "--quiet", "-u", "origin", "main")
+
+    def git(self, *words: str, cwd: Path | None = None) -> str:
+        argv = ["git", *words]
+        place = cwd or self.checkout
+        return subprocess.run(argv, cwd=place, env=self.env, check=True, capture_output=True, text=True).stdout
+
+    def patches(self, code: int, lock: str | None) -> None:
+        """It writes that lock, if there is one, and ends with `code`."""
+        program = self.root / "bin/zaffre"
+        text = f"echo {lock} > zaffre.lock\n" if lock is not None else ""
+        program.write_text(f"#!/bin/sh\n{text}exit {code}\n")
+        program.chmod(0o755)
+
+    def bash(self, script: str) -> int:
+        argv = ["bash", "-eo", "pipefail", "-c", script]
+        return subprocess.run(argv, cwd=self.checkout, env=self.env, check=False, capture_output=True).returncode
+
+    def github(self) -> int:
+        """Every step in a shell of its own. After one that failed, only those that run always."""
+        failed = 0
+        for step in github():
+            if not failed or step.get("if") == "always()":
+                failed = self.bash(step["run"]) or failed
+        return failed
+
+    def gitlab(self) -> int:
+        """All lines in one shell."""
+        return self.bash("\n".join(gitlab()["script"]))
+
+    @property
+    def kept(self) -> str:
+        """The lock that the repository has."""
+        return self.git("show", "main:zaffre.lock", cwd=self.origin).strip()
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("schedule") / "runner"
+    root.mkdir()
+    Runner(root).found()
+    return root
+
+
+@pytest.fixture
+def runner(founded: Path, tmp_path: Path) -> Runner:
+    return Runner(shutil.copytree(founded, tmp_path / "runner"))
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("scheduler", ["github", "gitlab"])
+@pytest.mark.parametrize(
+    ("code", "lock"),
+    [(0, "new"), (1, "new"), (3, "new"), (0, None), (1, None)],
+    ids=["all-mended", "some-fix-is-left", "publishing-failed", "nothing-to-mend", "the-check-failed"],
+)
+def test_a_ci_s_job_keeps_the_lock_that_was_written_and_ends_as_the_patch_did(
+    runner: Runner, scheduler: str, code: int, lock: str | None
+) -> None:
+    runner.patches(code, lock)
+    assert getattr(runner, scheduler)() == code
+    assert runner.kept == (lock or "old")
+    assert runner.git("rev-list", "--count", "main", cwd=runner.origin).strip() == ("2" if lock else "1")
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize("scheduler", ["github", "gitlab"])
+def test_a_lock_that_can_not_be_kept_is_an_error(runner: Runner, scheduler: str) -> None:
+    runner.patches(0, "new")
+    shutil.rmtree(runner.origin)
+    assert getattr(runner, scheduler)() != 0
 
 
 def test_the_command_prints_them_or_writes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

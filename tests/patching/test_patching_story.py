@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole story with real packages: a host locked to the release pocket, its known holes, the patch, the proof.
 
-Trivy and debsecan are asked by the same facts before and after. They know the signed kernel by another name than that
-under which its holes are known, so they are asked about all else.
+Trivy and debsecan are asked before and after, in roots that bear the image's own os-release: Trivy by the feed that we
+publish, debsecan by the facts that this was made of.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import datetime as dt
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.lab import Lab, for_this_machine_alone
 from support.releases import SECRET
-from support.scanners import Found, debsecan, trivy
+from support.scanners import Found, debsecan, published, trivy, trivy_with
 from zaffre.advisory.archive.kept import Kept
-from zaffre.advisory.model import Advisory
+from zaffre.advisory.model import Advisory, Range
+from zaffre.cli.making import Making
 from zaffre.definition import load_distribution, reference_root
+from zaffre.sandbox import Mount
 from zaffre.store import Store
+from zaffre.tree.identity import os_release
 from zaffre.trust import Role, load_certificates, signature_holds
 from zaffre.upstream import LockedPackage, load_lock
 
@@ -70,7 +75,8 @@ def test_from_the_release_pocket_to_a_release_without_its_known_holes(own: Lab, 
     assert known, "the archive's release pocket has no known hole now, so there is no story to tell"
     old = packages(own)
     told = [one for one in advisories(own) if one.package in {package.source for package in old}]
-    assert scanners(old, told, tmp_path / "before") == ours(before)
+    root = root_of(tmp_path / "before", status(old), says_of_itself(own, "1.0"))
+    assert scanners(root, told, our_feed(own)) == unsigned(ours(before), old) != set()
     shown = own.json("patch", "container-host", "--plan")
     assert {name for one in shown["plan"]["behind"] for name in one["vulnerabilities"]} == known
     assert packages(own) == old
@@ -89,9 +95,27 @@ def test_from_the_release_pocket_to_a_release_without_its_known_holes(own: Lab, 
 
     after = own.json("scan", host["folder"])
     assert not [one for one in after["findings"] if one["bucket"] == "fix-available"]
-    bill = Path(host["folder"]) / "sbom.cdx.json"
-    assert trivy("sbom", bill, told, tmp_path / "after") == set()
-    assert scanners(packages(own), told, tmp_path / "after") == set()
+    build, database = Path(host["folder"]), our_feed(own)
+    assert set(published(own.root / "feed", "advisories")) == {Path(one).name for one in report["advisory"]}
+    bill = "usr/share/sbom/zaffre-container-host.cdx.json"
+    text, version, installed, carried = read(
+        own, build, "usr/lib/os-release", "etc/debian_version", "usr/lib/sysimage/dpkg/status", bill
+    )
+    assert text == says_of_itself(own, host["version"]), "before, there was no build whose own text could be read"
+    root = root_of(tmp_path / "after", installed, text)
+    (root / "etc/debian_version").write_text(version)
+    assert scanners(root, told, database) == unsigned(ours(after), packages(own)) == set()
+    assert trivy_with("sbom", build / "sbom.cdx.json", database, tmp_path / "bill") == set()
+    # They find nothing because nothing is there, and not because they don't know whose root and whose bill these are.
+    unmended = [replace(one, ranges=(Range(),)) for one in told]
+    everything = trivy("rootfs", root, unmended, tmp_path / "all-of-root")
+    assert {name for _, name in everything} >= {name for _, name in unsigned(ours(before), old) if "CVE-" in name}
+    assert trivy("sbom", build / "sbom.cdx.json", unmended, tmp_path / "all-of-bill") == everything
+    # A host's root has a link where Trivy looks for dpkg's database, and the bill that it carries.
+    shutil.rmtree(root / "var")
+    (root / bill).parent.mkdir(parents=True)
+    (root / bill).write_text(carried)
+    assert trivy("rootfs", root, unmended, tmp_path / "all-of-host") == everything
     assert {one.name: one.version for one in old} != {one.name: one.version for one in packages(own)}
 
     listed = own.zaffre("release", "list", "repo", env=env).stdout
@@ -107,7 +131,7 @@ def test_from_the_release_pocket_to_a_release_without_its_known_holes(own: Lab, 
 def packages(own: Lab) -> tuple[LockedPackage, ...]:
     lock = load_lock(own.distro / "zaffre.lock")
     assert lock is not None
-    return tuple(one for one in lock.set("container-host", "amd64").packages if "-signed" not in one.source)
+    return lock.set("container-host", "amd64").packages
 
 
 def advisories(own: Lab) -> list[Advisory]:
@@ -120,30 +144,75 @@ def advisories(own: Lab) -> list[Advisory]:
     return [one for one in feed.advisories if one.cves]
 
 
+def our_feed(own: Lab) -> Mapping[str, bytes]:
+    """Trivy's database of the feed that we publish: verified first, and taken out by its list."""
+    place = own.root / "feed"
+    own.zaffre("feed", "publish", "--to", str(place), "--advisories", str(own.out / "advisories"))
+    own.zaffre("feed", "verify", str(place))
+    return published(place, "trivy")
+
+
 def ours(report: dict) -> Found:
-    return {
-        (package["name"], one["vulnerability"])
-        for one in report["findings"]
-        if one["source"] != "linux" and one["vulnerability"].startswith("CVE-")
-        for package in one["packages"]
-    }
+    return {(package["name"], one["vulnerability"]) for one in report["findings"] for package in one["packages"]}
 
 
-def scanners(locked: tuple[LockedPackage, ...], told: list[Advisory], folder: Path) -> Found:
-    """What Trivy and debsecan find in a root with these packages, which must be the same."""
+def unsigned(found: Found, locked: tuple[LockedPackage, ...]) -> Found:
+    """Without what was found in packages of signed sources.
+
+    Vulnerabilities of a signed kernel are known under the name of what was signed, `linux`, and we look there. Trivy
+    and debsecan ask by the package's own Source (`linux-signed-amd64`), under which nothing is known to anybody.
+    """
+    signed = {one.name for one in locked if "-signed" in one.source}
+    return {(name, vulnerability) for name, vulnerability in found if name not in signed}
+
+
+def status(locked: tuple[LockedPackage, ...]) -> str:
+    """dpkg's, of a root with these packages."""
+    return "".join(
+        f"Package: {one.name}\nStatus: install ok installed\nArchitecture: {one.architecture}\n"
+        f"Version: {one.version}\nSource: {one.source} ({one.source_version})\n\n"
+        for one in locked
+    )
+
+
+def says_of_itself(own: Lab, version: str) -> str:
+    """The os-release of the image in this version."""
+    distribution = load_distribution(own.distro)
+    base = "ID=debian\nVERSION_CODENAME=trixie\n"
+    image = distribution.image("container-host")
+    return os_release(distribution.identity, image, version=version, architecture="amd64", base=base)
+
+
+def root_of(folder: Path, packages: str, says: str) -> Path:
+    """What scanners read of a root: its packages, and what it says of itself.
+
+    A host of ours has a link at var/lib/dpkg, to usr/lib/sysimage/dpkg; debsecan is given the file it leads to.
+    """
     root = folder / "root"
     (root / "var/lib/dpkg").mkdir(parents=True)
     (root / "etc").mkdir()
-    (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
-    (root / "etc/debian_version").write_text("13.2\n")
-    status = root / "var/lib/dpkg/status"
-    status.write_text(
-        "".join(
-            f"Package: {one.name}\nStatus: install ok installed\nArchitecture: {one.architecture}\n"
-            f"Version: {one.version}\nSource: {one.source} ({one.source_version})\n\n"
-            for one in locked
-        )
-    )
-    found = trivy("rootfs", root, told, folder / "trivy")
-    assert debsecan(status, told, folder / "debsecan") == found
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "usr/lib/os-release").write_text(says)
+    (root / "etc/os-release").symlink_to("../usr/lib/os-release")
+    (root / "etc/debian_version").write_text("13.0\n")
+    (root / "var/lib/dpkg/status").write_text(packages)
+    return root
+
+
+def read(own: Lab, build: Path, *paths: str) -> list[str]:
+    """Files of the root that was built."""
+    image = (Mount(build / "root.erofs", "/image"),)
+    with own.workspace() as work:
+        sandbox = Making(work).sandbox
+        words = [["dump.erofs", "--cat", f"--path=/{path}", "/image"] for path in paths]
+        return [sandbox.run(one, mounts=image, timeout=60).stdout.decode() for one in words]
+
+
+def scanners(root: Path, told: list[Advisory], database: Mapping[str, bytes]) -> Found:
+    """What Trivy finds in this root by a database, and debsecan by these facts, which must be the same. Debsecan's data
+    has CVEs alone, so it can't be told of a security upload that names none.
+    """
+    found = trivy_with("rootfs", root, database, root.parent / "trivy")
+    named = {(name, vulnerability) for name, vulnerability in found if vulnerability.startswith("CVE-")}
+    assert debsecan(root / "var/lib/dpkg/status", told, root.parent / "debsecan") == named
     return found

@@ -19,14 +19,14 @@ from zaffre.cli.context import Workspace
 from zaffre.errors import DefinitionError, FindingError, IntegrityError, WorldError, ZaffreError
 from zaffre.image import Build
 from zaffre.machine.report import Verdict
-from zaffre.manifest import Manifest
+from zaffre.manifest import MANIFEST_NAME, Manifest
 from zaffre.offer import Record
 from zaffre.place import lease
 from zaffre.place.folder import Folder
 from zaffre.place.objects import open_objects
 from zaffre.progress import SILENT
 from zaffre.release.candidate import read_candidate
-from zaffre.release.evidence import check_path
+from zaffre.release.evidence import check_path, leave_evidence
 from zaffre.release.operate import pause, resume, revoke
 from zaffre.release.overview import overview
 from zaffre.trust import Keys
@@ -206,6 +206,16 @@ def test_what_changed_after_create_is_not_published(yard: Yard) -> None:
     leave_check(build, yard.owner)
     with pytest.raises(FindingError, match="the build is another one than when the release was made"):
         read_candidate(build, yard.owner.certificates, SILENT, seal=sealed)
+
+
+def test_a_disk_image_that_no_check_has_booted_is_not_published(yard: Yard) -> None:
+    build = yard.build("1.2")
+    manifest = Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
+    report = check_report([Verdict.PASSED]).model_copy(update={"updated_from": "1.1"})
+    leave_evidence(build, manifest, report, yard.owner.release_signer(), now=yard.clock)
+    with pytest.raises(FindingError, match=r"the machine of its check began with 1\.1"):
+        yard.create(build, whole=True)
+    yard.create(build)
 
 
 def test_with_whole_its_disk_comes_too(yard: Yard) -> None:

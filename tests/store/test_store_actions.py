@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from support.trouble import OtherProcess
+from support.trouble import OtherProcess, eventually
 from zaffre.digest import JSON, canonical_json
 from zaffre.errors import ToolError
 from zaffre.store import Action, ActionResult, MissingBlobError, Store, explain_difference
@@ -174,16 +175,34 @@ def test_two_threads_do_the_work_once(store: Store) -> None:
     assert produce.calls == 1
 
 
-def test_who_waits_says_so(tmp_path: Path) -> None:
+def test_who_waits_for_another_process_says_so(store: Store, other: Callable[[str], OtherProcess]) -> None:
     told: list[str] = []
-    patient = Store(tmp_path / "store", on_wait=told.append)
-    with Store(tmp_path / "store").lock("action-" + ACTION.key):
-        waiter = threading.Thread(target=patient.perform, args=(ACTION, Producer(patient)))
-        waiter.start()
-        while not told:
-            waiter.join(0.01)
+    patient = Store(store.root, on_wait=told.append)
+    holder = other(f"""
+with store.lock("action-{ACTION.key}"):
+    print("holds", flush=True)
+    time.sleep(60)
+""")
+    assert holder.line() == "holds"
+    waiter = threading.Thread(target=patient.perform, args=(ACTION, Producer(patient)))
+    waiter.start()
+    while not told and waiter.is_alive():
+        waiter.join(0.01)
+    holder.kill()
     waiter.join()
     assert told == ["waiting for another build that works on pack things"]
+
+
+def test_threads_of_one_build_are_not_another(tmp_path: Path) -> None:
+    told: list[str] = []
+    store = Store(tmp_path / "store", on_wait=told.append)
+    produce = Producer(store)
+    with store.lock("action-" + ACTION.key):
+        waiter = threading.Thread(target=store.perform, args=(ACTION, produce))
+        waiter.start()
+        eventually(lambda: f"-> FLOCK  ADVISORY  WRITE {os.getpid()} " in Path("/proc/locks").read_text())
+    waiter.join()
+    assert (produce.calls, told) == (1, [])
 
 
 def test_cpu_seconds_count_children(store: Store) -> None:

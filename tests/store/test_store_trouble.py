@@ -45,6 +45,30 @@ def unsound(store: Store) -> list[Path]:
     return [path for path in (store.root / "blobs").glob("*/*") if sha256_file(path) != path.name]
 
 
+BEGINNING = """
+import signal
+from zaffre.store import session
+take = session.acquire
+def interrupted(*words, **options):
+    if options.get("wait") is False and words[0].exists():
+        os.kill(os.getpid(), signal.SIGINT)
+    return take(*words, **options)
+session.acquire = interrupted
+try:
+    with store.scratch("x"):
+        print("it was not interrupted", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_at_the_very_beginning_leaves_nothing(store: Store, other: Callable[[str], OtherProcess]) -> None:
+    process = other(BEGINNING)
+    assert process.line() == "interrupted"
+    process.wait()
+    assert list((store.root / "tmp").iterdir()) == []
+
+
 def test_kill_9_in_the_middle_of_an_action(store: Store, other: Callable[[str], OtherProcess]) -> None:
     process = other(HANGING)
     assert process.line() == "working"

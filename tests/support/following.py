@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from support.emulated import Patience
 from support.lab import Lab
 from support.mirror import serving
 from support.releases import Yard, leave_check, now
@@ -60,6 +61,7 @@ class Node:
     on: ExitStack
     story: Story
     machine: Machine = field(init=False)
+    patience: Patience = field(default_factory=Patience)
 
     def __post_init__(self) -> None:
         self.machine = self.on.enter_context(self.power())
@@ -75,7 +77,7 @@ class Node:
         """Let it run until that holds, for so long at most; whether it did. It is looked at every `look` seconds."""
         deadline = time.monotonic() + seconds
         while not (held := holds()) and not self.story.ended and time.monotonic() < deadline:
-            for event in self.machine.events(min(deadline, time.monotonic() + look)):
+            for event in self.patience.events(self.machine, min(deadline, time.monotonic() + look)):
                 self.story.take(event)
         return held
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Other people's scanners, with vulnerability data that is written here: Trivy, debsecan.
+"""Other people's scanners, with vulnerability data that is written here or published by us: Trivy, debsecan.
 
 What they find is (binary package, CVE). `scripts/setup tests` installs both.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import shutil
@@ -58,6 +60,20 @@ def trivy_with(kind: str, target: Path, database: Mapping[str, bytes], folder: P
     return {
         (one["PkgName"], one["VulnerabilityID"]) for result in results for one in result.get("Vulnerabilities") or []
     }
+
+
+def published(place: Path, folder: str) -> dict[str, bytes]:
+    """Files below a folder of a feed that `zaffre feed publish` has brought to `place`, found by its list as anybody
+    would who has none of our code (docs/how-to/feeds.md).
+    """
+    said = json.loads(base64.b64decode(json.loads((place / "index.intoto.json").read_bytes())["payload"]))
+    found = {}
+    for one in said["predicate"]["files"]:
+        if one["name"].startswith(f"{folder}/"):
+            data = (place / one["path"]).read_bytes()
+            assert hashlib.sha256(data).hexdigest() == one["sha256"], one
+            found[one["name"].removeprefix(f"{folder}/")] = data
+    return found
 
 
 def debsecan(status: Path, advisories: Iterable[Advisory], folder: Path) -> Found:

@@ -26,6 +26,7 @@ from tempfile import TemporaryFile
 
 import pytest
 
+from support.emulated import Patience
 from support.lab import Lab, for_this_machine_alone
 from zaffre.cli.making import Making
 from zaffre.machine import AMD64, Accelerator, Guest, Network, OwnerCertificates, boot
@@ -59,6 +60,7 @@ class Server:
     port: int
     machine: Machine | None = None
     console: bytearray = field(default_factory=bytearray)
+    patience: Patience = field(default_factory=Patience)
 
     @classmethod
     def beside(cls, lab: Lab, root: Path, url: str) -> Server:
@@ -155,7 +157,7 @@ class Server:
     def drain(self, seconds: float) -> None:
         """Keep the machine running for so long."""
         assert self.machine is not None
-        for event in self.machine.events(time.monotonic() + seconds):
+        for event in self.patience.events(self.machine, time.monotonic() + seconds):
             if isinstance(event, ConsoleOutput):
                 self.console += event.data
             assert not isinstance(event, Ended), self.console[-2000:].decode(errors="replace")
@@ -185,14 +187,18 @@ class Server:
                 self.drain(0.2)
             output.seek(0)
             said = output.read().decode(errors="replace")
+        if process.returncode == 0:
+            self.patience.comes_up()
         if check:
             assert process.returncode == 0, f"{command}\n{said}\n{self.console[-2000:].decode(errors='replace')}"
         return said
 
     def wait(self, holds: Callable[[], bool], seconds: float = _BOOT) -> None:
         deadline = time.monotonic() + seconds
+        before = self.patience.again
         while not holds():
-            assert time.monotonic() < deadline, self.console[-3000:].decode(errors="replace")
+            more = _BOOT if self.patience.again and not before else 0.0
+            assert time.monotonic() < deadline + more, self.console[-3000:].decode(errors="replace")
             self.drain(1.0)
 
     def up(self, *, other_than: str = "", seconds: float = _BOOT) -> str:
@@ -214,14 +220,19 @@ class Server:
         self.wait(settled, seconds)
         return found
 
-    def denials(self) -> list[str]:
-        """What SELinux has refused, in all boots."""
-        said = self.ssh("sudo journalctl --no-pager --output=cat _TRANSPORT=audit + _TRANSPORT=kernel")
+    def denials(self, *, boot: str = "all") -> list[str]:
+        """What SELinux has refused, in all boots or in one, by journalctl's name."""
+        words = f"sudo journalctl --no-pager --output=cat --boot={boot} _TRANSPORT=audit + _TRANSPORT=kernel"
+        said = self.ssh(words)
         return sorted(set(denials_of(said)))
 
     def mislabelled(self) -> list[str]:
         """Files with other labels than those of the policy's table; what programs write below /var is theirs."""
         return self.ssh("sudo restorecon -R -n -v /etc /home /usr").splitlines()
+
+    def label(self, path: str) -> str:
+        """The type that a file has."""
+        return self.ssh(f"stat --format=%C {path}").split(":")[2]
 
     def entries(self) -> list[str]:
         return sorted(self.ssh("sudo ls /efi/EFI/Linux").split())

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from support.emulated import Patience
 from support.esp import damage_esp
 from support.lab import Lab
 from zaffre.cli.making import Making
@@ -169,8 +170,9 @@ class Versions:
             self.furnished(first, story, _SCRIPT, disks={"payload": payload}, credentials=credentials) as start,
             start() as machine,
         ):
+            patience = Patience()
             while not story.ended and time.monotonic() < deadline:
-                for event in machine.events(min(deadline, time.monotonic() + 1.0)):
+                for event in patience.events(machine, min(deadline, time.monotonic() + 1.0)):
                     story.take(event)
         return story
 

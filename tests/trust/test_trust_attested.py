@@ -232,8 +232,16 @@ def test_a_file_of_nobody_is_named(tmp_path: Path, keys: Keys) -> None:
 
 
 def test_what_is_known_to_be_made() -> None:
-    assert unknown(["/etc/passwd", "/var/lib/dpkg/info/a.list", "/usr/lib/modules/6/modules.dep"]) == []
-    assert unknown(["/usr/bin/x", "/etc/passwd.d/x"]) == ["/etc/passwd.d/x", "/usr/bin/x"]
+    assert unknown(["/etc/passwd", "/var/lib/dpkg/info/a.list", "/usr/lib/modules/6/modules.dep"], ()) == []
+    assert unknown(["/usr/bin/x", "/etc/passwd.d/x"], ()) == ["/etc/passwd.d/x", "/usr/bin/x"]
+
+
+def test_a_compiled_module_is_known_by_its_source() -> None:
+    packaged = {"/usr/lib/python3/dist-packages/a.py"}
+    folder = "/usr/lib/python3/dist-packages"
+    compiled = [f"{folder}/__pycache__/{name}.pyc" for name in ("a.cpython-313", "a.cpython-313.opt-1")]
+    strange = [f"{folder}/__pycache__/b.cpython-313.pyc", f"{folder}/a.cpython-313.pyc"]
+    assert unknown([*compiled, *strange], packaged) == sorted(strange)
 
 
 def test_the_envelope_is_as_dsse_has_it(keys: Keys) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from zaffre.advisory.archive.carriers import unsigned
+from zaffre.advisory.archive.carriers import is_signed_form, unsigned
 from zaffre.advisory.model import Advisory, Exploited, Feed, Kind, Range, Severity
 from zaffre.advisory.report import Affected, Bucket, Finding
 from zaffre.advisory.subject import Installed, Platform, Subject
@@ -217,13 +217,16 @@ def _doubts(opinions: Sequence[_Opinion], version: str) -> Iterator[str]:
 def _uncovered(
     subject: Subject, feeds: Sequence[Feed], aliases: Mapping[tuple[str, str], tuple[str, str]]
 ) -> tuple[str, ...]:
-    """Sources of which no feed would speak, as far as feeds say of which they do."""
+    """Sources of which no feed would speak, as far as feeds say of which they do; and signed forms of which it is not
+    known what they are made from.
+    """
     known = [one.covers for one in feeds if one.covers is not None]
     if not known:
         return ()
     named = {one.package for feed in feeds for one in feed.advisories}
     sources = {source for source, _ in _by_source(subject, aliases)}
-    return tuple(sorted(one for one in sources if one not in named and not any(one in covers for covers in known)))
+    covered = {one for one in sources if one in named or any(one in covers for covers in known)}
+    return tuple(sorted(one for one in sources if one not in covered or is_signed_form(one)))
 
 
 def _notes(feeds: Iterable[Feed]) -> tuple[str, ...]:

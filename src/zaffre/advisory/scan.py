@@ -58,7 +58,7 @@ def scan(subjects: Sequence[Subject], known: Known, *, now: dt.datetime, require
         found = match(subject, feeds, known.exploited)
         findings += found.findings
         fixed |= found.fixed
-        notes += found.notes
+        notes += (*subject.notes, *found.notes)
         facts.append(_fact(subject, found.uncovered))
     told, idle = put(_merged(findings), known.statements, known.claims)
     if idle and require_used and subjects and all(one.whole for one in subjects):

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from zaffre.advisory.report import Affected, Bucket, Finding, Stated
+from zaffre.advisory.subject import is_release
 from zaffre.definition import Statement, Status
 from zaffre.errors import FindingError
 
+_CLEARED = {"not_affected", "fixed"}
 _BUCKETS = {Status.NOT_AFFECTED: Bucket.NOT_AFFECTED, Status.ACCEPTED: Bucket.ACCEPTED}
 
 
@@ -18,7 +20,7 @@ _BUCKETS = {Status.NOT_AFFECTED: Bucket.NOT_AFFECTED, Status.ACCEPTED: Bucket.AC
 class Claim:
     """What somebody else says of one product: `package` is the name of a binary or source package, `version` the one
     that it is about (None: any), `vendor` whose it is, as purls name it ("debian"; "": anybody's). `status` is
-    OpenVEX's.
+    OpenVEX's. `product` is what the package is part of, in the document's words, if that is what is spoken of.
     """
 
     vulnerability: str
@@ -28,6 +30,7 @@ class Claim:
     status: str
     justification: str | None = None
     reason: str = ""
+    product: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,28 +116,47 @@ def _stated(finding: Finding, statement: Statement) -> Finding:
 
 
 def _claimed(finding: Finding, claims: Sequence[Claims]) -> Finding:
-    """With the word of others, if it is about every package of the finding."""
-    for document in claims:
-        mine = [one for one in document.claims if one.vulnerability == finding.vulnerability]
-        heard = [next((one for one in mine if _about(one, finding, package)), None) for package in finding.packages]
-        said = [one for one in heard if one is not None]
-        if len(said) != len(heard) or not said or {one.status for one in said} - {"not_affected", "fixed"}:
-            continue
-        first = said[0]
-        stated = Stated(
-            file=document.name,
-            status=first.status,
-            justification=first.justification,
-            reason=first.reason or f"{document.author} says so",
-            author=document.author,
-        )
-        return finding.model_copy(update={"bucket": Bucket.NOT_AFFECTED, "statement": stated})
-    return finding
+    """With the word of others, if every package of the finding is cleared by one of them, and held against by none."""
+    heard = [(document, one) for document in claims for one in document.claims if _speaks_of(one, finding)]
+    clearing = [(document, one) for document, one in heard if one.status in _CLEARED]
+    about = [next((said for said in clearing if _about(said[1], finding, one)), None) for one in finding.packages]
+    cleared = [one for one in about if one is not None]
+    if not cleared or len(cleared) < len(about):
+        return finding
+    against = {
+        f"{document.name}: {document.author} says '{one.status}', and others that it is not affected"
+        for document, one in heard
+        if one.status not in _CLEARED and any(_about(one, finding, package) for package in finding.packages)
+    }
+    if against:
+        return finding.model_copy(update={"doubts": (*finding.doubts, *sorted(against))})
+    document, first = cleared[0]
+    stated = Stated(
+        file=document.name,
+        status=first.status,
+        justification=first.justification,
+        reason=first.reason or f"{document.author} says so",
+        author=document.author,
+    )
+    return finding.model_copy(update={"bucket": Bucket.NOT_AFFECTED, "statement": stated})
+
+
+def _speaks_of(claim: Claim, finding: Finding) -> bool:
+    return claim.vulnerability == finding.vulnerability and claim.vendor in {"", finding.vendor}
 
 
 def _about(claim: Claim, finding: Finding, package: Affected) -> bool:
-    if claim.vendor not in {"", finding.vendor}:
+    """Whether it is about that package. What is said of a package as a part of something else holds where that is the
+    distribution's release, or an image of that name; and "fixed" is said of a version.
+    """
+    if claim.product is not None and not _part_of(claim.product, finding, package):
+        return False
+    if claim.status == "fixed" and claim.version is None:
         return False
     if claim.package == package.name:
         return claim.version in {None, package.version}
     return claim.package == finding.source and claim.version in {None, finding.source_version}
+
+
+def _part_of(product: str, finding: Finding, package: Affected) -> bool:
+    return is_release(product, finding.ecosystem) or set(package.images) == {product.partition(" ")[0]}

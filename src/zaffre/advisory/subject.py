@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -55,7 +56,9 @@ def _no_files(_: Installed) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Subject:
-    """`files` gives the paths that a package has, the telling ones first; `whole` says that it is all of a lock."""
+    """`files` gives the paths that a package has, the telling ones first; `whole` says that it is all of a lock;
+    `notes` say what of it is not scanned.
+    """
 
     kind: SubjectKind
     title: str
@@ -64,6 +67,7 @@ class Subject:
     packages: tuple[Installed, ...] = field(repr=False)
     images: tuple[str, ...] = ()
     whole: bool = False
+    notes: tuple[str, ...] = ()
     files: Callable[[Installed], Sequence[str]] = field(default=_no_files, repr=False)
 
 
@@ -77,6 +81,21 @@ def require_packages(packages: Sequence[Installed], where: str) -> tuple[Install
             "be said to have no vulnerabilities",
         )
     return tuple(sorted(packages, key=lambda one: (one.name, one.architecture, one.version)))
+
+
+def is_release(words: str, ecosystem: str) -> bool:
+    """Whether a publisher's words for a platform ("Debian GNU/Linux 13 (trixie)", "Azure Linux") name the release that
+    OSV's word does ("Debian:13"). Words without a release are about every release, and "" is nobody's.
+    """
+    name, _, asked = ecosystem.partition(":")
+    if not name:
+        return False
+    pattern = rf"{re.escape(name)}(?: GNU/Linux| Linux)?(?:[ :](?P<release>[0-9]+(?:\.[0-9]+)*))?(?: \(\w+\))?"
+    match = re.fullmatch(pattern, words.strip(), re.IGNORECASE)
+    if match is None:
+        return False
+    said = match["release"]
+    return not said or not asked or all(a == b for a, b in zip(said.split("."), asked.split("."), strict=False))
 
 
 _TELLING = ("/bin/", "/sbin/", "/libexec/")

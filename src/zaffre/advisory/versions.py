@@ -13,13 +13,22 @@ from zaffre.upstream.deb.version import version_key
 Order = Callable[[str], Any]
 """A sort key of a version. Raises ValueError for what is no version."""
 
+# [epoch:]version[-release] of the characters that rpm allows (rpm-spec(5)), with a digit in the version.
+_RPM = re.compile(r"(?:[0-9]+:)?(?=[^-]*[0-9])[0-9A-Za-z._+~^]+(?:-[0-9A-Za-z._+~^]+)?")
 # Debian's builders append it where they build anew from the same source; no source version ends so.
 _REBUILD = re.compile(r"\+b[0-9]+\Z")
 
 
 def order_of(family: str) -> Order:
     """The order of "deb" or "rpm" versions."""
-    return version_key if family == "deb" else rpm_version_key
+    return version_key if family == "deb" else _rpm_key
+
+
+def _rpm_key(version: str) -> Any:
+    """Raises ValueError: rpm itself compares any text with any other, and finds what is no version older or newer."""
+    if not _RPM.fullmatch(version):
+        raise ValueError(f"{version[:80]!r} is no version of an RPM package")
+    return rpm_version_key(version)
 
 
 def source_version(family: str, version: str) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 from zaffre.cli.machine import accelerator_for, booting_image, owner_certificates
 from zaffre.definition import VarEncryption
-from zaffre.errors import DefinitionError
+from zaffre.errors import DefinitionError, FindingError
 
 if TYPE_CHECKING:
     from zaffre.cli.context import Workspace
     from zaffre.cli.making import Making
     from zaffre.definition import Distribution, Image
     from zaffre.image import Build
-    from zaffre.machine.judging import Laid
+    from zaffre.machine.judging import Laid, Step
     from zaffre.machine.report import CheckReport
+    from zaffre.manifest import Manifest
     from zaffre.measured.prediction import Prediction
 
 _POD = {"pause", "probe"}
@@ -28,13 +29,16 @@ _POD = {"pause", "probe"}
 
 @dataclass(frozen=True)
 class CheckOrder:
-    """What is checked, and how: `extension` carries the probes, where it is not the usual one; `memory` is in MiB."""
+    """What is checked, and how: `extension` carries the probes, where it is not the usual one; `before` is an earlier
+    build of the host, from which it is updated first; `memory` is in MiB.
+    """
 
     image: str
     architecture: str | None
     profile: str
     out: Path
     extension: str | None = None
+    before: Path | None = None
     memory: int = 1024
     cpus: int = 2
     seconds: float = 600.0
@@ -47,8 +51,12 @@ def build_for(making: Making, order: CheckOrder, image: str | None = None) -> Bu
 
 
 def require_check(making: Making, order: CheckOrder) -> None:
-    """Raise DefinitionError, before anything is built, for what has no check, and for probes of another image."""
+    """Raise DefinitionError, before anything is built, for what has no check, for probes of another image, and for
+    an earlier build of what is not updated in slots.
+    """
     distribution = making.work.distribution
+    if order.before is not None:
+        _require_earlier(distribution.image(order.image), order.before)
     if distribution.image(order.image).kind not in {"container", "wsl"} and _host(making, order).kind != "server":
         _probes(distribution, _host(making, order).name, order.extension)
 
@@ -57,21 +65,24 @@ def check_build(making: Making, order: CheckOrder, built: Build) -> CheckReport:
     """Boot or run what was built, and leave the signed report beside it.
 
     An extension is laid over the host that it is for, of the same order. Raises DefinitionError for what neither boots
-    nor runs nor is laid over anything, and for probes that are made for another image.
+    nor runs nor is laid over anything, and for probes that are made for another image; and as `_step` does.
     """
     image = making.work.distribution.image(order.image)
+    step = None if order.before is None else _step(making, order.before, built)
     with evidence(making.work, built) as leave:
         if image.kind == "container":
             from zaffre.cli.container import check_container
 
             report = check_container(making, image, built, seconds=order.seconds)
         else:
-            report = _booted(making, order, built)
+            report = _booted(making, order, built, step)
         leave(report)
     return report
 
 
-def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
+def _booted(
+    making: Making, order: CheckOrder, built: Build, step: tuple[Step, Mapping[str, Path]] | None
+) -> CheckReport:
     from zaffre.machine import Subject, architecture_named, check_image
 
     work = making.work
@@ -87,7 +98,7 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
     work.progress.note(f"accelerator: {accelerator.accelerator} ({accelerator.why})")
     subject = Subject(
         name=order.image,
-        image=folder / "image.raw",
+        image=(order.before or folder) / "image.raw",
         extension=probes / "extension.raw" if probes else None,
         extension_name=extension,
         certificates=owner_certificates(making),
@@ -106,7 +117,9 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         ipe=str(chosen.ipe.mode),
         fips=chosen.fips,
         prediction=_prediction(folder),
+        earlier=_prediction(order.before) if order.before is not None else None,
         checked=None if host is built else _checked(making, built, host),
+        update=step,
         memory_mib=order.memory,
         cpus=order.cpus,
     )
@@ -119,6 +132,72 @@ def _booted(making: Making, order: CheckOrder, built: Build) -> CheckReport:
         seconds=order.seconds,
         console=order.console,
     )
+
+
+def _require_earlier(image: Image, before: Path) -> None:
+    from zaffre.manifest import MANIFEST_NAME
+
+    if image.kind != "host" or not image.update.tries:
+        raise DefinitionError(
+            f"'{image.name}' is not updated in slots, so it can't be checked as an update of an earlier build",
+            where="--from",
+            resolution="leave --from out, or name a host that counts its boots ([update] tries)",
+        )
+    if not (before / MANIFEST_NAME).is_file():
+        raise DefinitionError(
+            f"there is no {MANIFEST_NAME} here, so this is no build to start from",
+            where=f"--from {before}",
+            resolution="give the folder that 'zaffre build' made of an earlier lock: DIR/<image>-<version>-<arch>",
+        )
+
+
+def _step(making: Making, before: Path, built: Build) -> tuple[Step, Mapping[str, Path]]:
+    """The update from an earlier build, and what systemd-sysupdate gets for it. Raises DefinitionError for a build from
+    which nothing is updated to this one, FindingError for one that does not hold.
+    """
+    from zaffre.slots import incoming_names
+
+    new = built.manifest
+    step = step_between(_verified(making, before), new, before)
+    names = incoming_names(new.image, new.version, new.root_hash or "")
+    return step, {name: built.folder / file for file, name in names.items()}
+
+
+def step_between(old: Manifest, new: Manifest, where: Path) -> Step:
+    """Raises DefinitionError unless `new` is a later version of the same."""
+    from zaffre.machine.judging import Step
+    from zaffre.offer.version import compare_versions
+
+    if (old.kind, old.image, old.architecture) != (new.kind, new.image, new.architecture):
+        raise DefinitionError(
+            f"that is {old.image} for {old.architecture}, and what is checked is {new.image} for {new.architecture}",
+            where=f"--from {where}",
+            resolution="give a build of the same image; --arch says for which architecture one is checked",
+        )
+    if compare_versions(old.version, new.version) >= 0:
+        raise DefinitionError(
+            f"hosts only go forward, and {new.version} is not later than {old.version}",
+            where=f"--from {where}",
+            resolution="give a build of an earlier lock",
+        )
+    return Step(new.image, old.version, new.version)
+
+
+def _verified(making: Making, build: Path) -> Manifest:
+    """The manifest of a build of which each link holds."""
+    from zaffre.manifest import MANIFEST_NAME, Manifest
+    from zaffre.trust.verify import verify_build
+
+    work = making.work
+    report = verify_build(build, certificates=work.certificates, sandbox=making.sandbox, progress=work.progress)
+    if not report.ok:
+        raise FindingError(
+            "the earlier build does not hold, so nothing is started from it",
+            where=str(build),
+            details="\n".join(f"{one.name}: {one.detail}" for one in report.checks if not one.ok),
+            resolution=f"'zaffre verify {build}' says all of it",
+        )
+    return Manifest.model_validate_json((build / MANIFEST_NAME).read_bytes())
 
 
 def _brings_pod(distribution: Distribution, extension: str) -> bool:

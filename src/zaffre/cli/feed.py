@@ -111,10 +111,18 @@ def _made(work: Workspace, *, offline: bool) -> Mapping[str, bytes]:
     check_expiry(heard.statements, work.now.date())
     sources = {package.source for subject in subjects for package in subject.packages}
     sources |= {new[0] for feed in feeds for new in feed.aliases.values()}
+    packages = {package.name for subject in subjects for package in subject.packages}
     namespace = distribution.repository.url if distribution.repository else f"urn:zaffre:{distribution.identity.id}"
-    vex = openvex_text(heard.statements, subjects, author=distribution.identity.name, namespace=namespace, at=work.now)
+    vex = openvex_text(
+        heard.statements,
+        subjects,
+        author=distribution.identity.name,
+        namespace=namespace,
+        at=work.now,
+        feeds=heard.feeds,
+    )
     return {
-        OSV_NAME: osv_zip(feeds, sources),
+        OSV_NAME: osv_zip(feeds, sources, packages),
         **trivy_files(feeds, sources, work.now),
         **({OPENVEX_NAME: vex.encode()} if vex is not None else {}),
     }

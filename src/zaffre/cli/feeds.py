@@ -105,7 +105,7 @@ class _Asking:
         """
         from zaffre.advisory.archive.kept import Kept
 
-        before = Kept.find(self.upstream, self.work.store)
+        before = Kept.find(self.upstream, self.work.store, candidates=self.candidates)
         usable = before is not None and not self.sources & before.unread
         lately = before is not None and not update and self.work.now - before.asked < _ASK_AFTER
         if before is not None and usable and (offline or lately):

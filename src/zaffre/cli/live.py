@@ -65,8 +65,13 @@ class LiveProgress:
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
         remarks = [""]
-        with self._task(title, None, lambda: remarks[0]):
-            yield lambda remark: remarks.__setitem__(0, remark)
+        with self._task(title, None, lambda: remarks[0]) as task:
+
+            def tell(remark: str) -> None:
+                remarks[0] = remark
+                self._display.update(task, description=f"{title}  {remark}")
+
+            yield tell
 
     @contextmanager
     def transfer(self, title: str, total: int) -> Iterator[Callable[[int], None]]:

@@ -73,8 +73,9 @@ def run(
     """Mend what the lock has that is known to be vulnerable and has a fix, and prove it.
 
     Only packages of sources with a fix move, and what they need. The images that this touches are built, checked and
-    scanned; then the lock is written, with a signed advisory, and hosts are released. If a check fails or a
-    vulnerability is still there, the lock stays the old one. What has no fix yet comes with a statement to begin with.
+    scanned; then the lock is written, with a signed advisory, and hosts are released. If a check fails, or a build
+    still has what its lock mends, the lock stays the old one. If only some fixes can be chosen, these are released,
+    and the lock is written. What has no fix yet comes with a statement to begin with.
 
     Exit code 0 also if there was nothing to mend; 1 if something did not hold, or is still there.
 

@@ -41,7 +41,7 @@ class PlainProgress:
     @contextmanager
     def step(self, title: str) -> Iterator[Callable[[str], None]]:
         remarks = [""]
-        with self._running(title, lambda: ""):
+        with self._running(title, lambda: f"{remarks[0]}, " if remarks[0] else ""):
             begin = time.monotonic()
             try:
                 yield lambda remark: remarks.__setitem__(0, remark)

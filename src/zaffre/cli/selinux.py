@@ -47,9 +47,10 @@ def suggest(
 
     Each rule has above it what asked for it. A rule that would undo the policy is left out, in a comment that says why:
     the host's files for a container, passwords, the disk itself. Exit code 1 if there is one, or a denial that can't
-    be read. Without LOG, standard input is read. Nothing is written.
+    be read. Without LOG, standard input is read. Nothing is written. Of the journal, give it what the kernel and the
+    audit log told: anybody can write to the rest.
 
-    Examples: journalctl --boot | zaffre selinux suggest >selinux/my-agent.cil;
+    Examples: journalctl --boot _TRANSPORT=kernel + _TRANSPORT=audit | zaffre selinux suggest >selinux/my-agent.cil;
     zaffre selinux suggest out/my-host-1.20261126.1-amd64.check.json --domain my_agent_t
     """
     from zaffre.selinux import denials_in, module_text
@@ -88,14 +89,26 @@ def _text(log: Path) -> str:
 def _lines(text: str) -> list[str]:
     """Those of a log, or the denials that a check has recorded."""
     if not text.startswith("{"):
-        return text.splitlines()
+        # Not splitlines: what that counts as the end of a line may be in a name.
+        return text.split("\n")
     try:
         told = plain_json.loads(text)
         denials = told.get("report", told)["denials"]
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         # The journal as JSON is lines that begin like that too.
-        return text.splitlines()
+        return [_message(line) for line in text.split("\n")]
     return [str(line) for line in denials]
+
+
+def _message(line: str) -> str:
+    """Of an entry of the journal as JSON: other fields have words of whoever asked too, in any order. What cannot be
+    printed is told as a list of bytes.
+    """
+    try:
+        told = plain_json.loads(line)["MESSAGE"]
+        return told if isinstance(told, str) else bytes(told).decode("utf-8", "replace")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return line
 
 
 def _summary(found: Suggestion) -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _LOST_TWICE = 2
 _CONNECT = 10
+# So many components are told by name, and more by their number.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,11 @@ def build_all(
         names = {future.key: identity for identity, future in futures.items()}
         done: dict[Identity, Built] = {}
         failure: BaseException | None = None
-        with progress.transfer(f"{len(order)} components", len(order)) as advance:
-            for future in as_completed(futures.values()):
+        title = ", ".join(name for name, _ in order) if len(order) <= _NAMED else f"{len(order)} components"
+        with progress.step(f"build {title}") as remark:
+            for number, future in enumerate(as_completed(futures.values()), 1):
                 identity = names[future.key]
-                advance(1)
+                remark(f"{number} of {len(order)}")
                 if future.status != "finished":
                     # What runs is let run to its end, since it is of use; what needs this one has failed with it.
                     failure = failure or _failure(identity, future.exception())

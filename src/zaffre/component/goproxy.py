@@ -44,18 +44,18 @@ class Modules:
         if wanted:
             proxies = self._proxies()
             with (
-                progress.transfer(f"{len(wanted)} files of Go modules", len(wanted)) as advance,
+                progress.step(f"{len(wanted)} files of Go modules") as remark,
                 Downloader(self._limits) as downloader,
                 ThreadPoolExecutor(downloader.limits.connections) as pool,
             ):
 
                 def one(file: GoFile) -> tuple[GoFile, Sha256]:
-                    digest = self._obtain(file, sums[file], proxies, downloader)
-                    advance(1)
-                    return file, digest
+                    return file, self._obtain(file, sums[file], proxies, downloader)
 
                 try:
-                    found.update(pool.map(one, wanted))
+                    for number, (file, digest) in enumerate(pool.map(one, wanted), 1):
+                        found[file] = digest
+                        remark(f"{number} of {len(wanted)}")
                 except CancelledError:
                     raise
                 except BaseException:

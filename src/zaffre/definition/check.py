@@ -35,6 +35,8 @@ MISPLACED = {
 }
 """What each kind of image has no use for."""
 _LABELLER = "policycoreutils"
+_EXCLUSIVE = {"apparmor", "selinux", "smack"}
+"""Those with LSM_FLAG_EXCLUSIVE: the kernel's security/security.c takes the first."""
 _NO_MACHINE = 'a container image boots nowhere: what goes on a disk is of the kind "host" or "server"'
 
 Origins = Mapping[KeyPath, Origin]
@@ -81,8 +83,38 @@ def check_image(image: Image, origins: Origins) -> Iterator[Problem]:
     if image.kind is Kind.SERVER and image.selinux.mode is not SelinuxMode.OFF and _LABELLER not in image.packages:
         message = f"takes the package {_LABELLER!r} on a server, which labels files when labels change"
         yield _problem(origins, ("selinux", "mode"), message, 'the profile "selinux-server" has it')
+    if image.kind.boots:
+        yield from _check_security_modules(image, origins)
     if image.kind is Kind.CONTAINER:
         yield from _check_container(image, origins)
+
+
+def _check_security_modules(image: Image, origins: Origins) -> Iterator[Problem]:
+    """`lsm=` names all security modules of a kernel, whatever `security=` says (the kernel's
+    Documentation/admin-guide/kernel-parameters.txt), and of some only the first is on. With it and without a new
+    policy, a server keeps to the one that it has. libselinux takes the mode from the first `enforcing=`, and only
+    without one from /etc/selinux/config (selinux_init_load_policy): one that is here goes before `selinux.mode`.
+    """
+    mode = str(image.selinux.mode)
+    enabled = image.selinux.mode is not SelinuxMode.OFF
+    arguments = enumerate(image.kernel.command_line)
+    for index, word in ((index, word) for index, argument in arguments for word in argument.replace('"', "").split()):
+        where: KeyPath = ("kernel", "command_line", index)
+        key, _, value = word.partition("=")
+        if key == "enforcing" or (key == "security" and (enabled or value == "selinux")):
+            message = f"{key}= is what selinux.mode says, and that is {mode!r}"
+            yield _problem(origins, where, message, "take it away, and set selinux.mode")
+            continue
+        if key == "lsm":
+            first = next((one for one in value.split(",") if one in _EXCLUSIVE), None)
+            named = first == "selinux"
+        elif key == "selinux" and value == "0":
+            named = False
+        else:
+            continue
+        if named != enabled:
+            message = f"turns SELinux {'on' if named else 'off'}, and selinux.mode is {mode!r}"
+            yield _problem(origins, where, message, "both say it, or none does")
 
 
 def _check_container(image: Image, origins: Origins) -> Iterator[Problem]:

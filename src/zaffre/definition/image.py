@@ -26,6 +26,7 @@ from zaffre.definition.values import (
     ContainerUser,
     Identifier,
     ImageReference,
+    Kind,
     LabelKey,
     LaxArchitecture,
     LaxKind,
@@ -64,11 +65,13 @@ SERIAL_CONSOLES: Mapping[Architecture, str] = {Architecture.AMD64: "ttyS0", Arch
 """The first serial port, as the kernel calls it: a 16550 of a PC, a PL011 of an Arm server (SBSA)."""
 
 
-_SELINUX_ARGUMENTS: Mapping[SelinuxMode, tuple[str, ...]] = {
-    SelinuxMode.ENFORCING: ("security=selinux", "enforcing=1"),
-    SelinuxMode.PERMISSIVE: ("security=selinux", "enforcing=0"),
-}
+_SELINUX = "security=selinux"
 """Of the kernel's large security modules only one is on at a time, and Debian's kernel takes AppArmor."""
+
+_SELINUX_MODES: Mapping[SelinuxMode, str] = {
+    SelinuxMode.ENFORCING: "enforcing=1",
+    SelinuxMode.PERMISSIVE: "enforcing=0",
+}
 
 _IPE_ARGUMENTS: Mapping[IpeMode, tuple[str, ...]] = {
     IpeMode.ENFORCING: ("ipe.enforce=1",),
@@ -393,8 +396,16 @@ class Image(ImageFile):
     def kernel_arguments(self, architecture: Architecture) -> tuple[str, ...]:
         """The kernel command line on `architecture`."""
         words = (word.replace("{serial}", SERIAL_CONSOLES[architecture]) for word in self.kernel.command_line)
-        modes = (*_SELINUX_ARGUMENTS.get(self.selinux.mode, ()), *_IPE_ARGUMENTS.get(self.ipe.mode, ()))
+        modes = (*self._selinux_arguments(), *_IPE_ARGUMENTS.get(self.ipe.mode, ()))
         return (*words, *modes, *(("fips=1",) if self.fips else ()))
+
+    def _selinux_arguments(self) -> tuple[str, ...]:
+        """A server's mode is in /etc/selinux/config, where its administrator may change it: systemd does not start a
+        system whose command line says `enforcing=1` and whose file says that SELinux is disabled.
+        """
+        if self.selinux.mode is SelinuxMode.OFF:
+            return ()
+        return (_SELINUX,) if self.kind is Kind.SERVER else (_SELINUX, _SELINUX_MODES[self.selinux.mode])
 
     def requested_packages(self, architecture: Architecture) -> tuple[str, ...]:
         """Names that the solver is asked for: packages, kernel, and what files are taken from; sorted, each once."""

@@ -100,6 +100,30 @@ Type=oneshot
 RemainAfterExit=yes
 # With SELinux, where that is enforced, it has the rights of the agent.
 SELinuxContext=-system_u:system_r:zaffre_agent_t:s0
+# They must be there when the service's own view of the file system is made.
+ExecStartPre=+mkdir -p /var/lib/extensions /var/lib/confexts
 ExecStart=sh /{program} {agent}
 TimeoutStartSec=5min
+
+# It reads the ESP, writes extensions, and has the system manager start what lays them over the host.
+ProtectSystem=strict
+ReadWritePaths=-/var/lib/extensions -/var/lib/confexts
+ProtectHome=yes
+PrivateNetwork=yes
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+DevicePolicy=closed
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictAddressFamilies=AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
 """

@@ -8,20 +8,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from zaffre.definition import Image, SelinuxMode
-from zaffre.image.serverstate import INSTALL_POLICY
+from zaffre.image.serverstate import INSTALL_POLICY, PACKAGED_POLICY
 from zaffre.tree.customise import SYSUSERS, TMPFILES
 
-_POLICY = "/etc/selinux/default/policy"
+_TABLE = "default/contexts/files/file_contexts"
 DIVERTED = ".upstream"
 """What another package's file is called beside ours of the same path."""
 
 
 def kernel_scripts(install: str, *, enforced: bool = False) -> dict[str, str]:
     """`install`: the program that puts the kernel where the boot loader finds it. With `enforced`, the kernel needs an
-    SELinux policy and labels: on a machine that has none yet, the system's package brings them, and installs it then.
+    SELinux policy and labels: where the system's package has not laid those that it brings, it does so when it is
+    configured, and installs the kernel then.
     """
-    waits = f"[ ! -e {_POLICY} ] || " if enforced else ""
-    return {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n    {waits}{install}\nfi\n'}
+    laid = f"! cmp -s /{PACKAGED_POLICY}/{_TABLE} /etc/selinux/{_TABLE} || " if enforced else ""
+    return {"postinst": f'#!/bin/sh\nset -e\nif [ "$1" = configure ]; then\n    {laid}{install}\nfi\n'}
 
 
 def system_scripts(

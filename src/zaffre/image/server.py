@@ -23,7 +23,7 @@ from zaffre.image.own import KernelFacts, kernel_facts, kernel_package, system_p
 from zaffre.image.policy import labels_in, policy_files, policy_of
 from zaffre.image.serverstate import (
     INSTALL_POLICY,
-    POLICY_LINKS,
+    SERVER_LINKS,
     policy_package_files,
     server_initrd_files,
     server_root_files,
@@ -78,8 +78,7 @@ def build_own(
         **server_root_files(plan.distribution, plan.image, keyring),
         **(policy_package_files(policy_files(policy, plan.image.selinux.mode, shop)) if policy else {}),
     }
-    links = POLICY_LINKS if policy else None
-    system = shop.perform("system package", *system_package(plan, facts, generated, shop, links=links))
+    system = shop.perform("system package", *system_package(plan, facts, generated, shop, links=SERVER_LINKS))
     made = {
         f"{plan.own.kernel}_{facts.version}_{shop.architecture}.deb": kernel.outputs["package"],
         f"{plan.own.system}_{plan.version}_{shop.architecture}.deb": system.outputs["package"],

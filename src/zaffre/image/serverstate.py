@@ -15,10 +15,12 @@ from zaffre.definition import Distribution, Image
 from zaffre.image.state import NO_JOURNAL
 
 INSTALL_POLICY = "usr/lib/zaffre/install-policy"
-POLICY_LINKS: Mapping[str, str] = {
-    "usr/lib/systemd/system/sysinit.target.wants/zaffre-relabel.service": "->../zaffre-relabel.service"
+PACKAGED_POLICY = "usr/lib/zaffre/selinux"
+SERVER_LINKS: Mapping[str, str] = {
+    f"usr/lib/systemd/system/sysinit.target.wants/{name}": f"->../{name}"
+    for name in ("zaffre-relabel.service", "zaffre-unlabelled.service")
 }
-"""What goes with `policy_package_files`."""
+"""What goes with `server_root_files`: with or without a policy, since a kernel that had one may be fallen back to."""
 
 _UNITS = "usr/lib/systemd/system"
 
@@ -35,19 +37,17 @@ def server_initrd_files() -> Mapping[str, str]:
 def server_root_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
     """Of the package that has the definition's files. Raises as `package_manager_files` does."""
     return {
+        INSTALL_POLICY: resources.files("zaffre.image").joinpath("scripts", "install-policy.sh").read_bytes(),
+        f"{_UNITS}/zaffre-relabel.service": _RELABEL_SERVICE.encode(),
+        f"{_UNITS}/zaffre-unlabelled.service": _UNLABELLED_SERVICE.encode(),
         "usr/lib/repart.d/50-root.conf": _REPART_ROOT.format(minimum=image.disk.root).encode(),
         **package_manager_files(distribution, image, keyring),
     }
 
 
 def policy_package_files(policy: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """A policy, by path below /etc/selinux, as the package brings it, with the program that puts it there."""
-    program = resources.files("zaffre.image").joinpath("scripts", "install-policy.sh").read_bytes()
-    return {
-        INSTALL_POLICY: program,
-        f"{_UNITS}/zaffre-relabel.service": _RELABEL_SERVICE.encode(),
-        **{f"usr/lib/zaffre/selinux/{path}": content for path, content in policy.items()},
-    }
+    """A policy, by path below /etc/selinux, as the package brings it for INSTALL_POLICY."""
+    return {f"{PACKAGED_POLICY}/{path}": content for path, content in policy.items()}
 
 
 def package_manager_files(distribution: Distribution, image: Image, keyring: bytes | None) -> Mapping[str, bytes]:
@@ -88,6 +88,23 @@ _REPART_ROOT = """\
 Type=root
 SizeMinBytes={minimum}
 GrowFileSystem=yes
+"""
+
+# A kernel without SELinux on a server that has had a policy, or SELINUX=disabled.
+_UNLABELLED_SERVICE = """\
+[Unit]
+Description=Remember that what is written now has no SELinux labels
+ConditionSecurity=!selinux
+ConditionPathExists=/etc/selinux/default
+ConditionPathIsReadWrite=/etc/selinux
+DefaultDependencies=no
+After=systemd-remount-fs.service
+Before=systemd-tmpfiles-setup.service sysinit.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+ExecStart=touch /etc/selinux/.relabel
 """
 
 _RELABEL_SERVICE = """\

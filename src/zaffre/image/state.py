@@ -97,6 +97,7 @@ def state_files(image: Image, *, labels: Sha256 | None = None) -> StateFiles:
         "usr/lib/repart.d/50-var.conf": _repart_var(var_min_bytes),
         # The id lives on a bind mount from /var, which this service takes for one that is to be made permanent.
         f"{_UNITS}/systemd-machine-id-commit.service": "->/dev/null",
+        f"{_UNITS}/systemd-journal-flush.service.d/10-zaffre.conf": _JOURNAL_LEAVES,
         f"{_UNITS}/zaffre-grow-var.service": _GROW_VAR_SERVICE.format(label=VAR_LABEL),
         f"{_UNITS}/multi-user.target.wants/zaffre-grow-var.service": "->../zaffre-grow-var.service",
     }
@@ -268,7 +269,7 @@ SystemCallArchitectures=
 SystemCallFilter=
 """
 
-# systemd-repart(8) makes a file system through a loop device.
+# systemd-repart(8) makes a file system through a loop device. What mke2fs tells of a good one, it tells as an error.
 _MAKE_VAR = """\
 [Unit]
 Requires=sysroot.mount
@@ -277,6 +278,15 @@ ConditionPathExists=!/dev/disk/by-partlabel/{label}
 
 [Service]
 ExecStartPre=modprobe loop
+Environment=SYSTEMD_REPART_MKFS_OPTIONS_EXT4=-q
+"""
+
+# It is stopped with /var (RequiresMountsFor=) only where that has a unit of its own; here the initrd has mounted it.
+# What is in the journal's hands is not unmounted.
+_JOURNAL_LEAVES = """\
+[Unit]
+Conflicts=shutdown.target
+Before=shutdown.target
 """
 
 # Exit 76: nothing to be found; 77: nothing to be changed (systemd-repart.service(8)). Growing a file system asks for

@@ -24,27 +24,26 @@ from zaffre.machine.architecture import Architecture
 from zaffre.machine.boot import Guest, boot, enlarge
 from zaffre.machine.facts import memory_bytes, settings_path
 from zaffre.machine.firmware import OwnerCertificates
-from zaffre.machine.inject import CHECK_DISK, CHECKED_DISK, check_credentials, server_check_credentials
+from zaffre.machine.inject import CHECK_DISK, CHECKED_DISK, UPDATE_DISK, check_credentials, server_check_credentials
 from zaffre.machine.judge import judge
 from zaffre.machine.judge_selinux import told_denials
 from zaffre.machine.judge_server import judge_server
-from zaffre.machine.judging import DISK_GROWS_BY, Expectations, Laid
+from zaffre.machine.judge_update import HUNG
+from zaffre.machine.judging import DISK_GROWS_BY, Expectations, Laid, Step
 from zaffre.machine.measure import boot_times
 from zaffre.machine.qemu import ConsoleOutput, Machine
 from zaffre.machine.report import CheckReport
-from zaffre.machine.seed import MEDIUM_DISK, SEED_DISK, make_medium, make_seed
+from zaffre.machine.seed import MEDIUM_DISK, SEED_DISK, make_medium, make_seed, make_update
 from zaffre.machine.spec import Accelerator, Network
 from zaffre.machine.watch import Watch
 from zaffre.measured.prediction import Prediction
 from zaffre.progress import SILENT, Progress
 from zaffre.sandbox import Sandbox
+from zaffre.slots import SIGNED_ONLY
 from zaffre.store import Store
 
 CHECK_SECONDS = 300.0
 _ED25519 = b"\0\0\0\x0bssh-ed25519\0\0\0\x20"
-
-SIGNED_ONLY = "root=signed+absent:usr=signed+absent"
-"""An image policy (systemd.image-policy(7)): an extension without a good signature is refused."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,9 @@ class Subject:
     has one, and the extension a pod for it, `updates` whether it judges its boots and is updated in slots, `encrypted`
     whether its /var is. `configuration`, the name and the image of a confext, is plugged in on a medium. `selinux` and
     `ipe` are the modes that it is to be in, `fips` is one too. `prediction` is what the build says that its boot will
-    measure. `checked` is the extension that is laid over it, with its image, if that is what is checked.
+    measure. `checked` is the extension that is laid over it, with its image, if that is what is checked. `update` is
+    what brings a host there: `image` is that of the version before then, `earlier` what that one says that its boot
+    will measure, and the files are what is handed over to systemd-sysupdate, by name.
     """
 
     name: str
@@ -80,7 +81,9 @@ class Subject:
     ipe: str = "off"
     fips: bool = False
     prediction: Prediction | None = None
+    earlier: Prediction | None = None
     checked: tuple[Laid, Path] | None = None
+    update: tuple[Step, Mapping[str, Path]] | None = None
     memory_mib: int = 1024
     cpus: int = 2
 
@@ -113,6 +116,7 @@ def check_image(
                 image_policy=image_policy,
                 setting_paths=paths,
                 checked=(checked.kind, checked.name) if checked else None,
+                update=(subject.update[0].before, subject.update[0].after) if subject.update else None,
             )
             judged = judge
             if subject.checked is not None:
@@ -121,6 +125,9 @@ def check_image(
                 name, image = subject.configuration
                 disks[MEDIUM_DISK] = scratch / "medium.img"
                 make_medium(disks[MEDIUM_DISK], configuration=image, name=name, sandbox=sandbox)
+            if subject.update is not None:
+                disks[UPDATE_DISK] = scratch / "update.img"
+                make_update(disks[UPDATE_DISK], subject.update[1], sandbox=sandbox)
         else:
             disks = {SEED_DISK: scratch / "seed.img"}
             # The public half of a key that nobody has: what is looked at is whether it arrives.
@@ -149,18 +156,24 @@ def check_image(
             progress.step(f"check {subject.name} in a machine ({accelerator})") as remark,
             boot(guest, accelerator, store=store, sandbox=sandbox) as machine,
         ):
-            watch = _follow(machine, guest, seconds, remark, console, emulated=accelerator is Accelerator.TCG)
+            watch = Watch(time.monotonic(), first=1 if subject.update is None else 0)
+            emulated = accelerator is Accelerator.TCG
+            _follow(watch, machine, guest, seconds, remark=remark, console=console, emulated=emulated)
+    watch.facts.add_outside("selinux.console", watch.console.denials)
+    if watch.hung == 1:
+        watch.facts.add_outside(HUNG)
     memory = memory_bytes(watch.facts.get("system.memory").text)
     used = memory["MemTotal"] - memory["MemAvailable"] if {"MemTotal", "MemAvailable"} <= memory.keys() else None
     return CheckReport(
         image=subject.name,
         accelerator=str(accelerator),
         lines=judged(watch.facts, _expectations(subject, nonce)),
-        boots=tuple(boot_times(watch.facts, n, outside) for n, outside in enumerate(watch.outsides, start=1)),
+        boots=tuple(boot_times(watch.facts, n, one) for n, one in enumerate(watch.outsides, start=watch.first) if n),
         memory_used_bytes=used,
         memory_total_bytes=memory.get("MemTotal"),
         seconds=round(time.monotonic() - began, 3),
         denials=told_denials(watch.facts),
+        updated_from=subject.update[0].before if subject.update else None,
     )
 
 
@@ -183,22 +196,24 @@ def _expectations(subject: Subject, nonce: str) -> Expectations:
         ipe=subject.ipe,
         fips=subject.fips,
         prediction=subject.prediction,
+        earlier=subject.earlier,
         checked=subject.checked[0] if subject.checked else None,
+        update=subject.update[0] if subject.update else None,
     )
 
 
 def _follow(
+    watch: Watch,
     machine: Machine,
     guest: Guest,
     seconds: float,
+    *,
     remark: Callable[[str], None],
     console: Callable[[bytes], None] | None,
-    *,
     emulated: bool,
-) -> Watch:
-    """Both boots to their end; before the second one the disk grows."""
+) -> None:
+    """All boots to their end; before the second one of what is checked the disk grows."""
     enlarged = False
-    watch = Watch(time.monotonic())
     deadline = watch.began + seconds
     told = ""
     while not watch.finished:
@@ -208,13 +223,13 @@ def _follow(
         if now >= deadline:
             raise watch.out_of_time(seconds)
         if emulated and watch.hangs(now):
-            remark(f"boot {len(watch.outsides)}: the emulated kernel hangs; started again")
+            remark(f"boot {watch.boot}: the emulated kernel hangs; started again")
             machine.reset()
         for event in machine.events(min(deadline, now + 1.0)):
             watch.take(event, time.monotonic())
             if isinstance(event, ConsoleOutput) and console is not None:
                 console(event.data)
-            number = len(watch.outsides)
+            number = watch.boot
             if number > 1 and not enlarged:
                 enlarge(machine, guest, DISK_GROWS_BY)
                 enlarged = True
@@ -224,7 +239,6 @@ def _follow(
                 told = doing
             if watch.finished:
                 break
-    return watch
 
 
 def _der(path: Path) -> bytes:

@@ -8,6 +8,7 @@ from collections import deque
 from enum import StrEnum
 
 _LONGEST_LINE = 2000
+_MOST_DENIALS = 1000
 _KEPT_LINES = 400
 
 # ECMA-48 control sequences (CSI ... final byte), operating system commands, two-character escapes.
@@ -51,14 +52,20 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
 # kernel/rcu/tree_stall.h and kernel/watchdog.c: a processor that has not been heard of for 20 seconds and more.
 _STALL = re.compile(r"rcu: INFO: \w+ (?:self-)?detected |watchdog: BUG: soft lockup")
 
+_DENIED = re.compile(r"\bavc: +denied\b")
+_CLOCK = re.compile(r"^\[ *\d+\.\d{6}\] ")
+
 
 class ConsoleLog:
-    """Takes bytes as they come, and looks at whole lines. `stalled`: the kernel has said that a processor hangs."""
+    """Takes bytes as they come, and looks at whole lines. `stalled`: the kernel has said that a processor hangs.
+    `denials` are what the kernel says there that SELinux has refused, without its clock.
+    """
 
     def __init__(self) -> None:
         self.stage = Stage.FIRMWARE
         self.refusal: str | None = None
         self.stalled = False
+        self.denials: list[str] = []
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._open = b""
 
@@ -92,6 +99,8 @@ class ConsoleLog:
             if sign.search(line):
                 self.reached(stage)
         self.stalled |= _STALL.search(line) is not None
+        if _DENIED.search(line) and len(self.denials) < _MOST_DENIALS:
+            self.denials.append(_CLOCK.sub("", line).strip())
         early = _EARLY_REFUSALS if self.stage in {Stage.FIRMWARE, Stage.LOADER} else ()
         if self.refusal is None:
             found = (f"{words}: {line.strip()}" for sign, words in (*early, *_REFUSALS) if sign.search(line))

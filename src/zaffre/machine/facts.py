@@ -7,7 +7,7 @@ import base64
 import binascii
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from zaffre.digest import JSON
@@ -33,7 +33,7 @@ MISSING = Fact(status=-1, data=b"")
 
 @dataclass
 class Facts:
-    """Reports by boot (1, 2) and name; what never came is `MISSING`."""
+    """Reports by boot and name; what never came is `MISSING`."""
 
     _by_boot: dict[tuple[int, str], Fact] = field(default_factory=dict)
 
@@ -46,6 +46,10 @@ class Facts:
             self._by_boot[boot, name] = Fact(status, base64.b64decode(data, validate=True))
         except binascii.Error:
             return
+
+    def add_outside(self, name: str, lines: Sequence[str] = ()) -> None:
+        """What was seen from outside, which nobody in the guest reports."""
+        self._by_boot[1, name] = Fact(0, "\n".join(lines).encode())
 
     def get(self, name: str, boot: int = 1) -> Fact:
         return self._by_boot.get((boot, name), MISSING)

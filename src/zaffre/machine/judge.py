@@ -14,6 +14,7 @@ from zaffre.machine.judge_ipe import ipe, ipe_locked, ipe_refused
 from zaffre.machine.judge_kubelet import pod
 from zaffre.machine.judge_measured import measured_boot
 from zaffre.machine.judge_selinux import confined, selinux
+from zaffre.machine.judge_update import is_entry_of, updated
 from zaffre.machine.judging import (
     DISK_GROWS_BY,
     Expectations,
@@ -54,6 +55,7 @@ def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
         unfit.add(pod)
     if not expected.updates:
         unfit |= {_health, _slots}
+    unfit.add(updated if expected.update is None else _slots)
     if not expected.encrypted:
         unfit.add(_var_encrypted)
     if expected.selinux == "off":
@@ -258,6 +260,8 @@ def _health(facts: Facts, expected: Expectations) -> CheckLine:
     verdicts = [_verdict(facts.get("health.verdict", boot).text) for boot in (1, 2)]
     failed = sorted({name for verdict in verdicts for name, status in verdict.items() if status != 0})
     entries = facts.get("boot.entries", 2).text.split()
+    if expected.update is not None:  # the version before has a line of its own, and its own way of counting
+        entries = [entry for entry in entries if not is_entry_of(entry, expected.update.before)]
     blessed = bool(entries) and not any(_on_trial(entry, expected) for entry in entries)
     if not all(verdicts):
         found = "not judged"
@@ -324,6 +328,7 @@ _LINES: tuple[Judge, ...] = (
     extension,
     the_agent,
     laid_over,
+    updated,
     release,
     system_runs,
     secure_boot,

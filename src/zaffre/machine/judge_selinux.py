@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 
-from zaffre.machine.facts import Facts
+from zaffre.machine.facts import Fact, Facts
 from zaffre.machine.judge_kubelet import pod_context
 from zaffre.machine.judging import Expectations, line_of, some
 from zaffre.machine.report import CheckLine
@@ -16,8 +17,19 @@ CONFINED = "system_u:system_r:container_t:s0:c11,c12"
 """The context of the container whose doing is to be refused."""
 _OWN, _OTHERS = ("/own/nonce",), ("/other/nonce", "/host/etc/shadow", "/host/var/log/journal")
 _CONFINED_AS = frozenset({Context("container_t", frozenset({11, 12}))})
-_REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2))
-"""The last is of the whole first boot, until the machine was off."""
+_REPORTS = (("selinux.denials", 1), ("selinux.denials", 2), ("selinux.denials-before", 2), ("selinux.console", 1))
+"""The third is of the whole first boot, as far as its journal is on a disk; the last is what the console has printed,
+to where the machine stopped.
+"""
+_UPDATE = (("selinux.denials", 0), ("selinux.denials-before", 1))
+"""Those of the version before, which wrote the one that is checked: up to its restart, and all of it."""
+_WHOLE = _REPORTS[1:3]
+"""Those in which a boot's beginning is, to which the policy belongs."""
+_LOADED = re.compile(r"\btype=1403\b.*\blsm=selinux\b")
+_LOST = "lost: "
+_PROBED = _REPORTS[0], _REPORTS[2]
+"""Those of the boot in which the container asked for what it is refused."""
+_MODES = {"1": "enforcing", "0": "permissive"}
 _FEW = 4
 # What the upstream's policy refuses nothing to, on a server.
 _UNCONFINED = frozenset(
@@ -32,23 +44,54 @@ def selinux(facts: Facts, expected: Expectations) -> CheckLine:
     """In the mode of the definition, and nothing was denied but to the container that asks for it. A permissive system
     tells what it would have denied.
     """
-    mode = {"1": "enforcing", "0": "permissive"}.get(facts.get("selinux.enforce").text, "off")
-    told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS)
+    modes = [_MODES.get(facts.get("selinux.enforce", boot).text, "off") for boot in (1, 2)]
+    mode = modes[0] if modes[0] == modes[1] else f"{modes[0]}, and {modes[1]} after a restart"
     asked = _asked(facts)
-    denials = Counter(denial for name, boot in _REPORTS for denial in denials_of(facts.get(name, boot).text, asked))
-    passed = mode == expected.selinux and told and not denials
+    denials = Counter(
+        f"{denial} (to the version before)" if one in _UPDATE else denial
+        for one in _reports(facts)
+        for denial in denials_of(facts.get(*one).text, asked)
+    )
+    doubt = _doubt(facts)
+    passed = mode == expected.selinux and doubt is None and not denials
     found = f"{mode}, no denials"
     if denials:
         more = f" and {len(denials) - _FEW} more" if len(denials) > _FEW else ""
         found = f"{mode}; denied: {'; '.join(sorted(denials)[:_FEW])}{more}"
-    elif not told:
-        found = f"{mode}; nobody told what was denied"
+    elif doubt is not None:
+        found = f"{mode}; {doubt}"
     return line_of("selinux", "SELinux", passed=passed, found=found, wanted=f"{expected.selinux}, no denials")
+
+
+def _doubt(facts: Facts) -> str | None:
+    """Why "no denials" would not mean that there were none; None if it would."""
+    reports = {one: facts.get(*one) for one in _reports(facts)}
+    lost = [line for fact in reports.values() for line in fact.text.splitlines() if line.startswith(_LOST)]
+    if any(fact.status != 0 for fact in reports.values()) or facts.get("console.level").status != 0:
+        return "nobody told what was denied"
+    if lost:
+        return f"some of the log was {lost[0].strip()}"
+    if not all(_LOADED.search(reports[one].text) for one in (*_WHOLE, *_UPDATE) if one in reports):
+        return "the log does not even say that a policy was loaded"
+    # What the container is refused must be among what is told.
+    if facts.get("container.confined").status >= 0 and not all(_refused_to_probe(reports[one]) for one in _PROBED):
+        return "what was refused to the container is not in the log"
+    return None
+
+
+def _refused_to_probe(report: Fact) -> bool:
+    denials = (read_denial(line) for line in report.text.splitlines())
+    return any(one is not None and one.by_kernel and one.source in _CONFINED_AS for one in denials)
+
+
+def _reports(facts: Facts) -> tuple[tuple[str, int], ...]:
+    """All that are to be looked at. A version before that had no SELinux has none."""
+    return (*_REPORTS, *_UPDATE) if facts.get("selinux.enforce", 0).status == 0 else _REPORTS
 
 
 def told_denials(facts: Facts) -> tuple[str, ...]:
     """Lines of the log with what was denied, each once, but for containers that ask for it."""
-    lines = (line.strip() for name, boot in _REPORTS for line in facts.get(name, boot).text.splitlines())
+    lines = (line.strip() for one in _reports(facts) for line in facts.get(*one).text.splitlines())
     asked = _asked(facts)
     return tuple(dict.fromkeys(line for line in lines if _counts(line, asked)))
 
@@ -71,7 +114,10 @@ def denials_of(text: str, asked: frozenset[Context] = _CONFINED_AS) -> Iterator[
 
 def _counts(line: str, asked: frozenset[Context]) -> bool:
     denial = read_denial(line)
-    return ("avc:" in line and "denied" in line) if denial is None else denial.source not in asked
+    if denial is None:
+        return "avc:" in line and "denied" in line
+    # A service's word has the command line of who asked in it, whatever is written there.
+    return not (denial.by_kernel and denial.source in asked)
 
 
 def _short(denial: Denial) -> str:

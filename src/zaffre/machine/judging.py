@@ -28,13 +28,23 @@ class Laid:
 
 
 @dataclass(frozen=True)
+class Step:
+    """An update of a host, from a version to the one that is checked."""
+
+    image: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Expectations:
     """What the image is meant to be. `settings` in the names of sysctl.d(5); `certificates` in DER: PK, KEK and db;
     `containers` says whether it runs some, `kubelet` whether it has one that is given a pod, `updates` whether it
     is updated in slots, `every_boot` whether each boot is counted then, `encrypted` whether its /var is;
     `configuration` is the name of a confext that it finds on a medium; `selinux` and `ipe` are modes: "off",
     "permissive" or "enforcing"; `fips` says whether it is in FIPS mode; `prediction` what the build says that its
-    boot will measure; `checked` the extension that this is about, if it is about one.
+    boot will measure; `checked` the extension that this is about, if it is about one; `update` what brought the host
+    there, if it was updated, and `earlier` the prediction of the build before, whose boot loader it has.
     """
 
     nonce: str
@@ -53,7 +63,9 @@ class Expectations:
     ipe: str = "off"
     fips: bool = False
     prediction: Prediction | None = None
+    earlier: Prediction | None = None
     checked: Laid | None = None
+    update: Step | None = None
 
 
 DISK_GROWS_BY = 1 << 30

@@ -53,7 +53,9 @@ class BootTimes(_Model):
 
 
 class CheckReport(_Model):
-    """`boots` has the first boot, in which /var was made, and the one after the restart."""
+    """`boots` has the first boot, in which /var was made, unless an earlier version did that, and the one after the
+    restart.
+    """
 
     image: str
     accelerator: str
@@ -62,6 +64,9 @@ class CheckReport(_Model):
     memory_used_bytes: int | None = Field(description="MemTotal less MemAvailable, after the first boot has settled")
     memory_total_bytes: int | None
     seconds: float = Field(description="wall time of the whole check")
+    updated_from: str | None = Field(
+        default=None, description="the earlier version with which the machine began; the disk image was not booted then"
+    )
     denials: tuple[str, ...] = Field(default=(), description="what SELinux has refused, in lines of the kernel's log")
 
     @property

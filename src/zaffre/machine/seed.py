@@ -2,7 +2,8 @@
 """Small disks that a machine reads its settings from.
 
 A NoCloud seed, from which cloud-init learns who may log in: a FAT file system labelled CIDATA with `meta-data` and
-`user-data` (cloud-init's documentation, "NoCloud"). And a medium with a signed configuration, for an edge device.
+`user-data` (cloud-init's documentation, "NoCloud"). And a medium with a signed configuration, for an edge device;
+and one with the version that a host is updated to.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ MEDIUM_DISK = "zaffre-medium"
 """Serials of the disks."""
 
 _MEDIUM_LABEL = "ZAFFRE-CONF"
+_UPDATE_LABEL = "ZAFFRE-NEXT"
 _ROOM = 2 << 20
+_TABLES = 256
+"""What tables of clusters take of a file system is less than this part of it."""
 _SECONDS = 60.0
 
 
@@ -39,9 +43,15 @@ def make_medium(target: Path, *, configuration: Path, name: str, sandbox: Sandbo
     _make_fat(target, _MEDIUM_LABEL, {f"{name}.raw": configuration}, sandbox)
 
 
+def make_update(target: Path, files: Mapping[str, Path], *, sandbox: Sandbox) -> None:
+    """Write the disk `target` with the files of the version that a host is updated to, under the names given."""
+    _make_fat(target, _UPDATE_LABEL, files, sandbox)
+
+
 def _make_fat(target: Path, label: str, files: Mapping[str, Path], sandbox: Sandbox) -> None:
     with target.open("wb") as file:
-        file.truncate(_ROOM + sum(path.stat().st_size for path in files.values()))
+        size = sum(path.stat().st_size for path in files.values())
+        file.truncate(_ROOM + size + size // _TABLES)
     mounts = [
         Mount(target, "/job/disk.img", writable=True),
         *(Mount(path, f"/job/files/{name}") for name, path in files.items()),

@@ -45,8 +45,10 @@ class _Clock:
 def patch(bench: Bench, order: Order) -> PatchReport:
     """Mend what is known to be vulnerable and has a fix, as far as `order` says.
 
-    A check that fails, or a vulnerability that is still there, is told in the report (`broken`), with the lock that
-    led to it kept; what can't be done at all raises, and the distribution's lock is the old one then, too.
+    A check that fails, or a build that has what its lock mends, is told in the report (`broken`), with the lock that
+    led to it kept; what can't be done at all raises. The distribution's lock is the old one then, but for a publication
+    that fails: that comes after the lock. Where only some fixes can be chosen, these are taken all the way, and the
+    report's proof names what is left.
     """
     clock = _Clock()
     old = bench.lock

@@ -3,6 +3,9 @@
 
 Forms: systemd.service(5), systemd.timer(5), systemd.syntax(7); the workflow syntax of GitHub Actions; GitLab's CI/CD
 YAML. Words from outside are quoted as each form wants it: JSON's strings are YAML's, too.
+
+A patch may write the lock and fail: some fixes can't be had yet, or the place of publication does not answer. So the
+CI's jobs keep the lock however it ended, and then end as it did.
 """
 
 from __future__ import annotations
@@ -101,7 +104,8 @@ jobs:
       - uses: actions/checkout@v4
       - name: Mend, build, check, release
         run: {command}
-      - name: Keep the new lock
+      - name: Keep the new lock, which a patch that fails may have written
+        if: always()
         run: |
           git diff --quiet -- '*zaffre.lock' && exit 0
           git config user.name zaffre-patch
@@ -122,7 +126,7 @@ jobs:
 
 
 def _gitlab(job: Job) -> Mapping[str, str]:
-    command = json.dumps(shlex.join(("zaffre", *job.words)))
+    command = json.dumps(f"status=0; {shlex.join(('zaffre', *job.words))} || status=$?")
     text = f"""\
 # Include it from .gitlab-ci.yml; make a pipeline schedule for hour {job.hour} (UTC) of each day. The runner with the
 # tag "zaffre" is one of yours, as it has the signing keys and the store; PUSH_TOKEN may write the repository.
@@ -135,11 +139,13 @@ zaffre-patch:
   script:
     - {command}
     - |
-      git diff --quiet -- '*zaffre.lock' && exit 0
+      # A patch that fails may have written the new lock: keep it, and end as the patch did.
+      git diff --quiet -- '*zaffre.lock' && exit "$status"
       git config user.name zaffre-patch
       git config user.email zaffre-patch@localhost
       git commit -m "Known vulnerabilities mended" -- '*zaffre.lock'
       git push "https://patch:${{PUSH_TOKEN}}@${{CI_SERVER_HOST}}/${{CI_PROJECT_PATH}}.git" "HEAD:${{CI_COMMIT_BRANCH}}"
+      exit "$status"
   artifacts:
     when: always
     paths: [out/advisories, out/patch, out/*.check.json]

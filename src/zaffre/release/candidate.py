@@ -105,6 +105,12 @@ def create(
             resolution="name the oldest version that may come to this one directly",
         )
     report, report_data = read_evidence(build, manifest, certificates)
+    if whole and report.report.updated_from is not None:
+        raise FindingError(
+            f"the machine of its check began with {report.report.updated_from}, so nobody saw these disk images boot",
+            where=str(check_path(build)),
+            resolution=f"run 'zaffre check {manifest.image}' without --from, or publish no disk images",
+        )
     names = [name for name in sorted(manifest.artifacts) if "/" not in name and (whole or name in ALWAYS[kind])]
     require_files(build, kind, names)
     files = {name: File(sha256=one.sha256, size=one.size) for name, one in manifest.artifacts.items() if name in names}

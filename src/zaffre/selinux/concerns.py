@@ -37,11 +37,25 @@ _WRITES = frozenset(
 _PASSWORDS = frozenset({"passwd_secrets_t", "shadow_history_t", "shadow_lock_t", "shadow_t"})
 _POLICY = frozenset({"default_context_t", "file_context_t", "policy_config_t", "policy_src_t", "selinux_config_t"})
 _BOOT = frozenset({"boot_t", "efivarfs_t", "modules_object_t", "modules_dep_t"})
-_RAW = frozenset({"fixed_disk_device_t", "memory_device_t", "scsi_generic_device_t"})
+_RAW = frozenset({"fixed_disk_device_t", "memory_device_t", "proc_kcore_t", "scsi_generic_device_t"})
 _PROGRAMS = frozenset({"bin_t", "lib_t", "ld_so_t", "shell_exec_t", "systemd_unit_t", "textrel_shlib_t", "usr_t"})
 _NO_LABEL = frozenset({"default_t", "file_t", "unlabeled_t"})
 _EVERYBODY = frozenset({"init_t", "initrc_t", "kernel_t"})
 _UNCONFINED = frozenset({"spc_t", "unconfined_t", "unconfined_service_t"})
+_SETTINGS = frozenset({"etc_t", "ssh_home_t"})
+_OF_KERNEL = frozenset(
+    {
+        "lvm_control_t",
+        "sysctl_fs_t",
+        "sysctl_hotplug_t",
+        "sysctl_kernel_t",
+        "sysctl_modprobe_t",
+        "sysctl_t",
+        "sysctl_vm_t",
+    }
+)
+_ENGINES = frozenset({"container_engine_t", "container_runtime_t", "dockerd_t", "dockerd_user_t"})
+"""What makes containers; the second is a domain in the policy of RPM's distributions only (container-selinux)."""
 
 _KERNEL = frozenset({"mac_admin", "mac_override", "sys_module", "sys_rawio"})
 _CONTAINERS_NEVER = _KERNEL | {
@@ -61,7 +75,17 @@ _SERVICES_RARELY = frozenset(
 )
 _CHANGES_POLICY = frozenset({"load_policy", "setbool", "setcheckreqprot", "setenforce", "setsecparam"})
 _MEMORY = frozenset({"execheap", "execmem", "execmod", "execstack"})
+_COMMANDS_SYSTEM = frozenset({"enable", "reload", "start"})
+_STOPS_SYSTEM = frozenset({"disable", "halt", "reboot", "stop"})
 _BECOMES = frozenset({"dyntransition", "nnp_transition", "nosuid_transition", "setcurrent", "setexec", "transition"})
+
+_CONTAINERS_FILES = frozenset({"container_devpts_t", "container_file_t", "container_ro_file_t", "container_tmpfs_t"})
+"""What is a container's by its type. Others of that name are the host's: container_var_lib_t is all that containerd
+and the kubelet keep, container_runtime_t has the sockets, container_config_t is containerd's configuration.
+"""
+_CONTAINERS_KINDS = _FILES | _PROCESSES | _CAPABILITIES | {"fd", "ipc", "msg", "msgq", "sem", "shm"}
+_OF_HOST_ALONE = frozenset({"bpf", "filesystem", "perf_event", "service", "system"})
+_SOCKETS = frozenset({"dbus", "fd", "fifo_file", "unix_dgram_socket", "unix_stream_socket"})
 
 
 class Weight(StrEnum):
@@ -95,6 +119,10 @@ class Wanted:
         return is_container(self.source)
 
     @property
+    def by_container_beyond_itself(self) -> bool:
+        return self.by_container and self.target != self.source and self.target not in _CONTAINERS_FILES
+
+    @property
     def writes(self) -> bool:
         return self.kind in _FILES and self.permission in _WRITES
 
@@ -103,8 +131,11 @@ class Wanted:
 
 
 def is_container(kind: str) -> bool:
-    """Whether processes of containers run as this: the domains of refpolicy's module `container`, and their like."""
-    return (kind.startswith("container_") and kind.endswith("_t")) or kind.startswith("svirt_")
+    """Whether processes of containers run as this: the domains of refpolicy's module `container`, and their like. Of a
+    target it tells nothing, since many files of the host are called so.
+    """
+    named_so = (kind.startswith("container_") and kind.endswith("_t")) or kind.startswith("svirt_")
+    return named_so and kind not in _ENGINES
 
 
 def concern_of(wanted: Wanted) -> Concern | None:
@@ -130,13 +161,18 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "do in a service of the host what needs it",
     )
     yield refused(
-        lambda it: it.by_container and it.kind in _FILES and not is_container(it.target),
+        lambda it: it.by_container_beyond_itself and it.kind in _FILES,
         "it is the host's: all containers of this domain would get it",
         "give the container a volume of its own, which gets the type container_file_t",
     )
     yield refused(
-        lambda it: it.by_container and it.target != it.source and not is_container(it.target) and _reaches(it),
-        "it is a process of the host: all containers of this domain would reach it",
+        lambda it: it.by_container and it.kind in _OF_HOST_ALONE and it.permission != "getattr",
+        "it is the kernel's, or the system manager's: all containers of this domain would get at the host by it",
+        "do in a service of the host what needs it",
+    )
+    yield refused(
+        lambda it: it.by_container_beyond_itself and it.kind in _PROCESSES | _SOCKETS,
+        "it is a process of the host, or of other containers: all containers of this domain would reach it",
         "let them talk over the network, or run a service on the host",
     )
     yield refused(
@@ -169,6 +205,36 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "it would become a domain to which nothing is refused",
         "give what is started a domain of its own",
     )
+    yield refused(
+        lambda it: it.one_of({"system"}, _COMMANDS_SYSTEM),
+        "it gives the system manager commands of its own (systemd-run), in whatever domain",
+        "start units that are there: start of service",
+    )
+    yield refused(
+        lambda it: it.target in _ENGINES and it.one_of({"unix_stream_socket"}, {"connectto"}),
+        "who talks to it can start a container to which nothing is refused",
+        "make what it starts a unit, or a pod that the kubelet knows (manifests)",
+    )
+    yield look(
+        lambda it: it.target == "container_runtime_t" and it.one_of({"sock_file"}, {"write"}),
+        "it is a socket of what makes containers, and who talks to that may do everything",
+        "make what it starts a unit, or a pod that the kubelet knows (manifests)",
+    )
+    yield look(
+        lambda it: it.one_of({"system"}, _STOPS_SYSTEM),
+        "it stops the machine, or what runs on it",
+        "few services need that, beside an agent that restarts into another version",
+    )
+    yield look(
+        lambda it: it.writes and it.target in _OF_KERNEL,
+        "the kernel goes by it, for everybody: core_pattern names a program, and the device mapper makes disks",
+        "set it in the image: [sysctl]",
+    )
+    yield look(
+        lambda it: it.writes and it.target in _SETTINGS,
+        "other services, and who may log in, go by what is written there",
+        "let it write below /var/lib, to a type of its own",
+    )
     yield look(
         lambda it: it.writes and it.target in _BOOT | _PROGRAMS,
         "it writes programs, units, or what is booted",
@@ -195,6 +261,16 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "most networks of pods are policed by their own rules, and not here",
     )
     yield look(
+        lambda it: it.by_container and it.kind not in _CONTAINERS_KINDS and not it.kind.endswith("_socket"),
+        "all containers of this domain would get it, and it is nothing that most containers have",
+        "do without, or do in a service of the host what needs it",
+    )
+    yield look(
+        lambda it: it.by_container_beyond_itself,
+        "all containers of this domain would get it, and it is not their own",
+        "do without, or do in a service of the host what needs it",
+    )
+    yield look(
         lambda it: it.by_container and it.kind in _CAPABILITIES,
         "all containers of this domain would get it",
         "make sure that it reaches nothing but what is the container's own",
@@ -204,11 +280,6 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "this is the domain of everything that has none of its own",
         "give the service a domain of its own",
     )
-
-
-def _reaches(wanted: Wanted) -> bool:
-    sockets = {"unix_stream_socket", "unix_dgram_socket", "fifo_file", "fd", "dbus", "system", "service"}
-    return wanted.kind in _PROCESSES or wanted.kind in sockets
 
 
 _CONCERNS = tuple(_concerns())

@@ -12,6 +12,8 @@ import fcntl
 import hashlib
 import os
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,9 @@ from types import TracebackType
 from zaffre.store.errors import disk_full_guard
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,150}")
+_held_here: Counter[Path] = Counter()
+"""How often threads of this process hold the lock of a file."""
+_counting = threading.RLock()
 
 
 def lock_file_name(name: str) -> str:
@@ -44,6 +49,7 @@ class HeldLock:
             self._path.unlink(missing_ok=True)
         os.close(self._fd)
         self._fd = -1
+        _count(self._path, -1)
 
     def abandon(self) -> None:
         """Releases, but leaves the file."""
@@ -72,8 +78,8 @@ def acquire(
 ) -> HeldLock | None:
     """Takes the lock of that file; None when another holds it and `wait` is false.
 
-    `on_wait` is called once before blocking. `keep_file` leaves the file after an exclusive lock, for a
-    lock that is taken very often; a shared lock always leaves it.
+    `on_wait` is called once before blocking on another process. `keep_file` leaves the file after an exclusive
+    lock, for a lock that is taken very often; a shared lock always leaves it.
     """
     mode = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     while True:
@@ -86,16 +92,25 @@ def acquire(
                 if not wait:
                     os.close(fd)
                     return None
-                if on_wait is not None:
+                if on_wait is not None and not _held_here[path]:
                     on_wait()
                     on_wait = None
                 fcntl.flock(fd, mode)
+            _count(path, 1)
             if _is_current(fd, path):
                 return HeldLock(fd, path, unlink=not shared and not keep_file)
         except BaseException:
             os.close(fd)
             raise
+        _count(path, -1)
         os.close(fd)
+
+
+def _count(path: Path, change: int) -> None:
+    with _counting:
+        _held_here[path] += change
+        if not _held_here[path]:
+            del _held_here[path]
 
 
 def _is_current(fd: int, path: Path) -> bool:

@@ -10,6 +10,7 @@ whatever was used after the beginning of the oldest session that lives.
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import threading
 import weakref
@@ -40,7 +41,7 @@ class Sessions:
         with self._guard:
             if self._directory is None or self._pid != os.getpid():
                 self.remove_leftovers()
-                with disk_full_guard(self._folder):
+                with disk_full_guard(self._folder), _undisturbed():
                     self._open()
             if self._directory is None:
                 raise AssertionError
@@ -129,9 +130,20 @@ def _end(held: HeldLock, directory: Path, pid: int) -> None:
     """The end of a session: its directory goes, unless a failed tool's scratch is in it."""
     if pid != os.getpid():
         return
+    with _undisturbed():
+        try:
+            directory.rmdir()
+        except OSError:
+            held.abandon()
+        else:
+            held.release()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No request to end the program is heard by this thread meanwhile: what belongs together is there, or is not."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
-        directory.rmdir()
-    except OSError:
-        held.abandon()
-    else:
-        held.release()
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -71,7 +71,7 @@ def facts_of(inventory: Inventory) -> Facts:
         interpreters=tuple(path for path in programs if _in_path(path) and _INTERPRETERS.fullmatch(basename(path))),
         compilers=tuple(path for path in programs if _is_compiler(path)),
         world_writable=tuple(_world_writable(inventory)),
-        unowned=tuple(unknown(loose)),
+        unowned=tuple(unknown(loose, {one.path for one in inventory.content if one.package is not None})),
     )
 
 

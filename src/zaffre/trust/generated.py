@@ -6,7 +6,8 @@ What is not named here is no fault, but `zaffre verify` lists it, so that nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from fnmatch import fnmatchcase
 
 KNOWN = {
@@ -26,6 +27,7 @@ KNOWN = {
         "/var/lib/apt/*",
         "/var/lib/dpkg/*",
         "/var/lib/pam/*",
+        "/var/lib/python/*",
         "/var/lib/rpm/*",
         "/var/lib/systemd/deb-systemd-*",
         "/var/lib/ucf/*",
@@ -46,12 +48,19 @@ KNOWN = {
         "/etc/environment",
         "/etc/locale.conf",
         "/etc/default/locale",
+        "/etc/hosts",
+        "/etc/hosts.allow",
+        "/etc/hosts.deny",
+        "/etc/inputrc",
         "/etc/modules",
         "/etc/motd",
+        "/etc/networks",
         "/etc/nsswitch.conf",
         "/etc/pam.d/common-*",
         "/etc/profile",
+        "/etc/python3/debian_config",
         "/etc/security/opasswd",
+        "/etc/ssh/sshd_config",
         "/root/.bashrc",
         "/root/.profile",
     ),
@@ -76,7 +85,21 @@ KNOWN = {
 }
 
 
-def unknown(paths: Iterable[str]) -> list[str]:
-    """Those among files that were made which nothing here names. `*` stands for any characters, slashes too."""
+_COMPILED = re.compile(r"(?P<folder>.*/)__pycache__/(?P<name>[^/]+)\.cpython-\d+(\.opt-[12])?\.pyc")
+"""A module as the interpreter keeps it: PEP 3147, PEP 488."""
+
+
+def unknown(paths: Iterable[str], packaged: Container[str]) -> list[str]:
+    """Those among files that were made which nothing here names (`*` stands for any characters, slashes too), and
+    which are no compiled module of Python whose source is a package's.
+    """
     patterns = [one for known in KNOWN.values() for one in known]
-    return sorted(path for path in paths if not any(fnmatchcase(path, one) for one in patterns))
+    return sorted(
+        path for path in paths if not any(fnmatchcase(path, one) for one in patterns) and _source(path) not in packaged
+    )
+
+
+def _source(path: str) -> str | None:
+    """Of which module that is the compiled form."""
+    match = _COMPILED.fullmatch(path)
+    return f"{match['folder']}{match['name']}.py" if match else None

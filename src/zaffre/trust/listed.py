@@ -16,10 +16,10 @@ import tarfile
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import zstandard
 
@@ -45,13 +45,16 @@ def check_files(manifest: Manifest, inspector: Inspector) -> Verdict:
     are named.
     """
     listed = listed_files(inspector.directory)
-    if fault := _fault(listed, _of_inventory(inspector.directory / INVENTORY), f"{INVENTORY} lacks"):
+    inventory = _inventory(inspector.directory / INVENTORY)
+    digests = {path: one.sha256 for path, one in inventory.items() if one.sha256 is not None}
+    if fault := _fault(listed, digests, f"{INVENTORY} lacks"):
         return Verdict(ok=False, detail=fault)
+    words = _words(listed, {path for path, one in inventory.items() if one.package})
     if manifest.kind not in READ:
-        return Verdict(ok=True, detail=f"{_words(listed)} (by {INVENTORY}: a writable root is not read)")
+        return Verdict(ok=True, detail=f"{words} (by {INVENTORY}: a writable root is not read)")
     if fault := _fault(listed, _found(manifest, inspector), "the image lacks"):
         return Verdict(ok=False, detail=fault)
-    return Verdict(ok=True, detail=_words(listed))
+    return Verdict(ok=True, detail=words)
 
 
 def _fault(listed: Mapping[str, Listed], found: Mapping[str, str], lacks: str) -> str | None:
@@ -65,22 +68,28 @@ def _fault(listed: Mapping[str, Listed], found: Mapping[str, str], lacks: str) -
     return None
 
 
-def _of_inventory(path: Path) -> dict[str, str]:
+class _Entry(NamedTuple):
+    sha256: str | None
+    package: str | None
+
+
+def _inventory(path: Path) -> dict[str, _Entry]:
+    """Files, folders and links; only files have a digest."""
     try:
         content = json.loads(path.read_bytes())["content"]
-        return {one["path"]: one["sha256"] for one in content if one.get("sha256") is not None}
+        return {one["path"]: _Entry(one.get("sha256"), one.get("package")) for one in content}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{INVENTORY} has no list of content", where=str(path)) from error
 
 
-def _words(listed: Mapping[str, Listed]) -> str:
+def _words(listed: Mapping[str, Listed], packaged: Container[str]) -> str:
     kinds = Counter("packages" if one.package else one.origin.partition(":")[0] for one in listed.values())
     loose = [path for path, one in listed.items() if one.package is None and one.origin == "generated"]
     said = (
         f"{len(listed)} files: {kinds['packages']} of packages, {kinds['definition']} of the definition, "
         f"{kinds['generated']} made by scripts and the build"
     )
-    strange = unknown(loose)
+    strange = unknown(loose, packaged)
     return f"{said}; of nobody that is known: {_some(strange, all_of_them=True)}" if strange else said
 
 

@@ -134,6 +134,11 @@ def unsigned(source: str, version: str, aliases: Mapping[tuple[str, str], tuple[
     return None
 
 
+def is_signed_form(source: str) -> bool:
+    """Whether a source of that name only signs what another one has built."""
+    return _SIGNED.search(source) is not None
+
+
 def _name(name: str, block: bytes) -> str:
     found = _SOURCE.search(block)
     return found[1].decode("ascii", "replace") if found else name

@@ -55,7 +55,7 @@ def archive_feed(
     mine = [one for one in indexes.indexes if one.architecture in {architecture, "all"}]
     release = upstream.suites[0].suite
     sources = sources_of(mine, release)
-    before = Kept.find(upstream, store)
+    before = Kept.find(upstream, store, candidates=candidates)
     choice = sources.known if candidates else sources.updated
     chosen = choice & {*wanted, *(before.chosen if before else ())}
     inputs: dict[str, JSON] = {
@@ -66,7 +66,7 @@ def archive_feed(
         "candidates": candidates,
         "code": code(),
     }
-    label = label_of(upstream)
+    label = label_of(upstream, candidates=candidates)
     action = Action(
         kind="archive-feed", label=label, inputs=inputs, reason="what the archive mends is in its changelogs"
     )
@@ -85,7 +85,7 @@ def archive_feed(
         }
         store.record(action.key, action, ActionResult({FEED: store.add_bytes(canonical_json(made))}, {}))
     store.remember(label, {"key": action.key, "asked": now.isoformat(), "code": code()})
-    kept = Kept.find(upstream, store)
+    kept = Kept.find(upstream, store, candidates=candidates)
     if kept is None:
         raise AssertionError
     return kept.feed(max_age)

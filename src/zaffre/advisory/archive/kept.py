@@ -28,9 +28,9 @@ def code() -> Sha256:
     return source_digest("advisory/archive")
 
 
-def label_of(upstream: Upstream) -> str:
-    """Under which the store remembers which feed of an upstream was made last."""
-    return f"advisories of {upstream.name}"
+def label_of(upstream: Upstream, *, candidates: bool = False) -> str:
+    """Under which the store remembers which feed of an upstream was made last: its own one, or one of candidates."""
+    return f"{'candidates' if candidates else 'advisories'} of {upstream.name}"
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Kept:
     raw: Mapping[str, Any] = field(repr=False)
 
     @classmethod
-    def find(cls, upstream: Upstream, store: Store) -> Self | None:
+    def find(cls, upstream: Upstream, store: Store, *, candidates: bool = False) -> Self | None:
         """None when the store has none, or one of other code."""
-        known = store.recall(label_of(upstream))
+        known = store.recall(label_of(upstream, candidates=candidates))
         if not known or known.get("code") != code():
             return None
         result = store.lookup(ActionKey(str(known.get("key"))))

@@ -37,21 +37,26 @@ def read_csaf(document: Document) -> Claims:
     return Claims(f"CSAF {document.name}", text(publisher, "name"), dated, document.max_age, tuple(claims))
 
 
-def _products(document: Document, tree: object) -> dict[str, Named]:
-    """Packages by product id. What is a package within a product has a product id of its own (`relationships`)."""
+def _products(document: Document, tree: object) -> dict[str, tuple[Named, str | None]]:
+    """Packages by product id. What is a package within a product has a product id of its own (`relationships`), and
+    comes with that product's name.
+    """
     if not is_table(tree):
         return {}
-    found: dict[str, Named] = {}
+    found: dict[str, tuple[Named, str | None]] = {}
+    names: dict[str, str] = {}
     for product in _listed(document, tree, 0):
+        names[text(product, "product_id")] = text(product, "name")
         helper = product.get("product_identification_helper")
         package = named(text(helper, "purl")) if is_table(helper) else None
         if package is not None:
-            found[text(product, "product_id")] = package
+            found[text(product, "product_id")] = package, None
     for relation in rows(tree.get("relationships")):
         whole = relation.get("full_product_name")
         part = text(relation, "product_reference")
         if is_table(whole) and part in found:
-            found[text(whole, "product_id")] = found[part]
+            within = text(relation, "relates_to_product_reference")
+            found[text(whole, "product_id")] = found[part][0], names.get(within, within)
     return found
 
 
@@ -66,7 +71,9 @@ def _listed(document: Document, tree: Mapping[str, object], depth: int) -> Itera
         yield from _listed(document, branch, depth + 1)
 
 
-def _claims(document: Document, vulnerability: Mapping[str, object], products: Mapping[str, Named]) -> Iterator[Claim]:
+def _claims(
+    document: Document, vulnerability: Mapping[str, object], products: Mapping[str, tuple[Named, str | None]]
+) -> Iterator[Claim]:
     name = text(vulnerability, "cve") or next((text(one, "text") for one in rows(vulnerability.get("ids"))), "")
     if not name:
         raise document.malformed("a vulnerability has neither a cve nor ids")
@@ -78,9 +85,9 @@ def _claims(document: Document, vulnerability: Mapping[str, object], products: M
                 raise document.contradictory(f"{product} is {said[product]} and {status} at once", record=name)
     for product, status in said.items():
         if product in products:
-            one = products[product]
+            one, whole = products[product]
             why, words = _flag(vulnerability, product), _threat(vulnerability, product)
-            yield Claim(name, one.name, one.version, one.vendor, status, why, words)
+            yield Claim(name, one.name, one.version, one.vendor, status, why, words, whole)
 
 
 def _flag(vulnerability: Mapping[str, object], product: str) -> str | None:

@@ -14,6 +14,8 @@ from zaffre.advisory.subject import Platform
 from zaffre.errors import DefinitionError, FindingError
 
 CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What JSON can escape, and no encoding can write."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ class Document:
         """RFC 3339, with the zone. Raises DefinitionError."""
         try:
             value = dt.datetime.fromisoformat(re.sub(r"(\.[0-9]{6})[0-9]+", r"\1", str(text)))
-        except ValueError as error:
+            return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+        except (ValueError, OverflowError) as error:
             raise self.malformed(f"{key} is not a time: {str(text)[:80]!r}") from error
-        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
 
 
 def is_table(value: object) -> TypeGuard[Mapping[str, object]]:
@@ -75,11 +77,13 @@ def rows(value: object) -> Sequence[Mapping[str, object]]:
 
 
 def text(table: Mapping[str, object], key: str) -> str:
-    """A string of a table; "" where there is none."""
+    """A string of a table, which can be written; "" where there is none."""
     value = table.get(key)
-    return value if isinstance(value, str) else ""
+    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else ""
 
 
 def texts(value: object) -> tuple[str, ...]:
     """The strings of a list."""
-    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    return (
+        tuple(_SURROGATE.sub("\ufffd", one) for one in value if isinstance(one, str)) if isinstance(value, list) else ()
+    )

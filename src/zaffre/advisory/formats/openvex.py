@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 
 from zaffre.advisory.formats.document import Document, is_table, rows, text
-from zaffre.advisory.formats.purl import Named, named
+from zaffre.advisory.formats.purl import Named, kind_of, named
 from zaffre.advisory.statements import Claim, Claims
 from zaffre.definition import Justification
 
@@ -26,13 +27,13 @@ def read_openvex(document: Document, *, now: dt.datetime) -> Claims:
     if not author:
         raise document.malformed("it has no author, so nobody answers for it")
     dated = document.time(value.get("last_updated") or value.get("timestamp"), "timestamp")
-    found: dict[tuple[str, str, str, str | None], Claim] = {}
+    found: dict[tuple[str | None, ...], Claim] = {}
     for number, statement in enumerate(rows(value.get("statements"))):
         record = f"statements[{number}]"
         if (stated := statement.get("timestamp")) is not None and document.time(stated, record) > now:
             raise document.malformed("it is dated in the future", record=record)
         for claim in _claims(document, statement, record):
-            key = (claim.vulnerability, claim.vendor, claim.package, claim.version)
+            key = (claim.vulnerability, claim.vendor, claim.package, claim.version, claim.product)
             before = found.get(key)
             # A later statement takes the place of an earlier one (spec, "Chaining"), unless both are of one time.
             if before is not None and before.status != claim.status and stated is None:
@@ -59,14 +60,27 @@ def _claims(document: Document, statement: Mapping[str, object], record: str) ->
     if justification is not None and justification not in set(Justification):
         raise document.malformed(f"{justification[:80]!r} is no justification", record=record)
     for product in rows(statement.get("products")):
-        parts = [product, *rows(product.get("subcomponents"))]
         # With subcomponents, those are what is spoken of, and the product is where they are.
-        for part in parts[1:] or parts:
+        parts = rows(product.get("subcomponents"))
+        whole = _product(product) if parts else None
+        for part in parts or [product]:
             if (package := _package(part)) is not None:
-                yield Claim(name, package.name, package.version, package.vendor, status, justification, reason)
+                said = (package.name, package.version, package.vendor, status, justification, reason)
+                yield Claim(name, *said, product=whole)
 
 
 def _package(product: Mapping[str, object]) -> Named | None:
+    return next((found for purl in _purls(product) if (found := named(purl)) is not None), None)
+
+
+def _product(product: Mapping[str, object]) -> str:
+    """An image's name, of the purl of an image; else the document's own word."""
+    for purl in _purls(product):
+        if kind_of(purl) == "oci":
+            return re.split("[@?#]", purl, maxsplit=1)[0].rpartition("/")[2]
+    return text(product, "@id")
+
+
+def _purls(product: Mapping[str, object]) -> list[str]:
     identifiers = product.get("identifiers")
-    purls = [text(product, "@id"), text(identifiers, "purl") if is_table(identifiers) else ""]
-    return next((found for purl in purls if (found := named(purl)) is not None), None)
+    return [text(product, "@id"), text(identifiers, "purl") if is_table(identifiers) else ""]

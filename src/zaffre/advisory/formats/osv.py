@@ -8,6 +8,7 @@ a version means something in one only.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import io
 import json
 import zipfile
@@ -25,9 +26,12 @@ _FAMILIES = {
         "rpm",
     ),
 }
+_EVENTS = {"introduced", "fixed", "last_affected"}
 _MOST_RECORDS = 1_000_000
-_MOST_RECORD_BYTES = 16 << 20
-_MOST_BYTES = 4 << 30
+_MOST_RECORD_BYTES = 4 << 20
+_MOST_BYTES = 1 << 30
+_MOST_VERSIONS = 5_000_000
+"""Ranges and versions of all records together: what is kept of them takes some hundred bytes each."""
 
 
 def read_osv(document: Document) -> Iterator[Feed]:
@@ -35,28 +39,28 @@ def read_osv(document: Document) -> Iterator[Feed]:
     distribution.
     """
     found: dict[str, list[Advisory]] = {}
-    seen: dict[str, Mapping[str, object]] = {}
+    seen: dict[str, bytes] = {}
+    versions = 0
     dated: dt.datetime | None = None
     for record in _records(document):
         identity = text(record, "id")
         if not identity:
             raise document.malformed("a record has no id")
+        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).digest()
         if identity in seen:
-            if seen[identity] != record:
+            if seen[identity] != digest:
                 raise document.contradictory("there are two records of that id, which differ", record=identity)
             continue
-        seen[identity] = record
+        seen[identity] = digest
         modified = document.time(record.get("modified"), f"{identity}: modified")
         dated = modified if dated is None else max(dated, modified)
         if record.get("withdrawn"):
             continue
-        for affected in rows(record.get("affected")):
-            package = affected.get("package")
-            ecosystem = text(package, "ecosystem") if is_table(package) else ""
-            family = _FAMILIES.get(ecosystem.partition(":")[0])
-            if is_table(package) and family is not None:
-                one = _advisory(document, record, affected, text(package, "name"), order_of(family))
-                found.setdefault(ecosystem, []).append(one)
+        for ecosystem, one in _of_record(document, record):
+            found.setdefault(ecosystem, []).append(one)
+            versions += len(one.ranges) + len(one.versions)
+            if versions > _MOST_VERSIONS:
+                raise document.malformed(f"it has more than {_MOST_VERSIONS} ranges and versions", record=identity)
     if dated is None or not found:
         raise document.empty("record about packages of a distribution")
     for ecosystem, advisories in sorted(found.items()):
@@ -104,6 +108,8 @@ def _records(document: Document) -> Iterator[Mapping[str, object]]:
         return
     value = document.json()
     if is_table(value):
+        if value.get("next_page_token"):
+            raise document.malformed("it is one page of several: next_page_token leads to the next")
         value = value.get("vulns", [value])
     if not isinstance(value, list) or len(rows(value)) != len(value):
         raise document.malformed("it is neither a record, nor a list of records")
@@ -133,8 +139,22 @@ def _unzipped(document: Document) -> Iterator[Mapping[str, object]]:
         raise document.malformed(f"a record of it is not JSON: {error}") from error
 
 
+def _of_record(document: Document, record: Mapping[str, object]) -> Iterator[tuple[str, Advisory]]:
+    """What it says of packages of distributions, each with its ecosystem."""
+    listed = record.get("affected", [])
+    if not isinstance(listed, list) or len(rows(listed)) != len(listed):
+        raise document.malformed("what is affected is no list of packages", record=text(record, "id"))
+    for affected in rows(listed):
+        package = affected.get("package")
+        # Ubuntu's releases with long support have a word more in OSV, which they do not say of themselves.
+        ecosystem = text(package, "ecosystem").removesuffix(":LTS") if is_table(package) else ""
+        family = _FAMILIES.get(ecosystem.partition(":")[0])
+        if is_table(package) and family is not None:
+            yield ecosystem, _advisory(document, record, affected, text(package, "name"), family)
+
+
 def _advisory(
-    document: Document, record: Mapping[str, object], affected: Mapping[str, object], package: str, order: Order
+    document: Document, record: Mapping[str, object], affected: Mapping[str, object], package: str, family: str
 ) -> Advisory:
     identity = text(record, "id")
     if not package:
@@ -144,7 +164,7 @@ def _advisory(
         ranged
         for table in rows(affected.get("ranges"))
         if table.get("type") == "ECOSYSTEM"
-        for ranged in _ranges(document, identity, table, order)
+        for ranged in _ranges(document, identity, table, order_of(family))
     )
     versions = frozenset(texts(affected.get("versions")))
     if not ranges and not versions:
@@ -157,13 +177,17 @@ def _advisory(
         versions=versions,
         severity=_severity(record, affected),
         summary=text(record, "summary"),
+        # Publishers of RPM distributions name binary packages or sources: either is looked for.
+        binary=family == "rpm",
     )
 
 
 def _ranges(document: Document, identity: str, table: Mapping[str, object], order: Order) -> Iterator[Range]:
     """Of events in the order of versions: `introduced` begins a range, `fixed` or `last_affected` ends it."""
-    events = [(key, str(value)) for event in rows(table.get("events")) for key, value in event.items()]
-    known = [(key, value) for key, value in events if key in {"introduced", "fixed", "last_affected"}]
+    events = [(key, value) for event in rows(table.get("events")) for key, value in event.items() if key in _EVENTS]
+    known = [(key, value) for key, value in events if isinstance(value, str)]
+    if len(known) < len(events):
+        raise document.malformed("an event of it has something else for a version", record=identity)
     try:
         begun = sorted((value for key, value in known if key == "introduced"), key=lambda one: _place(one, order))
         ends = sorted(((value, key) for key, value in known if key != "introduced"), key=lambda one: order(one[0]))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from zaffre.advisory.formats.document import CVE, Document
 from zaffre.advisory.model import Advisory, Feed, Kind, Range, Severity
+from zaffre.advisory.subject import is_release
 from zaffre.advisory.versions import Order, order_of
 from zaffre.upstream.rpm.xml import Element, elements
 
@@ -70,13 +71,11 @@ def read_oval(document: Document) -> Feed:
 
 
 def _ecosystem(platforms: set[str], asked: str | None, document: Document) -> str:
-    """The one that is asked for, if the document is of its distribution; else the document's own word."""
+    """The one that is asked for, if the document is of that release of it; else the document's own word."""
     if len(platforms) != 1:
         raise document.malformed(f"it is of {len(platforms)} platforms, and a feed is of one")
     (platform,) = platforms
-    if asked is not None and platform.lower().startswith(asked.partition(":")[0].lower()):
-        return asked
-    return platform
+    return asked if asked is not None and is_release(platform, asked) else platform
 
 
 def _parts(document: Document) -> _Parts:

@@ -4,9 +4,21 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
 _KINDS = {"deb", "rpm"}
+
+
+def kind_of(purl: str) -> str:
+    """The type of a purl ("deb"), which may be written in capitals; "" for what is no purl."""
+    scheme, _, rest = purl.partition(":")
+    return rest.lstrip("/").partition("/")[0].lower() if scheme.lower() == "pkg" else ""
+
+
+def qualifiers_of(query: str) -> dict[str, str]:
+    """The qualifiers of a purl: percent-encoded, and a plus sign stands for itself (purl-spec)."""
+    pairs = (one.partition("=") for one in query.split("&"))
+    return {key.lower(): unquote(value) for key, _, value in pairs if value}
 
 
 class Named(NamedTuple):
@@ -19,15 +31,13 @@ class Named(NamedTuple):
 
 def named(purl: str) -> Named | None:
     """What a purl of a Debian or RPM package names; None for one of another kind, or what is no purl at all."""
-    if not purl.startswith("pkg:"):
+    if kind_of(purl) not in _KINDS:
         return None
-    path, _, query = purl.removeprefix("pkg:").partition("#")[0].partition("?")
-    kind, _, rest = path.partition("/")
-    if kind not in _KINDS:
-        return None
+    path, _, query = purl.partition(":")[2].partition("#")[0].partition("?")
+    rest = path.lstrip("/").partition("/")[2]
     stem, _, version = rest.partition("@")
     vendor, _, name = unquote(stem).rpartition("/")
-    epoch = parse_qs(query).get("epoch", ["0"])[0]
+    epoch = qualifiers_of(query).get("epoch", "0")
     plain = unquote(version)
     if plain and epoch != "0" and ":" not in plain:
         plain = f"{epoch}:{plain}"

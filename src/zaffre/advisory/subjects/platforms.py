@@ -18,6 +18,8 @@ _KNOWN = {
     "rocky": ("Rocky Linux", "rpm"),
     "almalinux": ("AlmaLinux", "rpm"),
 }
+# Names of suites that are no code name: what is in them says another one.
+_MOVING = {"oldstable", "stable", "testing", "unstable", "sid"}
 _WHOLE_VERSION = {"ubuntu"}
 
 
@@ -38,7 +40,7 @@ def platform_of_root(fields: Mapping[str, str], distribution: Distribution | Non
             where=f"{where}/etc/os-release",
             resolution="a root needs an os-release with ID: without it, no feed can be said to be its own",
         )
-    if distribution is not None and (upstream := _upstream(fields, distribution)) is not None:
+    if distribution is not None and (upstream := _upstream(fields, distribution, where)) is not None:
         return platform_of(upstream)
     if identity in _KNOWN and (version := fields.get("VERSION_ID")):
         name, family = _KNOWN[identity]
@@ -62,12 +64,26 @@ def image_of_root(fields: Mapping[str, str], distribution: Distribution | None) 
     return name if ours else None
 
 
-def _upstream(fields: Mapping[str, str], distribution: Distribution) -> Upstream | None:
-    image = image_of_root(fields, distribution)
-    if image is not None:
-        return distribution.upstream_of(distribution.image(image))
+def _require_release(fields: Mapping[str, str], upstream: Upstream, image: str, where: str) -> None:
+    """A root that was made when the image was of another release is not read as of this one."""
+    names = {value for key, value in fields.items() if key.endswith("_CODENAME") and key != "VERSION_CODENAME"}
+    if not isinstance(upstream, DebUpstream) or not names or upstream.suites[0].suite in {*names, *_MOVING}:
+        return
+    raise FindingError(
+        f"it is of '{', '.join(sorted(names))}', and image '{image}' of the definition of '{upstream.suites[0].suite}'",
+        where=f"{where}/etc/os-release",
+        resolution="scan it with the definition that it was made from (--distro DIR)",
+    )
+
+
+def _upstream(fields: Mapping[str, str], distribution: Distribution, where: str) -> Upstream | None:
     # Ours keep the upstream's code name under the upstream's name: DEBIAN_CODENAME.
     names = {value for key, value in fields.items() if key.endswith("_CODENAME")}
+    image = image_of_root(fields, distribution)
+    if image is not None:
+        upstream = distribution.upstream_of(distribution.image(image))
+        _require_release(fields, upstream, image, where)
+        return upstream
     for upstream in distribution.upstreams.values():
         if isinstance(upstream, DebUpstream) and upstream.suites[0].suite in names:
             return upstream

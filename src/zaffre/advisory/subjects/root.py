@@ -7,6 +7,7 @@ left its configuration is not installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from zaffre.upstream.rpm.package import identity, source_said
 _DATABASES = ("var/lib/dpkg", "usr/lib/sysimage/dpkg")
 _FRAGMENTS = "var/lib/dpkg/status.d"
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
+# Of what names and versions are made (deb-src-control(5), deb-version(7)); capitals are met in packages of others.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~_-]*")
 _MOST_STATUS = 256 << 20
 _MOST_LIST = 16 << 20
 _MOST_TEXT = 1 << 20
@@ -81,12 +84,12 @@ def _text(root: Path, path: str, limit: int) -> str | None:
 
 
 def _dpkg(root: Path) -> Iterator[Installed]:
-    """Of dpkg's status file, or of the fragments that container images without dpkg have in its place."""
+    """Of dpkg's status file, and of the fragments that container images without dpkg have in its place."""
     texts = [text for place in _DATABASES if (text := _text(root, f"{place}/status", _MOST_STATUS)) is not None][:1]
     folder = inside(root, _FRAGMENTS)
-    if not texts and folder.is_dir():
+    if folder.is_dir():
         names = sorted(path.name for path in folder.iterdir() if not path.name.endswith(".md5sums"))
-        texts = [text for name in names if (text := _text(root, f"{_FRAGMENTS}/{name}", _MOST_TEXT)) is not None]
+        texts += [text for name in names if (text := _text(root, f"{_FRAGMENTS}/{name}", _MOST_TEXT)) is not None]
     for text in texts:
         try:
             for stanza in parse_stanzas(text):
@@ -104,10 +107,13 @@ def _of_stanza(stanza: Mapping[str, str]) -> Installed | None:
     if not words or words[-1] not in _INSTALLED:
         return None
     source, version = source_of(stanza)
+    said = (stanza["Package"], stanza["Version"], stanza["Architecture"], source, version)
+    if not all(_WORD.fullmatch(word) for word in said):
+        raise ValueError(f"{' '.join(said)[:200]!a} is no package")
     return Installed(
-        name=stanza["Package"],
-        version=stanza["Version"],
-        architecture=stanza["Architecture"],
+        name=said[0],
+        version=said[1],
+        architecture=said[2],
         source=source,
         source_version=source_version("deb", version),
     )

@@ -9,11 +9,14 @@ scanners, which then say nothing. Here it is an error. A source is named by Triv
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
+from urllib.parse import unquote
 
+from zaffre.advisory.formats.document import text as _text
+from zaffre.advisory.formats.purl import kind_of, qualifiers_of
 from zaffre.advisory.subject import Installed, Platform, Subject, SubjectKind, require_packages, telling
 from zaffre.advisory.subjects.platforms import platform_of_root
 from zaffre.advisory.versions import source_version, with_epoch
@@ -22,7 +25,7 @@ from zaffre.errors import DefinitionError, FindingError, IntegrityError
 
 _MOST_BYTES = 512 << 20
 _PREFIX = "aquasecurity:trivy:"
-_TYPES = {"deb": "deb", "rpm": "rpm"}
+_TYPES = {"deb", "rpm"}
 _MOST_NAMED = 10
 
 
@@ -33,7 +36,7 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
         raise DefinitionError(
             "it is not a CycloneDX document in JSON",
             where=str(path),
-            details="it is an SPDX one, which names no sources" if "spdxVersion" in document else None,
+            details="it is an SPDX one, which is not read here" if "spdxVersion" in document else None,
             resolution="give the CycloneDX document of the same artifact",
         )
     components = _components(document)
@@ -50,6 +53,7 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
         packages=require_packages(packages, str(path)),
         images=image,
         files=lambda one: telling(found.get(one.name, ())),
+        notes=tuple(_passed_over(components)),
     )
 
 
@@ -125,10 +129,18 @@ def _packages(
     components: Sequence[Mapping[str, object]], platform: Platform, images: tuple[str, ...], where: str
 ) -> Iterator[Installed]:
     sourceless = []
+    nameless = [_text(one, "name") for one in components if _text(one, "type") == "library" and not _text(one, "purl")]
+    if nameless:
+        raise FindingError(
+            f"the document has {len(nameless)} libraries without a purl, so it can't be said what they are",
+            where=where,
+            details=", ".join(nameless[:_MOST_NAMED]),
+            resolution="give a document whose packages have purls: they would be passed over without a word",
+        )
     for one in components:
         purl = _text(one, "purl")
-        kind = purl.removeprefix("pkg:").partition("/")[0]
-        if not purl.startswith("pkg:") or kind not in _TYPES:
+        kind = kind_of(purl)
+        if kind not in _TYPES:
             continue
         if kind != platform.family:
             raise FindingError(
@@ -149,13 +161,21 @@ def _packages(
         )
 
 
+def _passed_over(components: Sequence[Mapping[str, object]]) -> Iterator[str]:
+    """What the document has that is no package of a distribution."""
+    counts = Counter(kind for one in components if (kind := kind_of(_text(one, "purl"))) not in {"", *_TYPES})
+    if counts:
+        told = ", ".join(f"{count} of {kind}" for kind, count in sorted(counts.items()))
+        yield f"the document has packages of other kinds, which are not scanned: {told}"
+
+
 def _installed(one: Mapping[str, object], purl: str, family: str) -> Installed | None:
     """None for a package whose source is not named. (A purl without `upstream` names none, though the document of
     one that was made from a source of its own name says so by Trivy's properties.)
     """
     path, _, query = purl.partition("#")[0].partition("?")
     stem, _, purl_version = path.partition("@")
-    qualifiers = {key: values[0] for key, values in parse_qs(query).items()}
+    qualifiers = qualifiers_of(query)
     properties = _properties(one)
     name = _text(one, "name") or unquote(stem.rpartition("/")[2])
     version = _text(one, "version") or unquote(purl_version)
@@ -204,8 +224,3 @@ def _properties(one: Mapping[str, object]) -> dict[str, str]:
         if isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("value"), str):
             found[row["name"].removeprefix(_PREFIX)] = row["value"]
     return found
-
-
-def _text(one: Mapping[str, object], key: str) -> str:
-    value = one.get(key)
-    return value if isinstance(value, str) else ""

@@ -12,7 +12,9 @@ import io
 import json
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
+from zaffre.advisory.formats.document import rows
 from zaffre.advisory.formats.osv import to_osv
 from zaffre.advisory.model import Advisory, Feed, Kind, Severity
 from zaffre.advisory.writing.bolt import bolt_bytes
@@ -32,22 +34,41 @@ def own_feeds(feeds: Iterable[Feed]) -> tuple[Feed, ...]:
     return tuple(one for one in feeds if one.kind in _OWN)
 
 
-def records_of(feed: Feed, sources: Collection[str]) -> tuple[Advisory, ...]:
-    """Its records about these source packages, by id."""
-    return tuple(sorted((one for one in feed.advisories if one.package in sources), key=lambda one: one.id))
+def records_of(feed: Feed, sources: Collection[str], packages: Collection[str] = ()) -> tuple[Advisory, ...]:
+    """Its records about these source packages, by id; those that name binary packages about these `packages` too."""
+    mine = (one for one in feed.advisories if one.package in sources or (one.binary and one.package in packages))
+    return tuple(sorted(mine, key=lambda one: one.id))
 
 
-def osv_zip(feeds: Sequence[Feed], sources: Collection[str]) -> bytes:
-    """Records of all feeds, one file each. Equal feeds give equal bytes."""
+def osv_zip(feeds: Sequence[Feed], sources: Collection[str], packages: Collection[str] = ()) -> bytes:
+    """Records of all feeds: one file for each id, of however many packages. Equal feeds give equal bytes.
+
+    `packages` are binary ones, by whose names RPM repositories publish.
+    """
+    found: dict[str, list[tuple[Feed, Advisory]]] = {}
+    for feed in feeds:
+        for one in records_of(feed, sources, packages):
+            found.setdefault(one.id, []).append((feed, one))
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for feed in sorted(feeds, key=lambda one: one.name):
-            for one in records_of(feed, sources):
-                value = to_osv(one, ecosystem=feed.ecosystem, modified=feed.dated)
-                info = zipfile.ZipInfo(f"{one.id}.json", _EPOCH)
-                info.compress_type = zipfile.ZIP_DEFLATED
-                archive.writestr(info, json.dumps(value, ensure_ascii=False))
+        for identity, records in sorted(found.items()):
+            info = zipfile.ZipInfo(f"{identity}.json", _EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, json.dumps(_together(records), ensure_ascii=False))
     return out.getvalue()
+
+
+def _together(records: Sequence[tuple[Feed, Advisory]]) -> Mapping[str, object]:
+    """Records of one id as one: each package with its ranges under `affected`."""
+    modified = max(feed.dated for feed, _ in records)
+    cves = tuple(sorted({name for _, one in records for name in one.cves}))
+    summary = min((one.summary for _, one in records if one.summary), default="")
+    parts = [
+        to_osv(replace(one, cves=cves, summary=summary), ecosystem=feed.ecosystem, modified=modified)
+        for feed, one in records
+    ]
+    affected = {json.dumps(entry): entry for value in parts for entry in rows(value["affected"])}
+    return {**parts[0], "affected": [entry for _, entry in sorted(affected.items())]}
 
 
 def trivy_files(feeds: Sequence[Feed], sources: Collection[str], at: dt.datetime) -> dict[str, bytes]:

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """The owner's statements as an OpenVEX document (https://github.com/openvex/spec, 0.2.0). Pure.
 
-Scanners match it by binary packages with their versions, so each statement names all those that it is about.
+Scanners match it by binary packages with their versions, so each statement names all those that it is about. Purls are
+those of our bills of materials; a Debian package with an epoch has a second one, as Trivy names it in a root.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
+from zaffre.advisory.archive.carriers import unsigned
+from zaffre.advisory.model import Feed
 from zaffre.advisory.subject import Installed, Subject
+from zaffre.bill import DEB_PURLS, RPM_PURLS
 from zaffre.definition import Statement, Status
 from zaffre.digest import JSON, sha256_json
+from zaffre.trust.sbom.purl import parts
 
 _CONTEXT = "https://openvex.dev/ns/v0.2.0"
 _STATUSES = {
@@ -21,13 +26,24 @@ _STATUSES = {
     Status.ACCEPTED: "affected",
     Status.UNDER_INVESTIGATION: "under_investigation",
 }
+_FORMS = {one.type: one for one in (DEB_PURLS, RPM_PURLS)}
 
 
 def openvex_text(
-    statements: Sequence[Statement], subjects: Sequence[Subject], *, author: str, namespace: str, at: dt.datetime
+    statements: Sequence[Statement],
+    subjects: Sequence[Subject],
+    *,
+    author: str,
+    namespace: str,
+    at: dt.datetime,
+    feeds: Iterable[Feed] = (),
 ) -> str | None:
-    """The document; None if no statement is about a package that is there: OpenVEX has no empty ones."""
-    said = [value for one in statements if (value := _statement(one, subjects, at)) is not None]
+    """The document; None if no statement is about a package that is there: OpenVEX has no empty ones.
+
+    `feeds` say what a signed form was made of, where its name does not.
+    """
+    aliases = {old: new for feed in feeds for old, new in feed.aliases.items()}
+    said = [value for one in statements if (value := _statement(one, subjects, aliases, at)) is not None]
     if not said:
         return None
     content: JSON = list(said)
@@ -48,13 +64,16 @@ def openvex_text(
     )
 
 
-def _statement(one: Statement, subjects: Iterable[Subject], at: dt.datetime) -> JSON:
+def _statement(
+    one: Statement, subjects: Iterable[Subject], aliases: Mapping[tuple[str, str], tuple[str, str]], at: dt.datetime
+) -> JSON:
     purls = sorted(
         {
-            _purl(subject, package)
+            purl
             for subject in subjects
             for package in subject.packages
-            if package.source in one.packages and (not one.images or set(package.within) <= set(one.images))
+            if _source(package, aliases) in one.packages and (not one.images or set(package.within) <= set(one.images))
+            for purl in _purls(subject, package)
         }
     )
     if not purls:
@@ -72,15 +91,28 @@ def _statement(one: Statement, subjects: Iterable[Subject], at: dt.datetime) -> 
     }
 
 
-def _purl(subject: Subject, package: Installed) -> str:
+def _source(package: Installed, aliases: Mapping[tuple[str, str], tuple[str, str]]) -> str:
+    """The source that a scan finds it by: of a signed form, what was signed."""
+    made_of = unsigned(package.source, package.source_version, aliases)
+    return made_of[0] if made_of is not None else package.source
+
+
+def _purls(subject: Subject, package: Installed) -> Iterator[str]:
+    """The one of our bills; where that has the epoch in the version, one with it apart too. A scanner asks for one of
+    both, by where it has read the package.
+    """
+    form = _FORMS[subject.platform.family]
     vendor = (subject.platform.ecosystem or "").partition(":")[0].replace(" ", "").lower()
-    epoch, colon, plain = package.version.rpartition(":")
-    version = package.version
-    qualifiers = f"arch={quote(package.architecture, safe='')}"
-    if subject.platform.family == "rpm" and colon:
-        version, qualifiers = plain, f"{qualifiers}&epoch={quote(epoch, safe='')}"
-    name = quote(package.name, safe="")
-    return f"pkg:{subject.platform.family}/{quote(vendor, safe='')}/{name}@{quote(version, safe=':')}?{qualifiers}"
+    name = package.name.lower() if form.lower_case else package.name
+    architecture = dict(form.architectures).get(package.architecture, package.architecture)
+    path = f"pkg:{form.type}/{quote(vendor, safe='')}/{quote(name, safe='')}"
+    query = f"arch={quote(architecture, safe='')}"
+    epoch, version = parts(package.version).epoch, package.version
+    if not form.epoch_apart or ":" not in version:
+        yield f"{path}@{quote(version, safe=':')}?{query}"
+    if ":" in version:
+        plain = quote(version.partition(":")[2], safe=":")
+        yield f"{path}@{plain}?{query}" + (f"&epoch={epoch}" if epoch else "")
 
 
 def _time(when: dt.datetime) -> str:

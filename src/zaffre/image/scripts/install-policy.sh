@@ -18,7 +18,7 @@ label() {
 }
 
 label_all() {
-    findmnt --noheadings --list --types btrfs,ext4,xfs --output TARGET | while IFS= read -r place; do
+    findmnt --noheadings --list --types btrfs,ext4,xfs --options rw --output TARGET | while IFS= read -r place; do
         label "$place"
     done
 }

@@ -40,6 +40,7 @@ both_boots() {
     fact root.size root_bytes
     fact machine-id cat /etc/machine-id
     fact boot-id cat /proc/sys/kernel/random/boot_id
+    fact selinux.enforce cat /sys/fs/selinux/enforce
     fact ssh.keys sh -c 'cat /etc/ssh/ssh_host_*_key.pub'
 }
 
@@ -57,7 +58,6 @@ first_boot() {
     fact kernel.lsm cat /sys/kernel/security/lsm
     fact kernel.lockdown cat /sys/kernel/security/lockdown
     fact kernel.inputs cat /proc/bus/input/devices
-    fact selinux.enforce cat /sys/fs/selinux/enforce
     fact selinux.domains domains
     fact tpm.version cat /sys/class/tpm/tpm0/tpm_version_major
     fact network.links networkctl --json=short status --all
@@ -85,6 +85,7 @@ if [ "$boot" = 1 ]; then
     first_boot
     fact selinux.denials denials 0
     sync
+    last_words
     event restart
     systemctl --no-block reboot
 else

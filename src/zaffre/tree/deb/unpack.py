@@ -75,6 +75,8 @@ def unpack_all(
     Threads, as decompressing and hashing release the interpreter's lock; unlike processes they cannot outlive
     a `kill -9`. The largest is begun first: a kernel that came last would be waited for alone.
     """
+    if not packages:
+        return ()
     by_size = sorted(packages, key=lambda package: -package.size)
     with (
         ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="unpack") as pool,
