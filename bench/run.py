@@ -32,6 +32,7 @@ from deltas import delta_figures, measure_deltas
 from drift import drift_figures, measure_drift
 from figures import Figure, Plain, markdown, plain, table
 from fleet import fleet_figures, measure_fleet
+from indexes import index_figures, measure_indexes
 from lab import CONTAINERS, PROFILE, Extra, Lab, Say, lab
 from measure import BenchError
 from metadata import measure_metadata, metadata_figures
@@ -54,6 +55,7 @@ from zaffre.upstream.deb.index import Indexes
 from zaffre.upstream.solving import SetRequest
 
 GROUPS = (
+    "indexes",
     "metadata",
     "drift",
     "fleet",
@@ -149,6 +151,9 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
         print(f"[{minutes:2}:{seconds:02}] {words}", file=sys.stderr, flush=True)
 
     found = _Found()
+    if "indexes" in groups:
+        begun_with = measure_indexes(folder, say=say)
+        found.add("indexes", index_figures(begun_with), begun_with.others)
     if "drift" in groups:
         costs = measure_drift(folder, say=say)
         found.add("drift", drift_figures(costs), [cost.others for cost in costs])
@@ -164,7 +169,7 @@ def _measure(folder: Path, groups: Collection[str], *, builds: int, boots: int) 
     if "deltas" in groups:
         delivered, others = measure_deltas(folder, say=say)
         found.add("deltas", delta_figures(delivered), others)
-    if set(groups) - {"drift", "fleet", "bills", "scan", "deltas"}:
+    if set(groups) - {"indexes", "drift", "fleet", "bills", "scan", "deltas"}:
         images = [*((SERVER,) if "server" in groups else ()), *(CONTAINERS if "containers" in groups else ())]
         images += [AGENT] if "deciding" in groups else []
         images += [name for pair in HOSTS.items() for name in pair] if "selinux" in groups else []
@@ -195,6 +200,7 @@ class _Found:
             "selinux",
             "server",
             "containers",
+            "indexes",
             "metadata",
             "drift",
             "fleet",

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,10 +102,8 @@ def test_a_slow_server_is_left_and_what_came_is_kept(tmp_path: Path, monkeypatch
     (tmp_path / "www" / "file").write_bytes(DATA)
     monkeypatch.setattr(download, "GRACE", 0.3)
     monkeypatch.setattr(download, "LEAST_RATE", 10**9)
-    begun = time.monotonic()
     with serving(tmp_path / "www", "file", "slow") as url, pytest.raises(WorldError, match="did not arrive"):
         Downloads(Web(url), tmp_path / "parts").fetch("file", expected())
-    assert time.monotonic() - begun < 5
     assert sum(path.stat().st_size for path in (tmp_path / "parts").iterdir()) > 0
 
 

@@ -115,9 +115,7 @@ def test_a_frozen_qemu_is_killed(tools_sandbox: Sandbox) -> None:
         machine.query("query-status")
         (pid,) = named(below(os.getpid()), "qemu")
         os.kill(pid, signal.SIGSTOP)
-        begun = time.monotonic()
         machine.stop()
-        assert time.monotonic() - begun < 15
         assert not Path(f"/proc/{pid}").exists()
         machine.stop()
 

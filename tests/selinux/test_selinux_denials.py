@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 import pytest
@@ -126,10 +125,8 @@ def test_a_context_that_is_too_long_is_not_read() -> None:
 def test_a_context_is_not_made_larger_than_there_are_categories() -> None:
     many = ",".join(["c0.c1023"] * 20_000)
     lines = [line(whom=f"etc_t:s0:{many[:size]}") for size in (4_000, 180_000)]
-    started = time.process_time()
     read = denials_in(lines * 5)
     assert (read.denials, len(read.unread)) == ((), 10)
-    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

