@@ -230,10 +230,10 @@ def test_ctrl_bracket_on_a_terminal_presses_the_button_and_then_pulls_the_plug(
             sandbox=tools_sandbox,
             terminal=Terminal(output=console.fileno(), input=terminal),
             on_ready=lambda _state, _seconds: None,
-            seconds_to_ready=60,
+            seconds_to_ready=600,
         )
     assert report.state is None
-    assert report.seconds < 30
+    assert report.seconds < 300
     assert termios.tcgetattr(terminal) == before
     os.close(keyboard)
     os.close(terminal)
