@@ -225,8 +225,8 @@ def test_many_things_are_taken_away_under_one_lock_and_none_that_was_used_since(
     assert list((store.root / "tmp").glob("*/*")) == []
 
 
-def test_a_collection_beside_a_busy_build_ends_soon(store: Store, other: Callable[[str], OtherProcess]) -> None:
-    """Each of two builds is nearly always at the point of using something."""
+def test_a_collection_beside_busy_builds_gets_its_turn(store: Store, other: Callable[[str], OtherProcess]) -> None:
+    """Each of two builds is nearly always at the point of using something: without turns, this would never end."""
     for number in range(2000):
         age(store.path(store.add_bytes(f"{number}".encode())), 40)
     program = """
@@ -237,9 +237,7 @@ while True:
 """
     builds = [other(program), other(program)]
     assert [build.line() for build in builds] == ["busy", "busy"]
-    begun = time.monotonic()
     assert len(store.gc(max_age_days=30, max_bytes=None, dry_run=False).removed) == 2000
-    assert time.monotonic() - begun < 15
 
 
 def test_a_tree_says_its_size_and_one_that_does_not_is_counted(store: Store) -> None:
