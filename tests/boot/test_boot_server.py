@@ -32,6 +32,8 @@ _RULES = """
 """
 """What a later policy has more: a type, and files that are there by then."""
 ADMINISTRATOR = "unconfined_u:unconfined_r:unconfined_t:s0-s0:c0.c1023"
+_NIGHT = """date --date '+12 hours' '+Unattended-Upgrade::Automatic-Reboot-Time "%H:%M";'"""
+"""A restart that is far away, whenever this runs: in the five minutes before it, nobody is let in (shutdown(8))."""
 _FURTHER = ("--image", "container-host")
 """An image whose packages the repository has too."""
 _LOCKED = (*_FURTHER, "--image", "server", "--image", "wsl")
@@ -94,6 +96,7 @@ def test_a_server_from_its_first_boot_to_a_kernel_that_does_not_come_up(story: S
         story.zaffre("lock", *_LOCKED)
     story.publish(*_FURTHER)
     assert story.ssh("systemctl is-enabled apt-daily.timer apt-daily-upgrade.timer").split() == ["enabled"] * 2
+    story.ssh(f"{_NIGHT} | sudo tee /etc/apt/apt.conf.d/99night")
     story.ssh("sudo apt-get --quiet update && sudo unattended-upgrade", seconds=900.0)
     assert "MODE=reboot" in story.ssh("cat /run/systemd/shutdown/scheduled"), "it restarts at night"
     assert story.ssh("dpkg --audit; apt-get --simulate dist-upgrade | grep ^Inst || true") == ""
