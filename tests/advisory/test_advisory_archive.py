@@ -219,7 +219,8 @@ def test_stable_updates_are_read_when_somebody_asks_and_then_for_good(shop: Shop
     assert ("bash", "CVE-2026-0007") not in shop.said()
     kept = Kept.find(shop.upstream, shop.store)
     assert kept is not None
-    assert kept.unread == {"bash"}
+    assert kept.lacks({"bash", "zlib"})
+    assert not kept.lacks({"zlib"})
     assert shop.said("bash", "zlib")["bash", "CVE-2026-0007"] == "5.2-3+deb13u1"
     assert ("bash", "CVE-2026-0007") in shop.said()
 
@@ -311,5 +312,41 @@ def test_what_other_code_made_is_made_anew(shop: Shop) -> None:
     remembered = shop.store.recall(label)
     assert remembered is not None
     assert Kept.find(shop.upstream, shop.store) is not None
-    shop.store.remember(label, {**remembered, "code": "0" * 64})
+    shop.store.remember(label, {**remembered, "maker": "0" * 64})
     assert Kept.find(shop.upstream, shop.store) is None
+
+
+def _another_suite(upstream: DebUpstream) -> DebUpstream:
+    return upstream.model_copy(update={"suites": (upstream.suites[0],)})
+
+
+def _another_release(upstream: DebUpstream) -> DebUpstream:
+    return upstream.model_copy(update={"ecosystem": "Debian:14"})
+
+
+def _another_keyring(upstream: DebUpstream) -> DebUpstream:
+    other = upstream.keyring_file.with_name("other.asc")
+    other.write_bytes(upstream.keyring_file.read_bytes() + b"\n")
+    return upstream.model_copy(update={"keyring_file": other})
+
+
+@pytest.mark.parametrize("changed", [_another_suite, _another_release, _another_keyring])
+def test_the_feed_of_another_definition_of_that_name_is_none(
+    shop: Shop, changed: Callable[[DebUpstream], DebUpstream]
+) -> None:
+    shop.feed()
+    assert Kept.find(shop.upstream, shop.store) is not None
+    assert Kept.find(changed(shop.upstream), shop.store) is None
+
+
+def test_a_signed_form_has_the_changelog_read_of_what_it_is_made_from(shop: Shop) -> None:
+    update = changelog("shim", ("15.8-1+deb13u1", "CVE-2026-0013"), suite="stable")
+    shop.add(deb("shim-unsigned", "15.8-1+deb13u1", update, source="shim"), suite="stable")
+    signed = Deb("shim-signed", "1.47+15.8-1+deb13u1", "amd64", {"Built-Using": "shim (= 15.8-1+deb13u1)"}, {})
+    shop.add(signed, suite="stable")
+    shop.publish()
+    assert ("shim", "CVE-2026-0013") not in shop.said()
+    kept = Kept.find(shop.upstream, shop.store)
+    assert kept is not None
+    assert kept.lacks({"shim-signed"})
+    assert ("shim", "CVE-2026-0013") in shop.said("shim-signed")

@@ -134,6 +134,15 @@ def test_where_another_feed_speaks_of_it_a_missing_archive_is_told(house: House)
     assert "Waiting for the upstream: 1 vulnerability" in house.shell.out
 
 
+def test_a_feed_that_names_none_of_the_packages_is_no_substitute_for_the_archive(house: House) -> None:
+    path = house.folder / "extra.json"
+    record = json.dumps(osv_record(dt.datetime.now(dt.UTC).isoformat()))
+    path.write_text(record.replace("expat", "another"))
+    assert house(house.distro, "--offline", "--feed", path) == 1
+    assert "the store has no feed of 'debian'" in house.shell.err
+    assert "none is known to be open" not in house.shell.out
+
+
 def osv_record(modified: str) -> dict[str, object]:
     return {
         "id": "DEBIAN-CVE-2026-2000",

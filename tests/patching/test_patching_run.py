@@ -34,6 +34,7 @@ from zaffre.upstream.locking import Locking
 
 NOW = dt.datetime(2026, 11, 26, 9, tzinfo=dt.UTC)
 MENDED = "2.7-1+deb13u2"
+ALL = Advisory("OSV-1", "expat", (Range(),), ("CVE-2026-1000",))
 
 
 def lock_of(version: str, serial: int) -> Lock:
@@ -276,3 +277,31 @@ def test_a_lock_that_somebody_else_changed_meanwhile_is_not_overwritten(bench: F
         run(meddled)
     assert locked(meddled) == "2.7-1+deb13u1"
     assert not any(one.startswith("publish") for one in meddled.done)
+    assert not (bench.out / "advisories").exists(), "what is signed in there is published"
+
+
+def test_no_advisory_says_what_was_not_released(bench: FakeBench) -> None:
+    class Full(FakeBench):
+        def make_release(self, built: Build, notes: str) -> Path:
+            raise WorldError("the disk is full")
+
+    with pytest.raises(WorldError):
+        run(Full(bench.distribution, bench.keys, bench.out))
+    assert not (bench.out / "advisories").exists()
+
+
+def test_what_another_feed_still_sees_in_the_new_version_is_not_gone(bench: FakeBench) -> None:
+    class Doubted(FakeBench):
+        def scan(self, subjects: Sequence[Subject], *, title: str, ask: bool = False) -> Report:
+            week = dt.timedelta(days=7)
+            feeds = (
+                Feed("a", Kind.ARCHIVE, "Debian:13", "deb", "a test", NOW, week, self.known, upstream="debian"),
+                Feed("b", Kind.OSV, "Debian:13", "deb", "a test", NOW, week, (ALL,)),
+            )
+            return scan(subjects, Known(feeds), now=NOW)
+
+    report = run(Doubted(bench.distribution, bench.keys, bench.out))
+    assert report.proof is not None
+    assert (report.proof.gone, report.proof.left) == ((), ("CVE-2026-1000",))
+    assert not report.done
+    assert locked(bench) == "2.7-1"

@@ -104,10 +104,10 @@ def plan(
 
 def prove(wanted: Iterable[tuple[str, str]], before: Report, after: Report, *, images: Collection[str] = ()) -> Proof:
     """What became of (source, vulnerability) pairs, in these images or in all. Of a package that is gone, nothing is
-    left.
+    left. What the new version still has by anybody's word is left, whether or not there is a fix for it.
     """
     mine = [found for one in after.findings if (found := _within(one, images)) is not None]
-    opened = {(one.source, one.vulnerability) for one in mine if one.bucket is Bucket.FIX_AVAILABLE}
+    opened = {(one.source, one.vulnerability) for one in mine if one.bucket in {Bucket.FIX_AVAILABLE, Bucket.WAITING}}
     known = {(one.source, one.vulnerability) for one in before.findings}
     there = {(one.source, one.vulnerability) for one in mine}
     asked = set(wanted)

@@ -54,8 +54,8 @@ def known(
         except IntegrityError:
             raise
         except (WorldError, FindingError) as error:
-            # Without it, somebody else must speak of these packages.
-            if not any(speaks_of(one, asking.platform) for one in gathered.feeds):
+            # Without it, somebody else must know of these packages.
+            if not any(speaks_of(one, asking.platform) and asking.named_in(one) for one in gathered.feeds):
                 raise
             notes.append(f"the archive's own feed of '{asking.upstream.name}' is missing: {error.brief}")
             continue
@@ -99,6 +99,10 @@ class _Asking:
     max_age: dt.timedelta
     candidates: bool = False
 
+    def named_in(self, feed: Feed) -> bool:
+        """Whether a feed says anything about these sources. One that speaks of binary packages need not name them."""
+        return any(one.binary or one.package in self.sources for one in feed.advisories)
+
     def feed(self, *, offline: bool, update: bool) -> Feed | None:
         """From the store if the archive was asked lately and for these sources, else made anew. A mirror that does not
         answer is no reason to do without a feed that is not stale.
@@ -106,7 +110,7 @@ class _Asking:
         from zaffre.advisory.archive.kept import Kept
 
         before = Kept.find(self.upstream, self.work.store, candidates=self.candidates)
-        usable = before is not None and not self.sources & before.unread
+        usable = before is not None and not before.lacks(self.sources)
         lately = before is not None and not update and self.work.now - before.asked < _ASK_AFTER
         if before is not None and usable and (offline or lately):
             return before.feed(self.max_age)

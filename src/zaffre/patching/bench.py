@@ -53,7 +53,13 @@ class Order:
 
     @property
     def advisories(self) -> Path:
+        """Advisories of what is locked: `zaffre feed publish` takes what is signed in there."""
         return self.out / "advisories"
+
+    @property
+    def kept_advisories(self) -> Path:
+        """The same of what is only tried."""
+        return self.out / "patch" / "advisories"
 
 
 class Bench(Protocol):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from zaffre.advisory.patch import Behind
@@ -64,3 +64,14 @@ def write_notice(notice: Notice, folder: Path, sign: Callable[[bytes], bytes]) -
         write_atomic(path, data, directory=folder)
         paths.append(str(path))
     return tuple(paths)
+
+
+def file_notice(paths: Sequence[str], folder: Path) -> tuple[str, ...]:
+    """Move an advisory, with its signatures, to where advisories are published from; its paths there."""
+    found = []
+    for path in map(Path, paths):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (f"{path.name}.sig", path.name):
+            path.with_name(name).replace(folder / name)
+        found.append(str(folder / path.name))
+    return tuple(found)

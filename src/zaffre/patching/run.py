@@ -19,7 +19,7 @@ from zaffre.errors import FindingError, ZaffreError
 from zaffre.image import Build
 from zaffre.machine.report import Verdict
 from zaffre.patching.bench import Bench, Order, Stage, orders_of
-from zaffre.patching.notice import notice_of, write_notice
+from zaffre.patching.notice import file_notice, notice_of, write_notice
 from zaffre.patching.report import ImageReport, PatchReport, StageReport
 from zaffre.patching.touched import changes, touched, with_dependants
 from zaffre.upstream import Lock, save_lock
@@ -102,7 +102,8 @@ def patch(bench: Bench, order: Order) -> PatchReport:
                 report = _release(bench, order, report, built)
     _write(bench, new, was)
     order.kept_lock.unlink(missing_ok=True)
-    report = report.model_copy(update={"written": True, "kept": None, "stages": tuple(clock.stages)})
+    filed = file_notice(report.advisory, order.advisories)
+    report = report.model_copy(update={"written": True, "kept": None, "advisory": filed, "stages": tuple(clock.stages)})
     releases = [built[one.image].folder for one in report.images if one.release is not None]
     if releases:
         with clock.stage("publish"):
@@ -179,7 +180,7 @@ def _proved(bench: Bench, wanted: Plan, before: Report, fact: ImageReport, built
 
 def _release(bench: Bench, order: Order, report: PatchReport, built: Mapping[str, Build]) -> PatchReport:
     notice = notice_of(bench, report)
-    paths = write_notice(notice, order.advisories, bench.sign)
+    paths = write_notice(notice, order.kept_advisories, bench.sign)
     facts = []
     for one in report.images:
         kind = bench.distribution.image(one.image).kind

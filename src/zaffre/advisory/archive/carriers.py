@@ -134,6 +134,13 @@ def unsigned(source: str, version: str, aliases: Mapping[tuple[str, str], tuple[
     return None
 
 
+def with_unsigned(sources: Collection[str], aliases: Mapping[tuple[str, str], tuple[str, str]]) -> frozenset[str]:
+    """Names of these sources, and of all that signed forms among them are made from, whatever their versions."""
+    forms = {new for (old, _), (new, _) in aliases.items() if old in sources}
+    forms |= {name for form, name, _ in _TEMPLATES if any(form.fullmatch(one) for one in sources)}
+    return frozenset(forms.union(sources))
+
+
 def is_signed_form(source: str) -> bool:
     """Whether a source of that name only signs what another one has built."""
     return _SIGNED.search(source) is not None

@@ -11,9 +11,9 @@ import datetime as dt
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from zaffre.advisory.archive.carriers import Carrier, carriers, signed_forms, sources_of
+from zaffre.advisory.archive.carriers import Carrier, carriers, signed_forms, sources_of, with_unsigned
 from zaffre.advisory.archive.changelog import Fix
-from zaffre.advisory.archive.kept import FEED, Kept, code, label_of
+from zaffre.advisory.archive.kept import FEED, Kept, label_of, maker_of
 from zaffre.advisory.archive.reading import Fetch, read_carriers
 from zaffre.advisory.model import Feed, Kind, Severity
 from zaffre.definition import DebUpstream
@@ -47,24 +47,25 @@ def archive_feed(
     It is made of the packages of one architecture, and speaks of sources, which are those of every architecture. It is
     as old as the oldest of the pockets' Releases.
 
-    Of sources that only a stable update of the release has changed, those in `wanted` are read, and those that were
-    read before. As a feed of `candidates`, it has those of all sources and nothing else, and may be empty; uploads that
-    name no CVE say nothing of another release. Raises
-    FindingError for an archive whose changelogs name nothing, and what reading packages raises.
+    Of sources that only a stable update of the release has changed, those in `wanted` are read, what signed forms in it
+    are made from, and those that were read before. As a feed of `candidates`, it has those of all sources and nothing
+    else, and may be empty; uploads that name no CVE say nothing of another release. Raises FindingError for an archive
+    whose changelogs name nothing, and what reading packages raises.
     """
     mine = [one for one in indexes.indexes if one.architecture in {architecture, "all"}]
     release = upstream.suites[0].suite
     sources = sources_of(mine, release)
     before = Kept.find(upstream, store, candidates=candidates)
     choice = sources.known if candidates else sources.updated
-    chosen = choice & {*wanted, *(before.chosen if before else ())}
+    forms = signed_forms(mine)
+    chosen = choice & {*with_unsigned(wanted, forms), *(before.chosen if before else ())}
     inputs: dict[str, JSON] = {
         "releases": {f"{one.archive} {one.suite}": one.release_sha256 for one in indexes.suites},
         "indexes": [one.sha256 for one in mine],
         "chosen": sorted(chosen),
         "publisher": publisher,
         "candidates": candidates,
-        "code": code(),
+        "maker": maker_of(upstream),
     }
     label = label_of(upstream, candidates=candidates)
     action = Action(
@@ -79,12 +80,12 @@ def archive_feed(
             **_made(upstream, indexes, said, publisher, store),
             "kind": Kind.CANDIDATES if candidates else Kind.ARCHIVE,
             "covers": None if candidates else sorted(sources.known),
-            "aliases": [[list(old), list(new)] for old, new in sorted(signed_forms(mine).items())],
+            "aliases": [[list(old), list(new)] for old, new in sorted(forms.items())],
             "chosen": sorted(chosen),
             "unread": sorted(choice - chosen),
         }
         store.record(action.key, action, ActionResult({FEED: store.add_bytes(canonical_json(made))}, {}))
-    store.remember(label, {"key": action.key, "asked": now.isoformat(), "code": code()})
+    store.remember(label, {"key": action.key, "asked": now.isoformat(), "maker": maker_of(upstream)})
     kept = Kept.find(upstream, store, candidates=candidates)
     if kept is None:
         raise AssertionError

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from zaffre.advisory.archive.carriers import with_unsigned
 from zaffre.advisory.model import Advisory, Feed, Kind, Range, Severity
 from zaffre.definition import Upstream
-from zaffre.digest import Sha256, source_digest
+from zaffre.digest import Sha256, sha256_file, sha256_json, source_digest
 from zaffre.errors import FindingError
 from zaffre.store import ActionKey, Store
 
@@ -23,9 +24,17 @@ _NAMES = {
 }
 
 
-def code() -> Sha256:
-    """What makes feeds: one that was made by other code is made anew."""
-    return source_digest("advisory/archive")
+def maker_of(upstream: Upstream) -> Sha256:
+    """What a feed comes of: the code, and the upstream as it is defined, its keyring included. One that was made by
+    other code, or of other suites under the same name, is made anew. Raises OSError for a keyring that is not there.
+    """
+    return sha256_json(
+        {
+            "code": source_digest("advisory/archive"),
+            "upstream": upstream.model_dump(mode="json", exclude={"keyring_file"}),
+            "keyring": sha256_file(upstream.keyring_file),
+        }
+    )
 
 
 def label_of(upstream: Upstream, *, candidates: bool = False) -> str:
@@ -45,9 +54,9 @@ class Kept:
 
     @classmethod
     def find(cls, upstream: Upstream, store: Store, *, candidates: bool = False) -> Self | None:
-        """None when the store has none, or one of other code."""
+        """None when the store has none, or one that something else made (`maker_of`)."""
         known = store.recall(label_of(upstream, candidates=candidates))
-        if not known or known.get("code") != code():
+        if not known or known.get("maker") != maker_of(upstream):
             return None
         result = store.lookup(ActionKey(str(known.get("key"))))
         if result is None:
@@ -60,10 +69,15 @@ class Kept:
         """Sources that only a stable update has changed, and that were read."""
         return frozenset(self.raw["chosen"])
 
+    def lacks(self, sources: Collection[str]) -> bool:
+        """Whether it was made without reading one of these, or what one of them is the signed form of, as nobody had
+        asked about it.
+        """
+        return not with_unsigned(sources, self._aliases).isdisjoint(self.raw["unread"])
+
     @property
-    def unread(self) -> frozenset[str]:
-        """Those that were not, as nobody asked about them."""
-        return frozenset(self.raw["unread"])
+    def _aliases(self) -> dict[tuple[str, str], tuple[str, str]]:
+        return {(old[0], old[1]): (new[0], new[1]) for old, new in self.raw["aliases"]}
 
     def feed(self, max_age: dt.timedelta) -> Feed | None:
         """None for one that may be empty, and is. Raises FindingError for an archive that names nothing."""
@@ -90,7 +104,7 @@ class Kept:
             max_age=max_age,
             advisories=records,
             covers=None if raw["covers"] is None else frozenset(raw["covers"]),
-            aliases={(old[0], old[1]): (new[0], new[1]) for old, new in raw["aliases"]},
+            aliases=self._aliases,
             doubts=tuple(raw["doubts"]),
         )
 

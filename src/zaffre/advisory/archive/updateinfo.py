@@ -6,7 +6,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 
-from zaffre.advisory.archive.kept import FEED, Kept, code, label_of
+from zaffre.advisory.archive.kept import FEED, Kept, label_of, maker_of
 from zaffre.advisory.model import Feed, Kind, Severity
 from zaffre.definition import RpmUpstream
 from zaffre.digest import JSON, canonical_json
@@ -28,7 +28,7 @@ def updateinfo_feed(
     indexes = repositories.indexes.indexes
     inputs: dict[str, JSON] = {
         "releases": {f"{one.archive} {one.suite}": one.release_sha256 for one in repositories.indexes.suites},
-        "code": code(),
+        "maker": maker_of(upstream),
     }
     label = label_of(upstream)
     action = Action(kind="archive-feed", label=label, inputs=inputs, reason="repositories say what their packages mend")
@@ -36,7 +36,7 @@ def updateinfo_feed(
         read = [(index, advisories(index, repositories.metadata)) for index in indexes]
         made = _made(upstream, [(index, found) for index, found in read if found])
         store.record(action.key, action, ActionResult({FEED: store.add_bytes(canonical_json(made))}, {}))
-    store.remember(label, {"key": action.key, "asked": now.isoformat(), "code": code()})
+    store.remember(label, {"key": action.key, "asked": now.isoformat(), "maker": maker_of(upstream)})
     kept = Kept.find(upstream, store)
     if kept is None:
         raise AssertionError
