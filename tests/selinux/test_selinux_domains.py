@@ -210,6 +210,16 @@ def test_the_page_says_all_that_the_judge_of_a_boot_may_do(compiled: Compiled) -
     assert [word in bullet[0] for word, _ in may] == [refused == [] for refused in others]
 
 
+def test_the_page_names_each_domain_that_may_give_the_system_manager_commands(compiled: Compiled) -> None:
+    bullet = re.search(r"^- \*\*Whoever may give.*?(?=^- |\n\n)", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert bullet is not None
+    domains = sorted({*compiled.told([])[1]["init_t"].values(), "initrc_t", "zaffre_check_t"})
+    manager = "system_u:system_r:init_t:s0"
+    refused, _ = compiled.told([[f"system_u:system_r:{one}:s0", manager, "system", ["start"]] for one in domains])
+    may = {one for one, no in zip(domains, refused, strict=True) if not no}
+    assert may == {one for one in domains if f"`{one}`" in bullet[0]}
+
+
 @pytest.mark.parametrize("compiled", ["container-host"], indirect=True)
 def test_the_page_says_what_a_container_without_a_label_is(compiled: Compiled) -> None:
     kind = compiled.told([])[1]["dockerd_t"]["container_ro_file_t"]
@@ -218,6 +228,44 @@ def test_the_page_says_what_a_container_without_a_label_is(compiled: Compiled) -
         f"What `ctr run`, or whoever else gives no label (`selinuxLabel`), starts is a privileged container (`{kind}`)"
     )
     assert said in " ".join(purpose.split())
+
+
+CONTAINER = "system_u:system_r:container_t:s0:c11,c12"
+CHANGES = ("append", "create", "link", "rename", "setattr", "unlink", "write")
+CHANGES_FOLDERS = ("add_name", "remove_name", "write")
+OF_THE_HOST = [
+    *(
+        (f"system_u:object_r:{kind}:s0", *asked)
+        for kind in ("container_config_t", "container_log_t", "container_var_lib_t", "kubernetes_config_t")
+        for asked in (("file", ("map", "open", "read", *CHANGES)), ("dir", ("read", *CHANGES_FOLDERS)))
+    ),
+    ("system_u:object_r:kubernetes_plugin_t:s0", "file", CHANGES),
+    ("system_u:object_r:kubernetes_plugin_t:s0", "dir", CHANGES_FOLDERS),
+    ("system_u:object_r:container_runtime_t:s0", "sock_file", ("open", "read", "write")),
+    ("system_u:system_r:dockerd_t:s0", "unix_stream_socket", ("connectto",)),
+    ("system_u:object_r:init_runtime_t:s0", "sock_file", ("write",)),
+    ("system_u:object_r:container_ro_file_t:s0", "file", CHANGES),
+    ("system_u:object_r:container_file_t:s0:c13,c14", "file", ("read", "write")),
+    ("system_u:object_r:shadow_t:s0", "file", ("read",)),
+]
+OF_THE_CONTAINER = [
+    ("system_u:object_r:container_file_t:s0:c11,c12", "file", ("execute", "map", "open", "read", *CHANGES)),
+    ("system_u:object_r:container_file_t:s0:c11,c12", "dir", ("read", "search", *CHANGES_FOLDERS)),
+    ("system_u:object_r:container_ro_file_t:s0", "file", ("execute", "map", "open", "read")),
+    ("system_u:object_r:kubernetes_plugin_t:s0", "file", ("execute", "read")),
+    ("system_u:object_r:container_var_lib_t:s0", "dir", ("getattr", "search")),
+    ("system_u:system_r:dockerd_t:s0", "fifo_file", ("read", "write")),
+    ("system_u:system_r:dockerd_t:s0", "fd", ("use",)),
+]
+
+
+@pytest.mark.parametrize("compiled", ["container-host"], indirect=True)
+def test_a_container_has_what_is_its_own_and_not_what_the_host_keeps_for_containers(compiled: Compiled) -> None:
+    asked = [*OF_THE_HOST, *OF_THE_CONTAINER]
+    refused, _ = compiled.told([[CONTAINER, target, kind, list(permissions)] for target, kind, permissions in asked])
+    expected = [list(permissions) for _, _, permissions in OF_THE_HOST] + [[] for _ in OF_THE_CONTAINER]
+    found = list(zip(asked, refused, expected, strict=True))
+    assert [(*question, no) for question, no, right in found if no != right] == []
 
 
 def test_an_answer_of_the_policy_can_be_no(compiled: Compiled) -> None:

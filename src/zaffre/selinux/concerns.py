@@ -38,11 +38,24 @@ _PASSWORDS = frozenset({"passwd_secrets_t", "shadow_history_t", "shadow_lock_t",
 _POLICY = frozenset({"default_context_t", "file_context_t", "policy_config_t", "policy_src_t", "selinux_config_t"})
 _BOOT = frozenset({"boot_t", "efivarfs_t", "modules_object_t", "modules_dep_t"})
 _RAW = frozenset({"fixed_disk_device_t", "memory_device_t", "proc_kcore_t", "scsi_generic_device_t"})
-_PROGRAMS = frozenset({"bin_t", "lib_t", "ld_so_t", "shell_exec_t", "systemd_unit_t", "textrel_shlib_t", "usr_t"})
+_PROGRAMS = frozenset({"bin_t", "init_runtime_t", "ld_so_cache_t", "ld_so_t", "lib_t", "textrel_shlib_t", "usr_t"})
+_NAMED_PROGRAMS = ("_exec_t", "_unit_file_t", "_unit_t")
+"""How types of programs and units end; init_runtime_t has those units that are made in /run."""
 _NO_LABEL = frozenset({"default_t", "file_t", "unlabeled_t"})
 _EVERYBODY = frozenset({"init_t", "initrc_t", "kernel_t"})
 _UNCONFINED = frozenset({"spc_t", "unconfined_t", "unconfined_service_t"})
 _SETTINGS = frozenset({"etc_t", "ssh_home_t"})
+_KEYS = frozenset({"ntpd_key_t", "ssh_home_t", "sshd_key_t", "sshd_keytab_t", "tls_privkey_t"})
+_OF_NODE = frozenset(
+    {
+        "container_config_t",
+        "container_ro_file_t",
+        "container_var_lib_t",
+        "kubernetes_config_t",
+        "kubernetes_plugin_t",
+    }
+)
+"""What containerd and the kubelet go by, or start: manifests of pods, plugins, layers of images."""
 _OF_KERNEL = frozenset(
     {
         "lvm_control_t",
@@ -56,6 +69,8 @@ _OF_KERNEL = frozenset(
 )
 _ENGINES = frozenset({"container_engine_t", "container_runtime_t", "dockerd_t", "dockerd_user_t"})
 """What makes containers; the second is a domain in the policy of RPM's distributions only (container-selinux)."""
+
+_KUBELETS = frozenset({"kubeadm_t", "kubelet_t"})
 
 _KERNEL = frozenset({"mac_admin", "mac_override", "sys_module", "sys_rawio"})
 _CONTAINERS_NEVER = _KERNEL | {
@@ -123,6 +138,10 @@ class Wanted:
         return self.by_container and self.target != self.source and self.target not in _CONTAINERS_FILES
 
     @property
+    def to_a_program(self) -> bool:
+        return self.target in _BOOT | _PROGRAMS or self.target.endswith(_NAMED_PROGRAMS)
+
+    @property
     def writes(self) -> bool:
         return self.kind in _FILES and self.permission in _WRITES
 
@@ -166,6 +185,11 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "give the container a volume of its own, which gets the type container_file_t",
     )
     yield refused(
+        lambda it: it.by_container and it.target == "container_ro_file_t" and it.writes,
+        "layers of images have it: what is written there, all containers of that image run",
+        "give the container a volume of its own, which gets the type container_file_t",
+    )
+    yield refused(
         lambda it: it.by_container and it.kind in _OF_HOST_ALONE and it.permission != "getattr",
         "it is the kernel's, or the system manager's: all containers of this domain would get at the host by it",
         "do in a service of the host what needs it",
@@ -179,6 +203,11 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         lambda it: it.target in _NO_LABEL,
         "this is what has no label: a rule opens all such files, whatever they are",
         'give it a label: (filecon "/path(/.*)?" any (system_u object_r TYPE ((s0) (s0))))',
+    )
+    yield refused(
+        lambda it: it.source in _NO_LABEL,
+        "this is what has no label, or lost it: a rule is for whatever has none",
+        "find out why the process has no domain: its label may be one that this policy does not have",
     )
     yield refused(
         lambda it: it.target in _PASSWORDS,
@@ -236,9 +265,19 @@ def _concerns() -> Iterator[tuple[Callable[[Wanted], bool], Concern]]:
         "let it write below /var/lib, to a type of its own",
     )
     yield look(
-        lambda it: it.writes and it.target in _BOOT | _PROGRAMS,
+        lambda it: it.writes and it.to_a_program,
         "it writes programs, units, or what is booted",
         "let it write below /var/lib, to a type of its own",
+    )
+    yield look(
+        lambda it: it.writes and it.target in _OF_NODE and it.source not in _ENGINES | _KUBELETS,
+        "containerd and the kubelet go by it, or start it: who writes there can have a container made that may do all",
+        "let it write below /var/lib, to a type of its own",
+    )
+    yield look(
+        lambda it: it.one_of({"file"}, {"map", "open", "read"}) and it.target in _KEYS,
+        "it has private keys",
+        "give the service a key of its own, as a credential (LoadCredential=)",
     )
     yield look(
         lambda it: it.one_of(_CAPABILITIES, _SERVICES_RARELY),
