@@ -97,6 +97,16 @@ def test_one_check_that_fails_or_hangs_fails_the_boot(host: Host, text: str, sta
     assert f"a: not healthy: {words}" in done.stdout
 
 
+def test_a_verdict_that_cannot_be_written_fails_and_none_is_in_its_place(host: Host) -> None:
+    assert host.run("check").returncode == 0
+    before = host.verdict
+    (host.root / HEALTH.lstrip("/") / ".verdict").mkdir()
+    done = host.run("check")
+    assert done.returncode == 1
+    assert "the verdict can't be written" in done.stderr
+    assert host.verdict == before
+
+
 def test_a_check_that_cannot_be_run_fails(host: Host) -> None:
     host.program(f"{HOOKS}/a", "exit 0")
     (host.root / HOOKS / "a").chmod(0o644)

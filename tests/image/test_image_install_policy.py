@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from zaffre.errors import WorldError
 from zaffre.sandbox import Mount, Sandbox
 
 pytestmark = pytest.mark.tools
@@ -23,6 +24,7 @@ _PLACES = {
 }
 # The kernel and the folder are as they are when it starts.
 _PROGRAM = '#!/bin/sh\necho "loaded $(cat /job/kernel 2>/dev/null): $*" >>/job/log\n'
+_COULD_NOT = "setfiles: Could not set context for /srv/x:  "
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,24 @@ def test_labels_that_were_not_all_given_are_given_in_the_next_run(server: Server
 def test_a_file_that_is_gone_meanwhile_is_no_error(server: Server) -> None:
     server.install("policy 1", "labels 1")
     server.is_up(selinux=True)
-    server.program("setfiles", f"{_PROGRAM}exit 1\n")
+    server.program("setfiles", f"{_PROGRAM}echo '{_COULD_NOT}No such file or directory' >&2\nexit 1\n")
     assert len(server.install("policy 2", "labels 2")) == 3
+    assert not (server.root / "etc/.relabel").exists()
+
+
+def test_a_file_that_cannot_be_labelled_is_one_and_the_others_are(server: Server) -> None:
+    server.install("policy 1", "labels 1")
+    server.is_up(selinux=True)
+    server.program("systemctl", '#!/bin/sh\necho "systemctl $*" >>/job/log\n')
+    fails = f"[ $5 != / ] || {{ echo '{_COULD_NOT}No space left on device' >&2; exit 1; }}\n"
+    server.program("setfiles", f"{_PROGRAM}{fails}")
+    with pytest.raises(WorldError):
+        server.install("policy 2", "labels 2")
+    assert "/srv/a b" in (server.root / "log").read_text()
+    assert (server.root / "etc/.relabel").exists()
+    again = server.install("policy 2", "labels 2", "again", check=False)
+    assert again == [LABELS.format("policy 2", one) for one in ("/", "/srv/a b")], "and the system is not started anew"
+    assert (server.root / "etc/.relabel").exists()
 
 
 def test_a_policy_that_the_kernel_refuses_is_an_error(server: Server) -> None:

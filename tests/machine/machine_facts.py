@@ -15,6 +15,7 @@ from zaffre.measured.eventlog import ZERO, read_log, replay
 NONCE = "0123456789abcdef0123456789abcdef"
 ROOT_HASH = "7918dcf152cb" + "5a" * 26
 MACHINE_ID = "fe2e2270c078412cb6e0d90914291b70"
+BOOT_IDS = {1: "c655d888-0d88-48d7-9ca1-b384035f9c86", 2: "0d885555-0d88-48d7-9ca1-b384035f9c86"}
 CERTIFICATES = {"PK": b"\x30\x01PK", "KEK": b"\x30\x02KEK", "db": b"\x30\x03db"}
 EXPECTED = Expectations(
     nonce=NONCE,
@@ -70,6 +71,12 @@ def registers(log: bytes) -> bytes:
     return "".join(f"{number}={values.get(number, ZERO).upper()}\n" for number in range(24)).encode()
 
 
+def verdict(boot: int) -> bytes:
+    """That of one of the sound boots."""
+    told = {"version": "1", "boot": BOOT_IDS[boot], "checks": [{"name": "root", "status": 0, "seconds": 1}]}
+    return json.dumps(told).encode()
+
+
 def sound() -> dict[tuple[int, str], Report]:
     """By boot and name."""
     both: dict[str, Report] = {
@@ -92,7 +99,7 @@ def sound() -> dict[tuple[int, str], Report]:
         "machine-id": (0, f"{MACHINE_ID}\n".encode()),
     }
     first: dict[str, Report] = {
-        "boot-id": (0, b"c655d888-0d88-48d7-9ca1-b384035f9c86\n"),
+        "boot-id": (0, f"{BOOT_IDS[1]}\n".encode()),
         "system.memory": (0, b"MemTotal:         951412 kB\nMemAvailable:     740356 kB\nHugePages_Total:       0\n"),
         "system.release": (0, b'PRETTY_NAME="Zaffre Linux 1"\nID=zaffre\n'),
         "system.kernel": (0, b"6.12.0-cloud-amd64\n"),
@@ -147,7 +154,7 @@ def sound() -> dict[tuple[int, str], Report]:
         "var.size": (0, b"800000 4096\n"),
     }
     second: dict[str, Report] = {
-        "boot-id": (0, b"0d885555-0d88-48d7-9ca1-b384035f9c86\n"),
+        "boot-id": (0, f"{BOOT_IDS[2]}\n".encode()),
         "etc.kept": (1, b"cat: /etc/zaffre-check-volatile: No such file or directory\n"),
         "var.kept": (0, NONCE.encode()),
         "var.size": (0, b"1062144 4096\n"),

@@ -84,6 +84,8 @@ def test_what_the_kernel_refuses_while_it_stops_is_kept() -> None:
     )
     log.restarted()
     assert log.denials == ["audit: type=1400 audit(1.2:3): avc:  denied  { read } for  pid=1"]
+    log.feed(b"[   61.250002] audit: type=1401 audit(1.2:4): op=security_compute_sid\r\n")
+    assert log.denials[1:] == ["audit: type=1401 audit(1.2:4): op=security_compute_sid"]
     log.feed(b"avc:  denied  { write }\n" * 2000)
     assert len(log.denials) == 1000
 

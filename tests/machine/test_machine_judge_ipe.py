@@ -84,6 +84,11 @@ def test_a_permissive_host_tells_what_it_would_refuse_and_is_not_asked_to_refuse
         (2, "ipe.mode", (0, PERMISSIVE), "ipe", "'enforce': '0'"),
         (2, "ipe.mode", (0, b"enforce=1\nzaffre=0\nother=1\n"), "ipe", "other"),
         (1, "ipe.denials", (1, b"no journal"), "ipe", "nobody told"),
+        (2, "ipe.denials", (1, b""), "ipe", "nobody told"),
+        (2, "ipe.denials-before", (1, b"Failed"), "ipe", "nobody told"),
+        (1, "ipe.denials", (0, b""), "ipe", f"probes in {', '.join(PLACES)} is not in the log"),
+        (2, "ipe.denials-before", (0, b""), "ipe", "is not in the log"),
+        (1, "ipe.denials", (0, ASKED_FOR.partition("\n")[2].encode()), "ipe", f"in {PLACES[0]} is not in the log"),
         (2, "ipe.denials", (0, REFUSED.format(path="/usr/bin/crun", dev="dm-1").encode()), "ipe", "/usr/bin/crun"),
         (2, "ipe.denials-before", (0, REFUSED.format(path="/opt/x", dev="dm-1").encode()), "ipe", "/opt/x"),
         (1, f"ipe.program{PLACES[0]}", (0, b""), "ipe-refused", f"program in {PLACES[0]}"),
@@ -101,6 +106,11 @@ def test_what_does_not_hold_is_told(boot: int, name: str, report: Report, line: 
     told = lines({**reports(), (boot, name): report})
     assert told[line].verdict is Verdict.FAILED
     assert says in told[line].found
+
+
+def test_no_report_of_what_was_refused_can_be_left_out() -> None:
+    for one in ((1, "ipe.denials"), (2, "ipe.denials"), (2, "ipe.denials-before")):
+        assert lines({key: told for key, told in reports().items() if key != one})["ipe"].verdict is Verdict.FAILED
 
 
 def test_what_was_not_reported_proves_nothing() -> None:

@@ -139,6 +139,20 @@ def test_a_denial_that_cannot_be_read_counts_as_one() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "audit: type=1401 audit(1764182252.012:18): op=security_compute_sid invalid_context=system_u:system_r:own_t:s0",
+        "SELINUX_ERR op=security_bounded_transition seresult=denied oldcontext=a newcontext=b",
+    ],
+)
+def test_a_context_that_is_refused_is_a_denial(line: str) -> None:
+    found = {**reports(), (2, "selinux.denials"): (0, f"{LOADED}{line}\n".encode())}
+    told = lines(found)["selinux"]
+    assert (told.verdict, told.found) == (Verdict.FAILED, f"enforcing; denied: {line}")
+    assert told_denials(facts(found)) == (line,)
+
+
 def test_the_container_is_excused_of_what_the_kernel_refuses_alone() -> None:
     told = (
         "user_avc pid=1 uid=0 auid=4294967295 ses=4294967295 subj=system_u:system_r:init_t:s0 msg='avc:  denied  "

@@ -57,6 +57,11 @@ def test_silence_proves_nothing() -> None:
     assert silent == {name for name, line in lines(facts(SOUND)).items() if line.verdict is Verdict.PASSED}
 
 
+def test_a_file_that_differs_is_named_with_all_of_its_name() -> None:
+    told = (0, b"??5?????? c /etc/a file\nmissing     /usr/share/man/man1/ls.1.gz\n")
+    assert lines(facts(SOUND | {(1, "packages.verify"): told}))["altered"].found == "/etc/a file"
+
+
 @pytest.mark.parametrize("report", sorted(SOUND))
 def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
     unjudged = {"system.memory", "system.times", "system.units", "selinux.enforce", "tpm.log", "tpm.registers"}
@@ -85,7 +90,9 @@ def test_no_report_can_be_left_out_unseen(report: tuple[int, str]) -> None:
         ("firewall_rules", (0, json.dumps(_RULES).replace("drop", "accept").encode()), "firewall"),
         ("packages_audit", (0, b"The following packages are only half configured\n"), "packages"),
         ("packages_check", (100, b"E: Unmet dependencies\n"), "packages"),
-        ("packages_verify", (2, b"??5??????   /usr/bin/ls\n"), "altered"),
+        ("packages_verify", (127, b"sh: dpkg: not found\n"), "altered"),
+        ("packages_verify", (2, b"dpkg: error: cannot open '/var/lib/dpkg/status'\n"), "altered"),
+        ("packages_verify", (1, b"??5??????   /usr/bin/ls\n"), "altered"),
         ("journal_settings", (0, b"[Journal]\n"), "journal"),
         ("journal_kept", (0, b""), "journal"),
     ],

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from machine_facts import EXPECTED, MACHINE_ID, NONCE, Report, facts, sound
+from machine_facts import EXPECTED, MACHINE_ID, NONCE, Report, facts, sound, verdict
 
 from support.measured import prediction
 from zaffre.machine.judge import judge
@@ -65,8 +65,7 @@ def test_an_update_that_did_not_come_about_fails(boot: int, name: str, report: R
 
 
 def test_the_version_before_is_counted_in_its_own_way() -> None:
-    verdict = b'{"version": "1", "healthy": true, "checks": [{"name": "root", "status": 0, "seconds": 1}]}'
-    judged: dict[tuple[int, str], Report] = {(boot, "health.verdict"): (0, verdict) for boot in (1, 2)}
+    judged: dict[tuple[int, str], Report] = {(boot, "health.verdict"): (0, verdict(boot)) for boot in (1, 2)}
     for entries in (b"h_1.8+3.efi\nh_1.9.efi\n", b"h_1.8.efi\nh_1.9.efi\n"):
         assert lines({**judged, (2, "boot.entries"): (0, entries)})["health"].verdict is Verdict.PASSED
     for entries in (b"h_1.8.efi\nh_1.9+2-1.efi\n", b"h_1.8.efi\n"):

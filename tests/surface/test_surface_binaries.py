@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from zaffre.surface import hardening_of
-from zaffre.surface.binaries import read_binary
+from zaffre.surface.binaries import Binary, read_binary
 
 HARD = (
     "-fPIE",
@@ -52,6 +52,39 @@ def test_what_gcc_was_told_is_what_is_read(tmp_path: Path) -> None:
     assert soft.lacks == ("position independence", "read-only relocations", "a stack that does not execute")
     found = hardening_of(tmp_path)
     assert (found.files, found.pie, [one.path for one in found.lacking]) == (2, 1, ["/soft"])
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc here")
+@pytest.mark.parametrize(("words", "found"), [("/usr/lib:", ("/usr/lib", "")), ("", ())])
+def test_an_empty_part_of_a_search_path_is_kept(tmp_path: Path, words: str, found: tuple[str, ...]) -> None:
+    (tmp_path / "a.c").write_text(SOURCE)
+    flags = (*HARD, f"-Wl,-rpath,{words}") if words else HARD
+    subprocess.run(["gcc", *flags, "-o", tmp_path / "a", tmp_path / "a.c"], check=True, capture_output=True)
+    one = read_binary(tmp_path / "a", "/usr/bin/a")
+    assert one is not None
+    assert one.run_path == found
+
+
+@pytest.mark.parametrize(
+    ("path", "part", "sound"),
+    [
+        ("/usr/bin/a", "/usr/lib/own", True),
+        ("/usr/bin/a", "/lib64", True),
+        ("/usr/bin/a", "$ORIGIN/../lib", True),
+        ("/usr/lib/own/a.so", "${ORIGIN}/../..", True),
+        ("/opt/own/bin/a", "$ORIGIN/../lib", True),
+        ("/usr/bin/a", "", False),
+        ("/usr/bin/a", "lib", False),
+        ("/usr/bin/a", "/usr/../tmp/x", False),
+        ("/usr/bin/a", "$ORIGIN/../../tmp", False),
+        ("/usr/bin/a", "$ORIGINAL/lib", False),
+        ("/opt/own/bin/a", "/opt/own/lib", False),
+    ],
+)
+def test_a_search_path_is_judged_by_where_it_leads(path: str, part: str, *, sound: bool) -> None:
+    facts = {"program": True, "pie": True, "relro": "full", "stack": True, "canary": True, "fortified": True}
+    one = Binary.model_validate({"path": path, **facts, "run_path": (part,)})
+    assert one.lacks == (() if sound else ("a search path that only root can write",))
 
 
 def test_this_interpreter_is_a_program_that_can_be_read() -> None:

@@ -13,7 +13,7 @@ from support.budget import set_budget
 from support.shell import Shell
 from zaffre.definition import Surface
 from zaffre.definition.starter import init_distribution
-from zaffre.surface import SurfaceReport, facts_of, judged
+from zaffre.surface import SurfaceReport, UnitExposure, facts_of, hardening_of, judged
 from zaffre.tree.inventory import inventory_of
 
 STATUS = "Package: tools\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1-1\n\n"
@@ -91,6 +91,20 @@ def test_a_budget_that_is_exceeded_names_what_is_too_much(root: Path) -> None:
     found = judged(report, Surface(shells=2, setuid=0, interpreters=9)).excess
     assert [(one.what, one.found, one.allowed) for one in found] == [("setuid", 1, 0), ("shells", 3, 2)]
     assert found[0].items == ("/usr/bin/passwd",)
+
+
+def test_what_cannot_be_read_and_what_is_worse_than_unsafe_count(root: Path) -> None:
+    (root / "usr/bin/ls").write_bytes(b"\x7fELF")
+    units = tuple(
+        UnitExposure(unit=f"{word}.service", exposure=level, word=word)
+        for word, level in (("dangerous", 10.0), ("unsafe", 9.6), ("exposed", 8.0))
+    )
+    report = SurfaceReport(title="a root", facts=facts_of(inventory_of(root)), binaries=hardening_of(root), units=units)
+    found = {one.what: one.items for one in judged(report, Surface(unhardened=0, unsafe_units=0)).excess}
+    assert found == {
+        "unhardened": ("/usr/bin/ls (not readable)",),
+        "unsafe_units": ("dangerous.service (10.0)", "unsafe.service (9.6)"),
+    }
 
 
 @pytest.mark.tools

@@ -52,7 +52,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], str], ...] = (
 # kernel/rcu/tree_stall.h and kernel/watchdog.c: a processor that has not been heard of for 20 seconds and more.
 _STALL = re.compile(r"rcu: INFO: \w+ (?:self-)?detected |watchdog: BUG: soft lockup")
 
-_DENIED = re.compile(r"\bavc: +denied\b")
+_DENIED = re.compile(r"\bavc: +denied\b|\baudit: type=1401\b")
 _CLOCK = re.compile(r"^\[ *\d+\.\d{6}\] ")
 
 

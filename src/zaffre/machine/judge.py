@@ -38,7 +38,10 @@ from zaffre.machine.judging import (
 )
 from zaffre.machine.report import CheckLine
 
-_DOORS = ("getty", "sshd", "ssh.service", "debug-shell", "serial-getty", "console-getty", "emergency", "rescue")
+_DOORS = (
+    *("getty", "serial-getty", "console-getty", "sshd", "ssh.service", "ssh@", "dropbear"),
+    *("debug-shell", "zaffre-debug-shell", "emergency", "rescue"),
+)
 
 
 def judge(facts: Facts, expected: Expectations) -> tuple[CheckLine, ...]:
@@ -101,7 +104,7 @@ def _configuration(facts: Facts, expected: Expectations) -> CheckLine:
 
 def _health(facts: Facts, expected: Expectations) -> CheckLine:
     """The first boot of an image is on trial; when it was judged healthy, the count is taken off its entry's name."""
-    verdicts = [_verdict(facts.get("health.verdict", boot).text) for boot in (1, 2)]
+    verdicts = [_verdict(facts.get("health.verdict", boot).text, facts.get("boot-id", boot).text) for boot in (1, 2)]
     failed = sorted({name for verdict in verdicts for name, status in verdict.items() if status != 0})
     entries = facts.get("boot.entries", 2).text.split()
     if expected.update is not None:  # the version before has a line of its own, and its own way of counting
@@ -131,10 +134,13 @@ def _on_trial(entry: str, expected: Expectations) -> bool:
     return "+" in entry
 
 
-def _verdict(text: str) -> dict[str, object]:
-    """Exit codes of a boot's checks by name; nothing if there is no such file."""
+def _verdict(text: str, boot: str) -> dict[str, object]:
+    """Exit codes of a boot's checks by name; nothing if there is no such file, or if it is of another boot."""
     try:
-        return {str(one["name"]): one["status"] for one in json.loads(text)["checks"]}
+        told = json.loads(text)
+        if not boot or told["boot"] != boot:
+            return {}
+        return {str(one["name"]): one["status"] for one in told["checks"]}
     except (ValueError, KeyError, TypeError):
         return {}
 

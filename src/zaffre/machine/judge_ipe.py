@@ -17,6 +17,8 @@ _WAYS = ("program", "loaded", "library")
 """Executed by its name; by the dynamic loader; loaded into a program of the host."""
 _REPORTS = (("ipe.denials", 1), ("ipe.denials", 2), ("ipe.denials-before", 2))
 """The last is of the whole first boot, until the machine was off."""
+_PROBED = _REPORTS[0], _REPORTS[2]
+"""Those of the boot in which the probes asked for what is refused."""
 _REFUSED = "ermission denied", "failed to map segment"
 _CONTAINER = re.compile(r'path="/usr/bin/busybox" dev="overlay"')
 """The program of the container that is unpacked to /var: the kernel tells its path in the container."""
@@ -29,9 +31,9 @@ def ipe(facts: Facts, expected: Expectations) -> CheckLine:
     """
     modes = [properties(facts.get("ipe.mode", boot).text) for boot in (1, 2)]
     wanted = {"enforce": "1" if expected.ipe == "enforcing" else "0", POLICY: "1"}
-    told = all(facts.get(name, boot).status == 0 for name, boot in _REPORTS[:2])
+    doubt = _doubt(facts)
     denials = sorted(set(denials_of(facts)))
-    passed = modes == [wanted, wanted] and told and not denials
+    passed = modes == [wanted, wanted] and doubt is None and not denials
     mode = {"1": "enforcing", "0": "permissive"}.get(modes[0].get("enforce", ""), "off")
     if modes[0].get(POLICY) != "1":
         found = f"{mode}, without a policy"
@@ -40,11 +42,21 @@ def ipe(facts: Facts, expected: Expectations) -> CheckLine:
     elif denials:
         more = f" and {len(denials) - _FEW} more" if len(denials) > _FEW else ""
         found = f"{mode}; refused: {'; '.join(denials[:_FEW])}{more}"
-    elif not told:
-        found = f"{mode}; nobody told what was refused"
+    elif doubt is not None:
+        found = f"{mode}; {doubt}"
     else:
         found = f"{mode}, nothing of its own refused"
     return line_of("ipe", "IPE", passed=passed, found=found, wanted=f"{expected.ipe}, nothing of its own refused")
+
+
+def _doubt(facts: Facts) -> str | None:
+    """Why "nothing refused" would not mean that there was nothing; None if it would."""
+    if any(facts.get(*one).status != 0 for one in _REPORTS):
+        return "nobody told what was refused"
+    # What the probes are refused, or would be, must be among what is told.
+    texts = [facts.get(*one).text for one in _PROBED]
+    unseen = [place for place in PLACES if not all(f'path="{place}/' in text for text in texts)]
+    return f"what was refused to the probes in {some(unseen)} is not in the log" if unseen else None
 
 
 def ipe_refused(facts: Facts, _: Expectations) -> CheckLine:

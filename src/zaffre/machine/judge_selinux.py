@@ -26,6 +26,8 @@ _UPDATE = (("selinux.denials", 0), ("selinux.denials-before", 1))
 _WHOLE = _REPORTS[1:3]
 """Those in which a boot's beginning is, to which the policy belongs."""
 _LOADED = re.compile(r"\btype=1403\b.*\blsm=selinux\b")
+_ERROR = re.compile(r"\btype=1401\b|^SELINUX_ERR ")
+"""A context that is not allowed, or a change to one: refused without a word of the access vector cache."""
 _LOST = "lost: "
 _PROBED = _REPORTS[0], _REPORTS[2]
 """Those of the boot in which the container asked for what it is refused."""
@@ -115,7 +117,7 @@ def denials_of(text: str, asked: frozenset[Context] = _CONFINED_AS) -> Iterator[
 def _counts(line: str, asked: frozenset[Context]) -> bool:
     denial = read_denial(line)
     if denial is None:
-        return "avc:" in line and "denied" in line
+        return ("avc:" in line and "denied" in line) or _ERROR.search(line) is not None
     # A service's word has the command line of who asked in it, whatever is written there.
     return not (denial.by_kernel and denial.source in asked)
 

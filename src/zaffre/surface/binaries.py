@@ -8,9 +8,11 @@ imported; a program that has nothing to protect has none, so their absence is to
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from posixpath import dirname, normpath
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.dynamic import DynamicSegment
@@ -24,6 +26,8 @@ _EXECUTABLE = 1
 _NOW = 0x8
 _NOW_1 = 0x1
 _PIE_1 = 0x08000000
+_ORIGIN = re.compile(r"\$(?:ORIGIN\b|\{ORIGIN\})")
+_OF_ROOT = ("/usr/", "/lib")
 
 
 class Binary(BaseModel):
@@ -53,7 +57,7 @@ class Binary(BaseModel):
             found.append("full read-only relocations" if self.relro == "partial" else "read-only relocations")
         if not self.stack:
             found.append("a stack that does not execute")
-        if any(not one.startswith(("/usr/", "/lib", "$ORIGIN", "${ORIGIN}")) for one in self.run_path):
+        if not all(_only_root_writes(one, self.path) for one in self.run_path):
             found.append("a search path that only root can write")
         return tuple(found)
 
@@ -120,7 +124,8 @@ def read_binary(place: Path, path: str) -> Binary | None:
                     flags[tag.entry.d_tag] = int(tag.entry.d_val)
                 elif tag.entry.d_tag in {"DT_RUNPATH", "DT_RPATH"}:
                     value = tag.runpath if tag.entry.d_tag == "DT_RUNPATH" else tag.rpath  # type: ignore[attr-defined]
-                    run_path += [part for part in str(value).split(":") if part]
+                    # The loader does without a whole path that is empty; an empty part is the current folder.
+                    run_path += str(value).split(":") if value else []
             names = frozenset(_imported(elf))
         now = "DT_BIND_NOW" in flags or flags.get("DT_FLAGS", 0) & _NOW or flags.get("DT_FLAGS_1", 0) & _NOW_1
         stack = segments.get("PT_GNU_STACK")
@@ -135,6 +140,15 @@ def read_binary(place: Path, path: str) -> Binary | None:
             fortified=any(name.startswith("__") and name.endswith("_chk") for name in names),
             run_path=tuple(run_path),
         )
+
+
+def _only_root_writes(part: str, path: str) -> bool:
+    """Of a part of the search path of the file at `path` (ld.so(8)). What begins at the file's own place may stay below
+    the top folder that the file is in.
+    """
+    folder, own = dirname(path), "/".join((*path.split("/")[:2], ""))
+    place = f"{normpath(_ORIGIN.sub(lambda _: folder, part))}/"
+    return place.startswith((*_OF_ROOT, own) if _ORIGIN.match(part) else _OF_ROOT)
 
 
 def _imported(elf: ELFFile) -> Iterable[str]:

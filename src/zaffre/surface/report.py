@@ -13,7 +13,8 @@ from zaffre.surface.binaries import Hardening
 from zaffre.surface.facts import Facts
 from zaffre.surface.kernel import KernelJudgement
 
-UNSAFE = "unsafe"
+UNSAFE = frozenset({"unsafe", "dangerous"})
+"""systemd-analyze's words for the two worst."""
 TITLES = {
     "packages": "packages",
     "setuid": "setuid and setgid files",
@@ -89,10 +90,13 @@ def counted(report: SurfaceReport) -> Mapping[str, tuple[int, tuple[str, ...]]]:
     }
     found |= {name: (len(items), items) for name, items in lists.items()}
     if report.binaries is not None:
-        lacking = tuple(f"{one.path} ({', '.join(one.lacks)})" for one in report.binaries.lacking)
+        lacking = (
+            *(f"{one.path} ({', '.join(one.lacks)})" for one in report.binaries.lacking),
+            *(f"{path} (not readable)" for path in report.binaries.unreadable),
+        )
         found["unhardened"] = (len(lacking), lacking)
     if report.units is not None:
-        unsafe = tuple(f"{one.unit} ({one.exposure})" for one in report.units if one.word == UNSAFE)
+        unsafe = tuple(f"{one.unit} ({one.exposure})" for one in report.units if one.word in UNSAFE)
         found["unsafe_units"] = (len(unsafe), unsafe)
     if report.kernel is not None:
         lacks = tuple(f"{one.name} ({one.found})" for one in report.kernel.lacking)

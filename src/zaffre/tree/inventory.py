@@ -18,9 +18,8 @@ from zaffre.tree.kernelsettings import kernel_settings, kernel_versions
 from zaffre.tree.kmod import plain_name
 from zaffre.tree.listing import Content, listing
 from zaffre.tree.overlay import laid_paths
-from zaffre.tree.rootfs import inside, read_text
 from zaffre.tree.tarball import Node, scan
-from zaffre.tree.units import FOLDERS, UnitState, unit_states
+from zaffre.tree.units import UnitState, unit_lines, unit_states
 from zaffre.upstream.lock import Users
 
 _NOBODY = ("", "")
@@ -215,10 +214,10 @@ def _capabilities(value: bytes) -> tuple[int, ...]:
 
 def _listening(root: Path, states: Mapping[str, UnitState]) -> Iterator[ListeningUnit]:
     for name in (unit for unit in states if unit.endswith(".socket")):
-        texts = [
-            read_text(root, f"{folder}/{name}") for folder in FOLDERS if inside(root, f"{folder}/{name}").is_file()
-        ]
-        pairs = [line.partition("=") for line in texts[0].splitlines()] if texts else []
-        listens = tuple(f"{key.strip()}={value.strip()}" for key, _, value in pairs if key.strip() in _LISTENS)
+        listens: list[str] = []
+        for key, value in unit_lines(root, name):
+            if key in _LISTENS:
+                # An empty one forgets those before it, of every kind.
+                listens = [*listens, f"{key}={value}"] if value else []
         if listens:
-            yield ListeningUnit(name=name, listens=listens, enabled=states[name] is UnitState.ENABLED)
+            yield ListeningUnit(name=name, listens=tuple(listens), enabled=states[name] is UnitState.ENABLED)

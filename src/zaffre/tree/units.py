@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 from zaffre.definition import Units
 from zaffre.errors import DefinitionError
 from zaffre.sandbox import Mount, Sandbox
-from zaffre.tree.rootfs import inside
+from zaffre.tree.rootfs import inside, read_text
 
-FOLDERS = ("etc/systemd/system", "usr/lib/systemd/system")
+FOLDERS = ("etc/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system")
+"""Where units lie that an image brings, the strongest first (systemd.unit(5), "Unit file load path")."""
 _PULLS = ("wants", "requires", "upholds")
 _TARGET = "/run/target"
 _SECONDS = 120.0
@@ -65,9 +66,7 @@ def preset(units: Units) -> str:
 
 
 def _require(name: str, known: frozenset[str], *, where: str) -> None:
-    stem, at, rest = name.partition("@")
-    template = f"{stem}@{rest[rest.rfind('.') :]}" if at else name
-    if name in known or template in known:
+    if name in known or _template(name) in known:
         return
     near = difflib.get_close_matches(name, known, n=3)
     raise DefinitionError(
@@ -87,19 +86,101 @@ class UnitState(StrEnum):
 
 def unit_states(root: Path) -> dict[str, UnitState]:
     """The state of every unit file and alias of the tree, and of every instance that is pulled in, by name."""
-    pulled = {
-        link.name
-        for folder in FOLDERS
-        for kind in _PULLS
-        for link in _below(inside(root, folder), f"*.{kind}/*")
-        if link.is_symlink()
-    }
+    links = _links(root)
+    linked = frozenset(name for names in links.values() for name in names)
+    pulled = linked | _started(root, links)
     return {name: _state(root, name, pulled) for name in sorted(unit_names(root) | pulled)}
 
 
+def unit_lines(root: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Keys and values of a unit, whatever their section, and then of its drop-ins, in the order in which they count. An
+    instance has the file and the drop-ins of its template, too. Of one that is masked or not there, there are none.
+    """
+    path = _unit_file(root, name)
+    if path is None or not inside(root, path).is_file():
+        return
+    for one in (path, *_drop_ins(root, name)):
+        for line in read_text(root, one).replace("\\\n", " ").splitlines():
+            key, equals, value = line.partition("=")
+            if equals:
+                yield key.strip(), value.strip()
+
+
+def _unit_file(root: Path, name: str) -> str | None:
+    """The file or link that counts: of the unit's own name before that of its template."""
+    for one in dict.fromkeys((name, _template(name))):
+        for folder in FOLDERS:
+            place = inside(root, f"{folder}/{one}", follow=False)
+            if place.is_symlink() or place.is_file():
+                return f"{folder}/{one}"
+    return None
+
+
+def _drop_ins(root: Path, name: str) -> tuple[str, ...]:
+    """In the order of their names; of those of one name the first folder's counts, and none if that is masked."""
+    found: dict[str, str] = {}
+    for one in dict.fromkeys((name, _template(name), name.rpartition(".")[2])):
+        for folder in FOLDERS:
+            for path in _below(inside(root, f"{folder}/{one}.d"), "*.conf"):
+                found.setdefault(path.name, f"{folder}/{one}.d/{path.name}")
+    return tuple(path for _, path in sorted(found.items()) if inside(root, path).is_file())
+
+
+def _template(name: str) -> str:
+    """That of an instance; any other unit is its own."""
+    stem, at, rest = name.partition("@")
+    return f"{stem}@{rest[rest.rfind('.') :]}" if at else name
+
+
+def _links(root: Path) -> dict[str, set[str]]:
+    """What links of the tree have a unit pull in, by its name."""
+    found: dict[str, set[str]] = {}
+    for folder in FOLDERS:
+        for kind in _PULLS:
+            for link in _below(inside(root, folder), f"*.{kind}/*"):
+                if link.is_symlink():
+                    found.setdefault(link.parent.name.removesuffix(f".{kind}"), set()).add(link.name)
+    return found
+
+
+def _started(root: Path, links: Mapping[str, Collection[str]]) -> frozenset[str]:
+    """What a boot starts that the tree has: the default target, and what that pulls in, by links or by lines of targets
+    and their drop-ins. A target that a timer is for is a later part of the boot. What services ask for themselves, such
+    as kernel modules, does not count.
+    """
+    found: set[str] = set()
+    todo = [_default_target(root)]
+    while todo:
+        name = todo.pop()
+        if name in found or _unit_file(root, name) is None or _is_masked(root, name):
+            continue
+        found.add(name)
+        todo += links.get(name, ())
+        for key, value in unit_lines(root, name):
+            if name.endswith(".target") and key.lower() in _PULLS:
+                todo += value.split()
+            elif name.endswith(".timer") and key == "Unit" and value.endswith(".target"):
+                todo.append(value)
+    return frozenset(found)
+
+
+def _default_target(root: Path) -> str:
+    return _link(root, "default.target").rpartition("/")[2] or "default.target"
+
+
+def _is_masked(root: Path, name: str) -> bool:
+    return _link(root, name) == "/dev/null"
+
+
+def _link(root: Path, name: str) -> str:
+    """Where the unit's file leads, if it is a link; else ""."""
+    path = _unit_file(root, name)
+    place = None if path is None else inside(root, path, follow=False)
+    return str(place.readlink()) if place is not None and place.is_symlink() else ""
+
+
 def _state(root: Path, name: str, pulled: Collection[str]) -> UnitState:
-    places = (inside(root, f"{folder}/{name}", follow=False) for folder in FOLDERS)
-    if any(place.is_symlink() and str(place.readlink()) == "/dev/null" for place in places):
+    if _is_masked(root, name):
         return UnitState.MASKED
     return UnitState.ENABLED if name in pulled else UnitState.DISABLED
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Whether this boot of this host is healthy, and what follows from it (docs/explanation/updates.md).
 #
-#   check       runs all checks, writes their verdicts, and ends with 1 if one of them fails
+#   check       runs all checks, writes their verdicts, and ends with 1 if one of them fails, or they can't be written
 #   gate [N]    on trial: ends with 1, at which systemd restarts the machine, if the boot is not healthy and there is
 #               something better to boot. With N, a version that was good before is not on trial, and is armed
 #   arm N       gives the version that runs N tries again, and remembers that it was good
@@ -120,7 +120,10 @@ check() {
     [ ! -e "$counted" ] || trial=true
     printf '{"version": "%s", "boot": "%s", "time": %s, "trial": %s, "healthy": %s, "checks": [%s]}\n' \
         "$IMAGE_VERSION" "$(cat /proc/sys/kernel/random/boot_id)" "$(date +%s)" "$trial" "$healthy" "$verdicts" \
-        >"$state/.verdict" && sync "$state/.verdict" && mv "$state/.verdict" "$state/$IMAGE_VERSION.json"
+        >"$state/.verdict" && sync "$state/.verdict" && mv "$state/.verdict" "$state/$IMAGE_VERSION.json" || {
+        echo "the verdict can't be written to $state" >&2
+        return 1
+    }
     [ "$healthy" = true ] || return 1
     rm -f "$state/bad/$IMAGE_VERSION"
 }

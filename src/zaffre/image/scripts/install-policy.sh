@@ -12,15 +12,24 @@ table=contexts/files/file_contexts
 mark=$there/.relabel
 
 # setfiles labels on a kernel without SELinux too (-m: all mounts count): the next one may have it. It stays on one file
-# system, and ends with 1 when a file that it saw was gone when it came to it.
+# system, and ends with 1 when it could not label some files, each of which it names: that is well if they were gone when
+# it came to them.
 label() {
-    setfiles -F -m -C "$there/default/$table" "$1" || [ $? = 1 ]
+    said=$(LC_ALL=C setfiles -F -m -C "$there/default/$table" "$1" 2>&1 >/dev/null) && return
+    status=$?
+    printf '%s\n' "$said" >&2
+    [ "$status" = 1 ] && ! printf '%s\n' "$said" | grep -qv -e '^$' -e ': *No such file or directory$'
 }
 
+# All places, whatever happens in one of them.
 label_all() {
-    findmnt --noheadings --list --types btrfs,ext4,xfs --options rw --output TARGET | while IFS= read -r place; do
-        label "$place"
-    done
+    findmnt --noheadings --list --types btrfs,ext4,xfs --options rw --output TARGET | {
+        failed=0
+        while IFS= read -r place; do
+            label "$place" || failed=1
+        done
+        exit "$failed"
+    }
 }
 
 if [ "${1:-}" = again ]; then

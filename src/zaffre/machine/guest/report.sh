@@ -56,7 +56,8 @@ judged() { # whether the boot is judged, and blessed if that is due
     systemctl is-failed --quiet zaffre-health.service
 }
 
-# What SELinux has refused in a boot, as far as its log is kept; that it loaded a policy (type 1403), which shows that what
+# What SELinux has refused in a boot, as far as its log is kept, contexts that it takes for invalid among it (type 1401,
+# which journald calls SELINUX_ERR); that it loaded a policy (type 1403), which shows that what
 # it says arrives there; and what says that something did not: the kernel's, and journald's word for it
 # (SD_MESSAGE_JOURNAL_MISSED).
 denials() {
@@ -64,7 +65,7 @@ denials() {
         + MESSAGE_ID=e9bf28e6e834481bb6f48f548ad13606 >"$work/journal" || return
     while read -r line; do
         case $line in
-            *avc:*denied* | *type=1403*) printf '%s\n' "$line" ;;
+            *avc:*denied* | *type=1403* | *type=1401* | "SELINUX_ERR "*) printf '%s\n' "$line" ;;
             *audit_lost=* | *audit*"backlog limit exceeded"* | *audit*"callbacks suppressed"* | "Missed "*)
                 printf 'lost: %s\n' "$line"
                 ;;
