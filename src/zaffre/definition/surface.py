@@ -39,6 +39,6 @@ class Surface(Model):
     """Programs and libraries that lack something: position independence, a read-only relocation table, a stack that
     does not execute."""
     unsafe_units: Most | None = None
-    """Services at boot that systemd-analyze(1) calls UNSAFE."""
+    """Services at boot that systemd-analyze(1) calls UNSAFE or DANGEROUS."""
     kernel: Most | None = None
     """What the kernel lacks of what is recommended: how it was built, its command line, its settings."""
