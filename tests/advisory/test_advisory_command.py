@@ -23,6 +23,7 @@ from zaffre.advisory.report import Bucket
 from zaffre.advisory.sarif import sarif_text
 from zaffre.advisory.scan import Known, scan
 from zaffre.definition.starter import init_distribution
+from zaffre.store import Store
 from zaffre.upstream import save_lock
 
 FIX = "expat (2.7-1+deb13u2) trixie-security; urgency=high\n\n  * CVE-2026-1000\n\n -- A <a@b.example>  then\n"
@@ -141,6 +142,37 @@ def test_a_feed_that_names_none_of_the_packages_is_no_substitute_for_the_archive
     assert house(house.distro, "--offline", "--feed", path) == 1
     assert "the store has no feed of 'debian'" in house.shell.err
     assert "none is known to be open" not in house.shell.out
+
+
+def test_what_an_address_has_of_secrets_is_in_no_report(house: House) -> None:
+    data = json.dumps(osv_record(dt.datetime.now(dt.UTC).isoformat())).encode()
+    url = "https://user:secret@feeds.example/osv.json?token=secret"
+    store = Store(house.folder / "store")
+    store.remember(f"feed {url}", {"data": store.add_bytes(data)})
+    sarif, html = house.folder / "a.sarif", house.folder / "a.html"
+    assert house(house.distro, "--offline", "--feed", url, "--sarif", sarif, "--html", html) == 0
+    main = house.distro / "zaffre.toml"
+    main.write_text(f'{main.read_text()}\n[[advisories.feeds]]\nkind = "osv"\nurl = "{url}"\n')
+    told = house.shell.out + sarif.read_text() + html.read_text()
+    assert house(house.distro, "--offline") == 0
+    told += house.shell.out
+    assert "https://feeds.example/osv.json" in told
+    assert "secret" not in told
+    store.remember(f"feed {url}", {"data": store.add_bytes(b"{")})
+    assert house(house.distro, "--offline") == 2
+    assert "secret" not in house.shell.err
+
+
+@pytest.mark.parametrize("days", [0, 36501, 9999999999])
+def test_ages_that_no_calendar_has_are_refused(house: House, days: int) -> None:
+    assert house(house.distro, "--offline", "--max-feed-age", days) == 2
+    assert "--max-feed-age" in house.shell.err
+    main = house.distro / "zaffre.toml"
+    text = main.read_text()
+    for place in ("[advisories]", '[[advisories.feeds]]\nkind = "kev"\nfile = "x.json"'):
+        main.write_text(f"{text}\n{place}\nmax_age_days = {days}\n")
+        assert house(house.distro, "--offline") == 2
+        assert "max_age_days" in house.shell.err
 
 
 def osv_record(modified: str) -> dict[str, object]:

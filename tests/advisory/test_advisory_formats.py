@@ -18,7 +18,9 @@ from records import AZURE, DEBIAN, NOW, WEEK, fixed
 from support.repository import Archive, Fault, Mirror, keyring, signing_key
 from support.upstreams import QUICK, said
 from zaffre.advisory.formats import Document, read_feed
+from zaffre.advisory.formats.document import text
 from zaffre.advisory.formats.osv import rating, to_osv
+from zaffre.advisory.formats.purl import Named, named
 from zaffre.advisory.model import Exploited, Feed
 from zaffre.advisory.place import Place, bytes_at
 from zaffre.advisory.statements import Claims
@@ -61,9 +63,9 @@ def azure(**end: str) -> dict[str, Any]:
     return osv(affected=package, ranges=events(("introduced", "0"), *end.items()))
 
 
-def zipped(**files: bytes) -> bytes:
+def zipped(compression: int = zipfile.ZIP_DEFLATED, **files: bytes) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(out, "w", compression) as archive:
         for name, data in files.items():
             archive.writestr(f"{name}.json", data)
     return out.getvalue()
@@ -87,13 +89,10 @@ def test_each_ecosystem_is_a_feed_of_its_own_and_what_is_no_distributions_is_pas
 
 
 def test_ranges_of_osv_are_read_in_the_order_of_versions() -> None:
-    (feed,) = read(
-        osv(ranges=events(("introduced", "3"), ("fixed", "1.5"), ("introduced", "1"), ("last_affected", "4")))
-    )
-    assert [(one.introduced, one.fixed, one.last) for one in feed.advisories[0].ranges] == [
-        ("1", "1.5", None),
-        ("3", None, "4"),
-    ]
+    (feed,) = read(osv(ranges=events(("introduced", "3"), ("fixed", "1.5"), ("introduced", "1"), ("fixed", "4"))))
+    assert [(one.introduced, one.fixed) for one in feed.advisories[0].ranges] == [("1", "1.5"), ("3", "4")]
+    (feed,) = read(osv(ranges=events(("introduced", "0"), ("last_affected", "4"))))
+    assert feed.advisories[0].ranges[0].last == "4"
     (feed,) = read(osv(ranges=events(("introduced", "0"))))
     assert feed.advisories[0].ranges[0].fixed is None
 
@@ -139,6 +138,16 @@ def test_a_record_of_ours_reads_as_it_was_written() -> None:
         (osv(ranges=events(("introduced", "0"), ("fixed", "not a version!"))), "is not a Debian version"),
         (osv(ranges=events(("fixed", "1"))), "does not say where it begins"),
         (osv(ranges=events(("introduced", "2"), ("fixed", "1"))), "ends before it begins"),
+        (osv(ranges=events(("introduced", "0"), ("fixed", "1"), ("last_affected", "2"))), "both `fixed` and"),
+        (osv(ranges=[*events(("introduced", "0")), "more"]), "ranges is no list of tables"),
+        (osv(ranges={"type": "ECOSYSTEM"}, affected={"versions": ["1"]}), "ranges is no list of tables"),
+        (osv(ranges=[{"type": "SEMVER", "events": []}], affected={"versions": ["1"]}), "is of the type 'SEMVER'"),
+        (osv(ranges=[{"type": "ecosystem"}], affected={"versions": ["1"]}), "is of the type 'ecosystem'"),
+        (osv(ranges=[{"events": []}], affected={"versions": ["1"]}), "is of the type 'None'"),
+        (osv(ranges=[{"type": "GIT", "events": []}]), "does not say which versions"),
+        (osv(ranges=[{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, "fixed"]}]), "events is no list of tables"),
+        (osv(ranges=events(("introduced", "5"), ("introducd", "0"))), "is unknown, or has something else"),
+        (osv(affected={"versions": ["1", 2]}), "versions is no list of strings"),
         ([osv(), osv(summary="other")], "two records of that id"),
         (zipped(a=b"[]"), "it is not a record"),
         (zipped(a=b"{"), "is not JSON"),
@@ -164,9 +173,47 @@ def test_feeds_can_not_be_larger_than_what_can_be_kept(monkeypatch: pytest.Monke
     assert read(osv(affected={"versions": ["1", "2"]}))
 
 
-def test_what_no_encoding_can_write_is_not_told() -> None:
-    (feed,) = read(osv(summary="a\ud800b"))
-    assert feed.advisories[0].summary == "a\ufffdb"
+def test_commits_stand_beside_versions() -> None:
+    ranges = [{"type": "GIT", "events": [{"introduced": "0"}]}, *events(("introduced", "0"), ("fixed", "2"))]
+    (feed,) = read(osv(ranges=ranges))
+    assert [one.fixed for one in feed.advisories[0].ranges] == ["2"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_zip_is_malformed(compression: int) -> None:
+    data = bytearray(zipped(compression, a=json.dumps(osv()).encode()))
+    data[45:80] = bytes(one ^ 0x55 for one in data[45:80])
+    assert "not a zip that can be read" in refused(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("a\ud800b", "a\ufffdb"),
+        ("a\x1b[2Jb\x9b31m\x7f\x00", "a\ufffd[2Jb\ufffd31m\ufffd\ufffd"),
+        ("a\r\nno findings\u2028b\tc", "a no findings b c"),
+        ("\u202eb", "\ufffdb"),
+        ("Grüße, 世界", "Grüße, 世界"),
+    ],
+)
+def test_what_a_feed_says_is_told_in_one_line_that_no_terminal_obeys(words: str, told: str) -> None:
+    (feed,) = read(osv(summary=words))
+    assert feed.advisories[0].summary == told
+    assert text({"key": words}, "key") == told
+
+
+def test_what_oval_and_purls_say_is_as_plain() -> None:
+    (feed,) = read(oval().replace(b"<title>CVE", b"<title>a\n\xc2\x9bCVE"), AZURE)
+    assert feed.advisories[0].summary == "a \ufffdCVE-2024-47191 in oath"
+    assert named("pkg:deb/debian/a%1b@1%0a2?arch=%9b&distro=%1b") == Named(
+        "debian", "a\ufffd", "1 2", "\ufffd", "\ufffd"
+    )
+
+
+def test_the_place_of_a_fault_is_plain_too() -> None:
+    wrong = refused(osv(id="X\x1b[2J\n", ranges=[]))
+    assert "X\ufffd[2J" in wrong
+    assert "\x1b" not in wrong
 
 
 def test_a_zip_bomb_is_no_feed() -> None:
@@ -217,6 +264,14 @@ def test_oval_as_azure_linux_publishes_it() -> None:
     assert feed.advisories[0].ranges[0].last == "2.6.7-3.azl3"
 
 
+@pytest.mark.parametrize(
+    ("evr", "fixed"), [("0: 1.2-1.azl3", "1.2-1.azl3"), ("1.17.13-2,1.21.6-1.azl3,1.18.8-2", "1.21.6-1.azl3")]
+)
+def test_of_several_versions_in_oval_only_the_highest_is_surely_mended(evr: str, fixed: str) -> None:
+    (feed,) = read(oval(evr=evr), AZURE)
+    assert feed.advisories[0].ranges[0].fixed == fixed
+
+
 def test_oval_is_of_the_distribution_that_it_names_whatever_is_asked() -> None:
     (feed,) = read(oval(), DEBIAN)
     assert feed.ecosystem == "Azure Linux"
@@ -246,6 +301,22 @@ def test_oval_of_another_release_is_no_feed_of_this_one(words: str, asked: str, 
         (b"<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "document type"),
         (oval(test="t:9"), "refers to 't:9', which is not there"),
         (oval(operation="greater than"), "compares by 'greater than', which is not understood"),
+        *(
+            (oval().replace(old, old + b" " + new), "is not understood")
+            for old, new in (
+                (b"<criterion", b'negate="true"'),
+                (b"<criteria", b'negate="1"'),
+                (b"<linux-def:rpminfo_test", b'check="none satisfy"'),
+                (b"<linux-def:rpminfo_test", b'check_existence="none_exist"'),
+            )
+        ),
+        *(
+            (
+                oval().replace(b"</" + parts, b"<linux-def:rpminfo_" + part + b' id="' + part[:1] + b':1"/></' + parts),
+                "twice",
+            )
+            for parts, part in ((b"tests>", b"test"), (b"objects>", b"object"), (b"states>", b"state"))
+        ),
         (oval(timestamp="then"), "timestamp is not a time"),
         (
             oval(definition='<definition class="vulnerability" id="d:1"><metadata/><criteria/></definition>'),
@@ -293,7 +364,7 @@ def test_a_catalogue_that_is_wrong(data: object, error: type[ZaffreError], wrong
     assert wrong in refused(data, error)
 
 
-def openvex(*statements: dict[str, Any], **more: Any) -> dict[str, Any]:
+def openvex(*statements: object, **more: Any) -> dict[str, Any]:
     one = {
         "vulnerability": {"name": "CVE-2026-1000"},
         "products": [{"@id": "pkg:deb/debian/libssl3t64@3.5.0-1?arch=amd64&epoch=2"}],
@@ -345,12 +416,62 @@ def _vex(**more: Any) -> dict[str, Any]:
         (openvex(_vex(status="not_affected", justification="because")), DefinitionError, "is no justification"),
         (openvex(_vex(status="fixed", vulnerability={})), DefinitionError, "names no vulnerability"),
         (openvex(_vex(status="fixed"), _vex(status="affected")), DefinitionError, "is fixed and affected at once"),
+        *(
+            (
+                openvex(*(_vex(status=one, timestamp=stated) for one in ("fixed", "affected"))),
+                DefinitionError,
+                "at once",
+            )
+            for stated in (STAMP, "2026-01-01T00:00:00Z")
+        ),
+        (openvex(_vex(status="fixed"), _vex(status="affected", timestamp=STAMP)), DefinitionError, "at once"),
+        (openvex(_vex(status="fixed"), timestamp=None, last_updated=STAMP), DefinitionError, "timestamp is not a time"),
+        (openvex(_vex(status="fixed"), statements={}), DefinitionError, "statements is no list of tables"),
+        (openvex(_vex(status="fixed"), "affected"), DefinitionError, "statements is no list of tables"),
+        (
+            openvex(_vex(status="fixed"), _vex(status="affected", products=["pkg:deb/debian/x"])),
+            *(DefinitionError, "products is no list of tables"),
+        ),
+        (
+            openvex(_vex(status="fixed", products=[{"@id": "pkg:oci/x", "subcomponents": ["pkg:deb/debian/x"]}])),
+            *(DefinitionError, "subcomponents is no list of tables"),
+        ),
         (openvex(_vex(status="fixed", timestamp="2027-11-01T00:00:00Z")), DefinitionError, "dated in the future"),
         (openvex(_vex(status="fixed", products=[{"@id": "pkg:oci/x"}])), FindingError, "has no statement about"),
     ],
 )
 def test_openvex_that_is_wrong(data: object, error: type[ZaffreError], wrong: str) -> None:
     assert wrong in refused(data, error)
+
+
+@pytest.mark.parametrize("first", ["affected", "not_affected"])
+@pytest.mark.parametrize(
+    ("affected", "cleared", "status"),
+    [
+        ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z", "affected"),
+        ("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z", "not_affected"),
+        (None, "2026-11-01T00:00:00Z", "affected"),
+        ("2026-11-01T00:00:00Z", None, "not_affected"),
+    ],
+)
+def test_the_newest_statement_of_openvex_holds_wherever_it_stands(
+    first: str, affected: str | None, cleared: str | None, status: str
+) -> None:
+    said = [
+        _vex(status="affected", timestamp=affected),
+        _vex(status="not_affected", impact_statement="nothing calls it", timestamp=cleared),
+    ]
+    (found,) = read(openvex(*sorted(said, key=lambda one: one["status"] != first)))
+    assert [one.status for one in found.claims] == [status]
+
+
+def test_a_purl_says_of_which_architecture_and_release_it_is() -> None:
+    purl = "pkg:deb/debian/x?arch=arm64&distro=debian-12"
+    vex, advisory = openvex(_vex(status="affected", products=[{"@id": purl}])), csaf()
+    advisory["product_tree"]["branches"][0]["branches"][0]["product"]["product_identification_helper"]["purl"] = purl
+    for data in (vex, advisory):
+        (one,) = read(data)[0].claims
+        assert (one.package, one.architecture, one.distro) == ("x", "arm64", "debian-12")
 
 
 def csaf(**status: list[str]) -> dict[str, Any]:
@@ -360,7 +481,7 @@ def csaf(**status: list[str]) -> dict[str, Any]:
         "document": {
             "csaf_version": "2.0",
             "publisher": {"name": "Ada"},
-            "tracking": {"current_release_date": STAMP},
+            "tracking": {"current_release_date": STAMP, "status": "final"},
         },
         "product_tree": {
             "branches": [{"branches": [{"product": product}]}],
@@ -377,7 +498,7 @@ def csaf(**status: list[str]) -> dict[str, Any]:
             {
                 "cve": "CVE-2026-1000",
                 "product_status": status or {"known_not_affected": ["P1-in-OS"]},
-                "flags": [{"label": "vulnerable_code_not_present", "product_ids": ["P1-in-OS"]}],
+                "flags": [{"label": "vulnerable_code_not_present", "product_ids": ["P1", "P1-in-OS"]}],
             }
         ],
     }
@@ -395,8 +516,51 @@ def test_csaf_speaks_of_a_package_in_a_product() -> None:
     assert alone.product is None
 
 
+@pytest.mark.parametrize("key", ["known_affected", "first_affected", "last_affected"])
+def test_what_csaf_calls_affected(key: str) -> None:
+    (one,) = read(csaf(**{key: ["P1"]}))[0].claims
+    assert one.status == "affected"
+    for cleared in ("known_not_affected", "fixed", "first_fixed"):
+        assert "the feed contradicts itself" in refused(csaf(**{cleared: ["P1"], key: ["P1"]}))
+
+
+def test_csaf_says_why_of_products_or_of_groups_of_them() -> None:
+    data = csaf()
+    data["product_tree"]["product_groups"] = [{"group_id": "G", "product_ids": ["P1-in-OS"]}]
+    (one,) = data["vulnerabilities"]
+    one["flags"] = []
+    assert "P1-in-OS is not affected, and it does not say why" in refused(data)
+    one["threats"] = [{"category": "impact", "details": "nothing calls it", "group_ids": ["G"]}]
+    assert [one.reason for one in read(data)[0].claims] == ["nothing calls it"]
+
+
+@pytest.mark.parametrize("status", ["draft", "", None])
+def test_a_draft_of_csaf_is_not_believed(status: str | None) -> None:
+    data = csaf()
+    data["document"]["tracking"]["status"] = status
+    assert "what is neither final nor interim" in refused(data)
+
+
+def test_a_product_of_csaf_is_defined_once() -> None:
+    data = csaf()
+    (product,) = (one["product"] for one in data["product_tree"]["branches"][0]["branches"])
+    data["product_tree"]["full_product_names"].append(product)
+    assert read(data)
+    other = {**product, "product_identification_helper": {"purl": "pkg:rpm/azurelinux/curl"}}
+    data["product_tree"]["full_product_names"].append(other)
+    assert "the product is defined twice" in refused(data)
+    data = csaf()
+    (relation,) = data["product_tree"]["relationships"]
+    data["product_tree"]["relationships"].append({**relation, "relates_to_product_reference": "appliance"})
+    assert "the product is defined twice" in refused(data)
+
+
 def test_csaf_that_is_wrong() -> None:
     assert "is not_affected and affected at once" in refused(csaf(known_not_affected=["P1"], known_affected=["P1"]))
+    assert "product_status.fixed is no list of strings" in refused(csaf(fixed="P1"))  # type: ignore[arg-type]
+    assert "product_status is no table" in refused({**csaf(), "vulnerabilities": [{"cve": "X", "product_status": []}]})
+    assert "vulnerabilities is no list of tables" in refused({**csaf(), "vulnerabilities": ["CVE-2026-1000"]})
+    assert "has no product_id" in refused({**csaf(), "product_tree": {"full_product_names": [{"name": "x"}]}})
     assert "has no statement about" in refused(csaf(fixed=["P9"]), FindingError)
     deep: dict[str, Any] = {"product": {}}
     for _ in range(60):

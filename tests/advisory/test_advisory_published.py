@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,6 +116,33 @@ def test_openvex_says_of_each_binary_what_the_owner_said_of_the_source() -> None
     assert [one.vulnerability for one in report.of(Bucket.NOT_AFFECTED)] == ["CVE-2026-1001"]
     elsewhere = statement(images=("server",))
     assert openvex_text([elsewhere], [subject(SSL)], author="Own", namespace="urn:own", at=NOW) is None
+
+
+def test_openvex_says_what_holds_for_an_image_of_that_image_alone() -> None:
+    node, both = subject(SSL), subject(installed("libssl3", "3.5-1", "openssl", within=("node", "server")))
+    told = statement(vulnerability="CVE-2026-1001", images=("node",))
+    for given in (node, both):
+        text = openvex_text([told], [given], author="Own", namespace="urn:own", at=NOW)
+        assert text is not None
+        (product,) = json.loads(text)["statements"][0]["products"]
+        assert product["@id"] == "pkg:oci/node"
+        assert [one["@id"] for one in product["subcomponents"]] == ["pkg:deb/debian/libssl3@3.5-1?arch=amd64"]
+        claims = [one for one in read_feed(document(text.encode()), None, now=NOW) if isinstance(one, Claims)]
+
+        def cleared(within: tuple[str, ...], said: list[Claims] = claims) -> list[str]:
+            mine = subject(installed("libssl3", "3.5-1", "openssl", within=within))
+            report = scan([mine], Known((feed(FACTS[0]),), claims=tuple(said)), now=NOW)
+            return [one.vulnerability for one in report.of(Bucket.NOT_AFFECTED)]
+
+        assert cleared(("node",)) == ["CVE-2026-1001"]
+        assert cleared(()) == cleared(("server",)) == cleared(("node", "server")) == []
+
+
+@pytest.mark.parametrize(("days", "there"), [(0, False), (1, True)])
+def test_openvex_has_no_statement_that_has_expired(days: int, *, there: bool) -> None:
+    told = statement(expires=NOW.date() + dt.timedelta(days=days))
+    text = openvex_text([told], [subject(SSL)], author="Own", namespace="urn:own", at=NOW)
+    assert (text is not None) == there
 
 
 def products(text: str | None) -> list[PackageURL]:
@@ -229,6 +257,21 @@ def test_only_debian_s_families_are_in_trivy_s_database() -> None:
     assert len(bolt_bytes({})) % 4096 == 0
 
 
+@pytest.mark.parametrize(
+    ("fixes", "highest"),
+    [
+        (("2-1+deb13u2", "2-1+deb13u1"), "2-1+deb13u2"),
+        (("9-1", "10-1"), "10-1"),
+        (("1-1", None), ""),
+        ((None, "1"), ""),
+    ],
+)
+def test_trivy_s_database_has_the_highest_fix(fixes: tuple[str | None, ...], highest: str) -> None:
+    feeds = [feed(fixed("CVE-2026-1", "zlib", one), name=f"feed {number}") for number, one in enumerate(fixes)]
+    data = trivy_files(feeds, SOURCES, NOW)["trivy/trivy.db"]
+    assert re.findall(rb'"FixedVersion": "([^"]*)"', data) == [highest.encode()]
+
+
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     return init_keys(tmp_path_factory.mktemp("feeds") / "keys", owner="Own", now=dt.datetime.now(dt.UTC))
@@ -271,6 +314,9 @@ def test_a_feed_that_does_not_hold_is_refused(keys: Keys, tmp_path: Path) -> Non
     publish(keys, tmp_path, {"osv.zip": b"one"})
     with pytest.raises(FindingError, match="8 days old"):
         verified(keys, tmp_path, NOW + dt.timedelta(days=8))
+    assert verified(keys, tmp_path, NOW - dt.timedelta(minutes=9))
+    with pytest.raises(FindingError, match="in the future"):
+        verified(keys, tmp_path, NOW - dt.timedelta(minutes=11))
     (file,) = (tmp_path / "files").rglob("osv.zip")
     file.write_bytes(b"two")
     with pytest.raises(IntegrityError, match="not the one"):

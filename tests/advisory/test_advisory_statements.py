@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from typing import Any
 
 import pytest
-from records import NOW, WEEK, exploited, feed, fixed, installed, statement, subject
+from records import AZURE, DEBIAN, NOW, WEEK, exploited, feed, fixed, installed, statement, subject
 
 from support.upstreams import said
 from zaffre.advisory.report import Bucket
 from zaffre.advisory.scan import Known, scan
 from zaffre.advisory.statements import Claim, Claims
-from zaffre.advisory.subject import is_release
+from zaffre.advisory.subject import Installed, Platform, is_release
 from zaffre.definition import Statement, load_distribution
 from zaffre.definition.starter import init_distribution
 from zaffre.errors import DefinitionError, FindingError
@@ -33,9 +34,9 @@ def claim(
     status: str = "not_affected",
     version: str | None = None,
     vendor: str = "debian",
-    product: str | None = None,
+    **more: Any,
 ) -> Claims:
-    said = Claim("CVE-2026-2", package, version, vendor, status, product=product)
+    said = Claim("CVE-2026-2", package, version, vendor, status, **more)
     return Claims("theirs", "Them", NOW, WEEK, (said,))
 
 
@@ -116,6 +117,77 @@ def test_others_words_hold_for_the_binary_or_the_source_at_that_version() -> Non
 )
 def test_others_words_about_a_part_of_something_hold_for_the_release_or_the_image(product: str, bucket: str) -> None:
     assert scanned(claims=(claim("zlib1g", product=product),))["CVE-2026-2"] == bucket
+
+
+def scoped(against: str, *packages: Installed, platform: Platform = DEBIAN, **scope: str) -> str:
+    """The bucket where something is cleared in that scope; with `against`, where it is of that status there."""
+    claims = (claim("zlib", vendor=""),) if against else ()
+    known = feed(fixed("CVE-2026-2", "zlib", None), ecosystem=platform.ecosystem, family=platform.family)
+    everything = (*claims, claim("zlib", against or "not_affected", vendor="", **scope))
+    found = scan([subject(*packages, platform=platform)], Known((known,), claims=everything), now=NOW)
+    return str(found.findings[0].bucket)
+
+
+def zlib(architecture: str) -> Installed:
+    return installed("zlib1g", "1", "zlib", architecture=architecture)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "there", "clears", "holds_against"),
+    [
+        ("amd64", "amd64", "not-affected", "waiting"),
+        ("arm64", "amd64", "waiting", "not-affected"),
+        ("amd64", "all", "waiting", "not-affected"),
+        ("x86_64", "amd64", "not-affected", "waiting"),
+        ("noarch", "all", "not-affected", "waiting"),
+        ("source", "amd64", "not-affected", "waiting"),
+        ("src", "amd64", "not-affected", "waiting"),
+        ("amd64", "", "waiting", "waiting"),
+    ],
+)
+def test_others_words_about_an_architecture_hold_for_that(
+    architecture: str, there: str, clears: str, holds_against: str
+) -> None:
+    assert scoped("", zlib(there), architecture=architecture) == clears
+    assert scoped("affected", zlib(there), architecture=architecture) == holds_against
+
+
+def test_what_is_cleared_on_one_architecture_is_not_on_another() -> None:
+    assert scoped("", zlib("amd64"), zlib("arm64"), architecture="amd64") == "waiting"
+
+
+def test_what_is_said_of_a_source_is_not_said_of_a_binary_of_that_name() -> None:
+    assert scanned(claims=(claim("zlib1g", architecture="source"),))["CVE-2026-2"] == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("ecosystem", "distro", "clears", "holds_against"),
+    [
+        ("Debian:13", "debian-13", "not-affected", "waiting"),
+        ("Debian:13", "debian-13.2", "not-affected", "waiting"),
+        ("Debian:13", "trixie", "not-affected", "waiting"),
+        ("Debian:13", "Debian-Trixie", "not-affected", "waiting"),
+        ("Debian:13", "debian-12", "waiting", "not-affected"),
+        ("Debian:13", "bookworm", "waiting", "not-affected"),
+        ("Debian:13", "debian", "waiting", "waiting"),
+        ("Debian:13", "debian-", "waiting", "waiting"),
+        ("Debian:13", "13", "waiting", "waiting"),
+        ("Debian:13", "sid", "waiting", "waiting"),
+        ("Debian:13", "ubuntu-13", "waiting", "waiting"),
+        ("Ubuntu:24.04", "noble", "not-affected", "waiting"),
+        ("Ubuntu:24.04", "ubuntu-24.10", "waiting", "not-affected"),
+        ("Ubuntu:24.04", "ubuntu-24", "waiting", "waiting"),
+        ("Ubuntu:24.04", "trixie", "waiting", "waiting"),
+        ("Azure Linux:3", "azurelinux-3.0", "not-affected", "waiting"),
+        ("Azure Linux:3", "azurelinux-2.0", "waiting", "not-affected"),
+    ],
+)
+def test_others_words_about_a_release_hold_for_that(
+    ecosystem: str, distro: str, clears: str, holds_against: str
+) -> None:
+    platform = Platform("rpm" if ecosystem == AZURE.ecosystem else "deb", ecosystem, None, ecosystem)
+    assert scoped("", zlib("amd64"), platform=platform, distro=distro) == clears
+    assert scoped("affected", zlib("amd64"), platform=platform, distro=distro) == holds_against
 
 
 @pytest.mark.parametrize(

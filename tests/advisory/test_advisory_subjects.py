@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import struct
 from contextlib import closing
@@ -83,6 +84,25 @@ def test_the_files_behind_a_package_are_those_that_are_there(tmp_path: Path, dis
     assert one.files(one.packages[1]) == ()
 
 
+def test_a_root_s_odd_names_can_be_written(tmp_path: Path, distribution: Distribution) -> None:
+    release = OS_RELEASE.encode().replace(b"VERSION_ID", b"X").replace(b"ID=debian", b"ID=debian\nVERSION_ID=12")
+    folder = root(tmp_path / "root", stanza("a", "1-1"), release=None)
+    (folder / "etc/os-release").write_bytes(release.replace(b"trixie", b"").replace(b"GNU", b"\xff"))
+    (folder / "var/lib/dpkg/info/a.list").write_bytes(b"/a\xff\n")
+    Path(os.fsdecode(bytes(folder) + b"/a\xff")).write_text("")
+    (one,) = Reader(distribution).read(str(folder))
+    assert one.files(one.packages[0]) == ("/a\ufffd",)
+    assert one.platform.title == "Debian \ufffd/Linux 13 ()"
+
+
+def test_a_list_of_files_that_is_none_is_an_error(tmp_path: Path, distribution: Distribution) -> None:
+    folder = root(tmp_path / "root", stanza("a", "1-1"))
+    (folder / "var/lib/dpkg/info/a.list").write_bytes(b"/a\0b\n")
+    (one,) = Reader(distribution).read(str(folder))
+    with pytest.raises(IntegrityError, match="list of files is malformed"):
+        one.files(one.packages[0])
+
+
 def test_programs_and_libraries_tell_more_than_documentation() -> None:
     paths = ["/usr/share/doc/a/copyright", "/etc/a.conf", "/usr/lib/liba.so.1", "/usr/sbin/ad", "/usr/bin/a"]
     assert telling(paths) == ("/usr/bin/a", "/usr/sbin/ad", "/usr/lib/liba.so.1")
@@ -127,6 +147,31 @@ def test_a_database_that_is_none_is_an_error(tmp_path: Path, distribution: Distr
     folder = root(tmp_path / "c", status=None)
     (folder / "var/lib/dpkg/status").mkdir()
     assert refused(folder, distribution, IntegrityError)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (STATUS.replace("\n", "\r\n"), "the field Package comes twice"),
+        (STATUS.replace("\n\n", "\n"), "the field Package comes twice"),
+        (stanza("lib", "1-1", "install ok Installed"), "in no state that dpkg knows: 'Installed'"),
+        (stanza("lib", "1-1", ""), "in no state that dpkg knows: ''"),
+    ],
+)
+def test_a_status_that_dpkg_refuses_hides_no_package(
+    tmp_path: Path, distribution: Distribution, status: str, words: str
+) -> None:
+    folder = root(tmp_path / "root", status=None)
+    (folder / "var/lib/dpkg/status").write_bytes(status.encode())
+    assert words in refused(folder, distribution, IntegrityError)
+
+
+def test_a_derivative_that_has_its_releases_name_of_debian_is_not_debian(
+    tmp_path: Path, distribution: Distribution
+) -> None:
+    """Raspbian builds Debian's packages anew, as `+rpi1`: later than Debian's fix, and without it."""
+    release = "ID=raspbian\nID_LIKE=debian\nVERSION_ID=13\nVERSION_CODENAME=trixie\n"
+    assert "the distribution 'raspbian' is unknown" in refused(root(tmp_path / "a", release=release), distribution)
 
 
 def test_links_of_a_root_do_not_lead_out_of_it(tmp_path: Path, distribution: Distribution) -> None:
@@ -250,7 +295,12 @@ def test_an_rpm_in_an_sbom(tmp_path: Path, distribution: Distribution) -> None:
             (SYSTEM, SSL, component("a", "1-1", "pkg:deb/debian/a@1-1?arch=amd64")),
             "does not name the sources of 1 packages",
         ),
-        ((SYSTEM, SSL, component("openssl", "3.5.0-1", "")), "has 1 libraries without a purl"),
+        ((SYSTEM, SSL, component("openssl", "3.5.0-1", "")), "has 1 packages without a purl"),
+        ((SYSTEM, SSL, component("libssl3", "3", "libssl3@3")), "has 1 packages without a purl"),
+        ((SYSTEM, SSL, component("libssl3", "3", "pkg:deb")), "has 1 packages without a purl"),
+        ((SYSTEM, SSL, {"type": "framework", "name": "a"}), "has 1 packages without a purl"),
+        ((SYSTEM, SSL, {"type": "application", "name": "openssl", "version": "3"}), "has 1 packages without a purl"),
+        ((SYSTEM, SSL, component("a", "", "pkg:deb/debian/a?upstream=a")), "which versions 1 packages have"),
         ((SSL,), "has no operating systems"),
         (({**SYSTEM, "version": ""}, SSL), "and not which version of it"),
         ((SYSTEM, {**SYSTEM, "version": "12"}, SSL), "has 2 operating systems"),
@@ -266,6 +316,34 @@ def test_an_sbom_that_would_be_scanned_falsely_is_an_error(
     tmp_path: Path, distribution: Distribution, components: tuple[dict[str, Any], ...], wrong: str
 ) -> None:
     assert wrong in refused(sbom(tmp_path, *components), distribution)
+
+
+@pytest.mark.parametrize("odd", [{**SSL, "type": "Library"}, {**SSL, "type": ["library"]}, {"name": "a"}, "junk", 5])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_component_of_no_known_type_is_not_passed_over(
+    tmp_path: Path, distribution: Distribution, odd: Any, *, nested: bool
+) -> None:
+    given = ({**SSL, "components": [odd]},) if nested else (SSL, odd)
+    assert "of no known type" in refused(sbom(tmp_path, SYSTEM, *given), distribution, DefinitionError)
+
+
+def test_components_that_are_no_list_are_not_passed_over(tmp_path: Path, distribution: Distribution) -> None:
+    held = sbom(tmp_path, SYSTEM, {**SSL, "components": {"a": SSL}})
+    assert "no list" in refused(held, distribution, DefinitionError)
+
+
+def test_what_other_programs_write_without_a_purl_is_told(tmp_path: Path, distribution: Distribution) -> None:
+    """Trivy has an application for each lock file and Go program; what the document is about needs no purl."""
+    listed = [{"type": "application", "name": name} for name in ("package-lock.json", "usr/bin/runc")]
+    about = {"component": {"type": "application", "name": "own", "version": "1"}}
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, SSL, *listed, metadata=about)))
+    assert one.notes == ("the document has components without a purl, which are not scanned: 2 of application",)
+
+
+def test_an_sbom_can_not_name_what_can_not_be_written(tmp_path: Path, distribution: Distribution) -> None:
+    odd = component("a", "1-1", "pkg:deb/debian/a@1-1?arch=amd64", SrcName="\ud800x", SrcVersion="\ud800")
+    (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, odd)))
+    assert one.packages[0].source == "\ufffdx"
 
 
 def test_what_is_no_sbom_is_an_error(tmp_path: Path, distribution: Distribution) -> None:

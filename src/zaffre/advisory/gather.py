@@ -49,11 +49,12 @@ def gather(
         place = Place(str(local or source.url), keyring)
         data = bytes_at(place, store=store, now=now, offline=offline)
         age = dt.timedelta(days=max_age_days or source.max_age_days)
-        found += read_feed(Document(source.place, data, age, platform), source.kind, now=now)
+        found += read_feed(Document(source.file or place.shown, data, age, platform), source.kind, now=now)
     for name in given:
-        data = bytes_at(Place(name), store=store, now=now, offline=offline)
+        place = Place(name)
+        data = bytes_at(place, store=store, now=now, offline=offline)
         age = dt.timedelta(days=max_age_days or _default_age(distribution))
-        found += read_feed(Document(name, data, age, _first(subjects)), None, now=now)
+        found += read_feed(Document(place.shown, data, age, _first(subjects)), None, now=now)
     return Gathered(
         tuple(one for one in found if isinstance(one, Feed)),
         tuple(one for one in found if isinstance(one, Exploited)),

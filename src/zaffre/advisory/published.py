@@ -25,6 +25,7 @@ PREDICATE = "urn:x-zaffre:feed:1"
 _FILES = "files"
 _MOST_INDEX = 16 << 20
 _MOST_FILE = 1 << 30
+_TOLERANCE = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,8 @@ def _statement(index: FeedIndex) -> Mapping[str, JSON]:
 def verify_feed(
     place: Readable, key: ec.EllipticCurvePublicKey, *, now: dt.datetime, max_age: dt.timedelta
 ) -> FeedIndex:
-    """The list, if the key signed it, it is not too old, and every file of it is there as it says.
+    """The list, if the key signed it, it is neither too old nor of the future, and every file of it is there as
+    it says.
 
     Raises DefinitionError where nothing is published, IntegrityError for what does not hold, FindingError for age.
     """
@@ -114,6 +116,13 @@ def verify_feed(
         )
     for one in index.files:
         _require(place, one)
+    if index.made - now > _TOLERANCE:
+        raise FindingError(
+            f"the feed is dated {index.made:%Y-%m-%d %H:%M} UTC, which is in the future",
+            where=place.shown,
+            details=f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC",
+            resolution="set the clock that is wrong, here or where it is published; then publish it anew",
+        )
     if now - index.made > max_age:
         raise FindingError(
             f"the feed is {(now - index.made).days} days old, and may be {max_age.days}",

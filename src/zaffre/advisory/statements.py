@@ -9,10 +9,18 @@ from dataclasses import dataclass, field
 
 from zaffre.advisory.report import Affected, Bucket, Finding, Stated
 from zaffre.advisory.subject import is_release
+from zaffre.bill import RPM_PURLS
 from zaffre.definition import Statement, Status
 from zaffre.errors import FindingError
 
 _CLEARED = {"not_affected", "fixed"}
+_SOURCE = {"source", "src"}
+_MACHINES = {rpm: deb for deb, rpm in RPM_PURLS.architectures}
+# Of what is not in here, it can't be told which release it is.
+_CODE_NAMES = {
+    "debian": {"buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14", "duke": "15"},
+    "ubuntu": {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"},
+}
 _BUCKETS = {Status.NOT_AFFECTED: Bucket.NOT_AFFECTED, Status.ACCEPTED: Bucket.ACCEPTED}
 
 
@@ -21,6 +29,7 @@ class Claim:
     """What somebody else says of one product: `package` is the name of a binary or source package, `version` the one
     that it is about (None: any), `vendor` whose it is, as purls name it ("debian"; "": anybody's). `status` is
     OpenVEX's. `product` is what the package is part of, in the document's words, if that is what is spoken of.
+    `architecture` and `distro` are the package's, as purls name them ("amd64"; "debian-12", "bookworm"; None: any).
     """
 
     vulnerability: str
@@ -31,6 +40,8 @@ class Claim:
     justification: str | None = None
     reason: str = ""
     product: str | None = None
+    architecture: str | None = None
+    distro: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,15 +158,45 @@ def _speaks_of(claim: Claim, finding: Finding) -> bool:
 
 def _about(claim: Claim, finding: Finding, package: Affected) -> bool:
     """Whether it is about that package. What is said of a package as a part of something else holds where that is the
-    distribution's release, or an image of that name; and "fixed" is said of a version.
+    distribution's release, or an image of that name; and "fixed" is said of a version. Where it can't be told whether
+    it is of this architecture and release, it holds against a package, and clears none.
     """
+    unsure = claim.status not in _CLEARED
     if claim.product is not None and not _part_of(claim.product, finding, package):
         return False
     if claim.status == "fixed" and claim.version is None:
         return False
-    if claim.package == package.name:
-        return claim.version in {None, package.version}
+    if not _is_of_release(claim.distro, finding, unsure=unsure):
+        return False
+    if claim.architecture not in _SOURCE:
+        if not _is_of_machine(claim.architecture, package, unsure=unsure):
+            return False
+        if claim.package == package.name:
+            return claim.version in {None, package.version}
     return claim.package == finding.source and claim.version in {None, finding.source_version}
+
+
+def _is_of_machine(architecture: str | None, package: Affected, *, unsure: bool) -> bool:
+    if architecture is None:
+        return True
+    if not package.architecture:
+        return unsure
+    return _MACHINES.get(architecture, architecture) == _MACHINES.get(package.architecture, package.architecture)
+
+
+def _is_of_release(distro: str | None, finding: Finding, *, unsure: bool) -> bool:
+    """Whether a purl's `distro` is the finding's release: by number behind the distribution's name, or by code name."""
+    if distro is None:
+        return True
+    word, prefix = distro.lower(), f"{finding.vendor}-"
+    named = word.removeprefix(prefix)
+    number = _CODE_NAMES.get(finding.vendor, {}).get(named) or (named if word.startswith(prefix) else "")
+    said, asked = number.split("."), finding.ecosystem.partition(":")[2].split(".")
+    if not all(one.isdecimal() for one in (*said, *asked)):
+        return unsure
+    if len(said) < len(asked) and asked[: len(said)] == said:
+        return unsure
+    return said[: len(asked)] == asked
 
 
 def _part_of(product: str, finding: Finding, package: Affected) -> bool:

@@ -42,7 +42,11 @@ def scan(
     max_feed_age: Annotated[
         int | None,
         typer.Option(
-            "--max-feed-age", metavar="DAYS", help="How old feeds may be. Else: what the definition says.", min=1
+            "--max-feed-age",
+            metavar="DAYS",
+            help="How old feeds may be. Else: what the definition says.",
+            min=1,
+            max=36500,
         ),
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Ask the archive now, however lately it was asked.")] = False,

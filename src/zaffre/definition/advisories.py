@@ -11,6 +11,9 @@ from pydantic import Field, model_validator
 from zaffre.definition.image import Items
 from zaffre.definition.values import Identifier, Line, Model, RelativePath, Url
 
+_MOST_DAYS = 36500
+"""A bound of ages, which keeps them within what a calendar has."""
+
 
 class FeedKind(StrEnum):
     """Formats of feeds that are read."""
@@ -37,7 +40,7 @@ class FeedSource(Model):
     upstream: Identifier | None = None
     """The upstream whose packages it speaks of, for formats that do not say it. The default upstream, if nothing is
     said."""
-    max_age_days: Annotated[int, Field(ge=1)] = 7
+    max_age_days: Annotated[int, Field(ge=1, le=_MOST_DAYS)] = 7
     """The age at which it is refused."""
 
     @model_validator(mode="after")
@@ -55,8 +58,9 @@ class FeedSource(Model):
 class Advisories(Model):
     """Where it is known from what is vulnerable."""
 
-    max_age_days: Annotated[int, Field(ge=1)] = 7
-    """The age at which the archive's own changelogs are refused: days since its newest Release."""
+    max_age_days: Annotated[int, Field(ge=1, le=_MOST_DAYS)] = 7
+    """The age at which the archive's own changelogs are refused: days since the oldest Release of its pockets,
+    such as trixie-security."""
     candidates: Identifier | None = None
     """An upstream with newer packages of the same distribution, such as Debian's unstable. What its changelogs mend,
     and nothing else speaks of, is being looked at: whether the older packages have it is not known."""

@@ -14,8 +14,9 @@ from zaffre.advisory.subject import Platform
 from zaffre.errors import DefinitionError, FindingError
 
 CVE = re.compile(r"CVE-[0-9]{4}-[0-9]{4,19}")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""What JSON can escape, and no encoding can write."""
+_BREAK = re.compile(r"[\t-\r\x1c-\x1e\x85\u2028\u2029]+")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What tells a terminal to do something, turns the order of what is read, or can't be written in any encoding."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Document:
     def malformed(self, why: str, *, record: str | None = None) -> DefinitionError:
         return DefinitionError(
             "the feed is malformed",
-            where=f"{self.name}: {record}" if record else self.name,
+            where=f"{self.name}: {plain(record)}" if record else self.name,
             details=why,
             resolution="get it anew; if it is the same then, tell its publisher: nothing of it is used",
         )
@@ -46,7 +47,7 @@ class Document:
     def contradictory(self, why: str, *, record: str) -> DefinitionError:
         return DefinitionError(
             "the feed contradicts itself",
-            where=f"{self.name}: {record}",
+            where=f"{self.name}: {plain(record)}",
             details=why,
             resolution="tell its publisher: nothing of it is used",
         )
@@ -57,6 +58,20 @@ class Document:
             where=self.name,
             resolution="a feed that says nothing is no proof that there is nothing: get it anew, or leave it out",
         )
+
+    def tables(self, value: object, what: str, *, record: str | None = None) -> Sequence[Mapping[str, object]]:
+        """The tables of a list that may be left out. Raises DefinitionError for what is no list of tables."""
+        found = rows(value)
+        if value is not None and (not isinstance(value, list) or len(found) < len(value)):
+            raise self.malformed(f"{what} is no list of tables", record=record)
+        return found
+
+    def strings(self, value: object, what: str, *, record: str | None = None) -> tuple[str, ...]:
+        """The strings of a list that may be left out. Raises DefinitionError for what is no list of strings."""
+        found = texts(value)
+        if value is not None and (not isinstance(value, list) or len(found) < len(value)):
+            raise self.malformed(f"{what} is no list of strings", record=record)
+        return found
 
     def time(self, text: object, key: str) -> dt.datetime:
         """RFC 3339, with the zone. Raises DefinitionError."""
@@ -76,14 +91,17 @@ def rows(value: object) -> Sequence[Mapping[str, object]]:
     return [one for one in value if is_table(one)] if isinstance(value, list) else []
 
 
+def plain(words: str) -> str:
+    """Words of a stranger as a line of a report can have them: no line of their own, and nothing but to be read."""
+    return _UNPRINTABLE.sub("\ufffd", _BREAK.sub(" ", words))
+
+
 def text(table: Mapping[str, object], key: str) -> str:
-    """A string of a table, which can be written; "" where there is none."""
+    """A string of a table, made plain; "" where there is none."""
     value = table.get(key)
-    return _SURROGATE.sub("\ufffd", value) if isinstance(value, str) else ""
+    return plain(value) if isinstance(value, str) else ""
 
 
 def texts(value: object) -> tuple[str, ...]:
-    """The strings of a list."""
-    return (
-        tuple(_SURROGATE.sub("\ufffd", one) for one in value if isinstance(one, str)) if isinstance(value, list) else ()
-    )
+    """The strings of a list, made plain."""
+    return tuple(plain(one) for one in value if isinstance(one, str)) if isinstance(value, list) else ()

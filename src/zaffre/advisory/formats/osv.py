@@ -11,6 +11,7 @@ import datetime as dt
 import hashlib
 import io
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +27,9 @@ _FAMILIES = {
         "rpm",
     ),
 }
-_EVENTS = {"introduced", "fixed", "last_affected"}
+_EVENTS = {"introduced", "fixed", "last_affected", "limit"}
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, NotImplementedError, RuntimeError)
+"""What Python's zipfile raises for what can't be unpacked; OSError is bzip2's."""
 _MOST_RECORDS = 1_000_000
 _MOST_RECORD_BYTES = 4 << 20
 _MOST_BYTES = 1 << 30
@@ -133,7 +136,7 @@ def _unzipped(document: Document) -> Iterator[Mapping[str, object]]:
                 if not is_table(value):
                     raise document.malformed("it is not a record", record=member.filename)
                 yield value
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
         raise document.malformed(f"it is not a zip that can be read: {error}") from error
     except (ValueError, RecursionError) as error:
         raise document.malformed(f"a record of it is not JSON: {error}") from error
@@ -160,13 +163,19 @@ def _advisory(
     if not package:
         raise document.malformed("it names no package", record=identity)
     names = (identity, *texts(record.get("aliases")), *texts(record.get("upstream")))
+    tables = document.tables(affected.get("ranges"), "ranges", record=identity)
+    kinds = {str(table.get("type")) for table in tables} - {"ECOSYSTEM", "GIT"}
+    if kinds:
+        said = f"a range of {package} is of the type {min(kinds)[:80]!r}, by which no package can be judged"
+        raise document.malformed(said, record=identity)
     ranges = tuple(
         ranged
-        for table in rows(affected.get("ranges"))
+        for table in tables
+        # Commits stand beside versions, and are none.
         if table.get("type") == "ECOSYSTEM"
         for ranged in _ranges(document, identity, table, order_of(family))
     )
-    versions = frozenset(texts(affected.get("versions")))
+    versions = frozenset(document.strings(affected.get("versions"), "versions", record=identity))
     if not ranges and not versions:
         raise document.malformed(f"it does not say which versions of {package} are vulnerable", record=identity)
     return Advisory(
@@ -184,13 +193,18 @@ def _advisory(
 
 def _ranges(document: Document, identity: str, table: Mapping[str, object], order: Order) -> Iterator[Range]:
     """Of events in the order of versions: `introduced` begins a range, `fixed` or `last_affected` ends it."""
-    events = [(key, value) for event in rows(table.get("events")) for key, value in event.items() if key in _EVENTS]
-    known = [(key, value) for key, value in events if isinstance(value, str)]
+    listed = document.tables(table.get("events"), "events", record=identity)
+    events = [(key, value) for event in listed for key, value in event.items()]
+    known = [(key, value) for key, value in events if isinstance(value, str) and key in _EVENTS]
     if len(known) < len(events):
-        raise document.malformed("an event of it has something else for a version", record=identity)
+        raise document.malformed("an event of it is unknown, or has something else for a version", record=identity)
+    if {"fixed", "last_affected"} <= {key for key, _ in known}:
+        raise document.contradictory("a range of it has both `fixed` and `last_affected`", record=identity)
     try:
         begun = sorted((value for key, value in known if key == "introduced"), key=lambda one: _place(one, order))
-        ends = sorted(((value, key) for key, value in known if key != "introduced"), key=lambda one: order(one[0]))
+        ends = sorted(
+            ((value, key) for key, value in known if key in {"fixed", "last_affected"}), key=lambda one: order(one[0])
+        )
     except ValueError as error:
         raise document.malformed(str(error), record=identity) from error
     if not begun:

@@ -5,7 +5,7 @@ Format: https://oval-community-guidelines.readthedocs.io/en/latest/ (OVAL 5.11).
 
 A definition names tests, a test names a package and a state, and the state says which versions are vulnerable. What a
 state says of anything but a version (who signed the package) does not make it less vulnerable. A definition whose
-states say nothing that is understood is an error, never silence.
+states say nothing that is understood is an error, never silence; so is whatever turns a test into its opposite.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from zaffre.advisory.formats.document import CVE, Document
+from zaffre.advisory.formats.document import CVE, Document, plain
 from zaffre.advisory.model import Advisory, Feed, Kind, Range, Severity
 from zaffre.advisory.subject import is_release
 from zaffre.advisory.versions import Order, order_of
@@ -21,6 +21,12 @@ from zaffre.upstream.rpm.xml import Element, elements
 
 _FAMILIES = {"rpminfo": "rpm", "dpkginfo": "deb"}
 _CLASSES = {"vulnerability", "patch"}
+_UNDERSTOOD = {
+    "negate": {"false", "0"},
+    "check": {"all", "at least one"},
+    "check_existence": {"all_exist", "at_least_one_exists", "any_exist"},
+}
+"""Attributes that say how a result counts, and those of their values by which a lower version is vulnerable."""
 
 
 @dataclass
@@ -51,7 +57,7 @@ def read_oval(document: Document) -> Feed:
     for identity, definition in parts.definitions.items():
         metadata = definition.first("metadata") or Element("metadata", {})
         affected = metadata.first("affected")
-        platforms |= {one.text.strip() for one in (affected.all("platform") if affected else ())}
+        platforms |= {plain(one.text.strip()) for one in (affected.all("platform") if affected else ())}
         # Azure Linux's word for one that never applied.
         if metadata.said("patchable") != "Not Applicable":
             records += _records(identity, definition, parts, document, order)
@@ -94,17 +100,21 @@ def _sort(one: Element, parts: _Parts, document: Document) -> None:
     if one.name == "timestamp":
         parts.timestamp = one.text.strip()
     elif one.name == "definition" and one.attributes.get("class") in _CLASSES:
-        if identity in parts.definitions:
-            raise document.contradictory("it is defined twice", record=identity)
-        parts.definitions[identity] = one
+        _define(identity, one, parts.definitions, document)
     elif kind == "test":
-        parts.tests[identity] = one
+        _define(identity, one, parts.tests, document)
         if prefix in _FAMILIES:
             parts.families.add(_FAMILIES[prefix])
     elif kind == "object":
-        parts.objects[identity] = one
+        _define(identity, one, parts.objects, document)
     elif kind == "state":
-        parts.states[identity] = one
+        _define(identity, one, parts.states, document)
+
+
+def _define(identity: str, one: Element, table: dict[str, Element], document: Document) -> None:
+    if identity in table:
+        raise document.contradictory("it is defined twice", record=identity)
+    table[identity] = one
 
 
 def _records(identity: str, definition: Element, parts: _Parts, document: Document, order: Order) -> Iterator[Advisory]:
@@ -118,30 +128,40 @@ def _records(identity: str, definition: Element, parts: _Parts, document: Docume
     )
     severity = Severity.of(metadata.said("severity") or "")
     found = False
-    for criterion in _criteria(definition):
+    for criterion in _criteria(definition, document, identity):
         ranged = _vulnerable(criterion.attributes.get("test_ref", ""), parts, document, identity, order)
         if ranged is None:
             continue
         found = True
         yield Advisory(
-            id=identity,
-            package=ranged[0],
+            id=plain(identity),
+            package=plain(ranged[0]),
             ranges=(ranged[1],),
             cves=cves,
             severity=severity,
-            summary=metadata.said("title") or "",
+            summary=plain(metadata.said("title") or ""),
             binary=True,
         )
     if not found:
         raise document.malformed("none of its tests says which versions are vulnerable", record=identity)
 
 
-def _criteria(element: Element) -> Iterator[Element]:
+def _criteria(element: Element, document: Document, identity: str) -> Iterator[Element]:
     for child in element.children:
+        if child.name in {"criterion", "criteria"}:
+            _require_understood(child, document, identity)
         if child.name == "criterion":
             yield child
         elif child.name == "criteria":
-            yield from _criteria(child)
+            yield from _criteria(child, document, identity)
+
+
+def _require_understood(element: Element, document: Document, identity: str) -> None:
+    for key, values in _UNDERSTOOD.items():
+        if (value := element.attributes.get(key)) is not None and value not in values:
+            raise document.malformed(
+                f"{element.name} has {key}={value[:80]!r}, which is not understood", record=identity
+            )
 
 
 def _vulnerable(
@@ -149,6 +169,7 @@ def _vulnerable(
 ) -> tuple[str, Range] | None:
     """Package and versions of a test; None for one that is not about versions."""
     test = _found(reference, parts.tests, document, identity)
+    _require_understood(test, document, identity)
     holder, state = test.first("object"), test.first("state")
     if holder is None or state is None:
         return None
@@ -157,9 +178,10 @@ def _vulnerable(
     package = named.said("name")
     if evr is None or not package:
         return None
-    version = evr.text.strip().removeprefix("0:")
+    # Azure Linux lists a version for each branch that it has mended: only from the highest on, all are.
+    versions = [one.strip().removeprefix("0:").lstrip() for one in evr.text.split(",")]
     try:
-        order(version)
+        version = max(versions, key=order)
     except ValueError as error:
         raise document.malformed(str(error), record=identity) from error
     match evr.attributes.get("operation"):

@@ -6,6 +6,8 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from zaffre.advisory.formats.document import plain
+
 _KINDS = {"deb", "rpm"}
 
 
@@ -22,11 +24,15 @@ def qualifiers_of(query: str) -> dict[str, str]:
 
 
 class Named(NamedTuple):
-    """A package by its vendor ("debian", "azurelinux"; "": anybody), its name and its version (None: any)."""
+    """A package by its vendor ("debian", "azurelinux"; "": anybody), its name and its version (None: any); and of which
+    architecture ("source" and "src": the source) and release ("debian-12", "bookworm") it is, if that is said.
+    """
 
     vendor: str
     name: str
     version: str | None
+    architecture: str | None = None
+    distro: str | None = None
 
 
 def named(purl: str) -> Named | None:
@@ -37,8 +43,10 @@ def named(purl: str) -> Named | None:
     rest = path.lstrip("/").partition("/")[2]
     stem, _, version = rest.partition("@")
     vendor, _, name = unquote(stem).rpartition("/")
-    epoch = qualifiers_of(query).get("epoch", "0")
-    plain = unquote(version)
-    if plain and epoch != "0" and ":" not in plain:
-        plain = f"{epoch}:{plain}"
-    return Named(vendor, name, plain or None) if name else None
+    qualifiers = {key: plain(value) for key, value in qualifiers_of(query).items()}
+    epoch, said = qualifiers.get("epoch", "0"), plain(unquote(version))
+    if said and epoch != "0" and ":" not in said:
+        said = f"{epoch}:{said}"
+    if not name:
+        return None
+    return Named(plain(vendor), plain(name), said or None, qualifiers.get("arch"), qualifiers.get("distro"))

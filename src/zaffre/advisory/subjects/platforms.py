@@ -77,8 +77,10 @@ def _require_release(fields: Mapping[str, str], upstream: Upstream, image: str, 
 
 
 def _upstream(fields: Mapping[str, str], distribution: Distribution, where: str) -> Upstream | None:
-    # Ours keep the upstream's code name under the upstream's name: DEBIAN_CODENAME.
-    names = {value for key, value in fields.items() if key.endswith("_CODENAME")}
+    # Ours keep the upstream's code name under the upstream's name: DEBIAN_CODENAME. Others that call their own release
+    # as the upstream does may have built its packages anew, with versions that no feed speaks of.
+    own = {"VERSION_CODENAME"} if fields.get("ID") not in _KNOWN else set()
+    names = {value for key, value in fields.items() if key.endswith("_CODENAME") and key not in own}
     image = image_of_root(fields, distribution)
     if image is not None:
         upstream = distribution.upstream_of(distribution.image(image))

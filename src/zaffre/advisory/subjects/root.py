@@ -8,7 +8,7 @@ left its configuration is not installed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,9 @@ _MOST_STATUS = 256 << 20
 _MOST_LIST = 16 << 20
 _MOST_TEXT = 1 << 20
 _INSTALLED = ("installed", "unpacked", "half-configured", "half-installed", "triggers-awaited", "triggers-pending")
-"""States of dpkg(1) in which files of a package may be there. Not `config-files`, and not `not-installed`."""
+"""States of dpkg(1) in which files of a package may be there."""
+_ABSENT = ("config-files", "not-installed")
+"""Those in which none is."""
 
 
 def root_subject(root: Path, distribution: Distribution | None) -> Subject:
@@ -47,7 +49,7 @@ def root_subject(root: Path, distribution: Distribution | None) -> Subject:
             details=f"looked for {' and '.join(_OS_RELEASE)}",
             resolution="name the top folder of a root file tree",
         )
-    fields = os_release(text)
+    fields = os_release(_printable(text))
     platform = platform_of_root(fields, distribution, str(root))
     image = image_of_root(fields, distribution)
     images = (image,) if image is not None else ()
@@ -92,7 +94,7 @@ def _dpkg(root: Path) -> Iterator[Installed]:
         texts += [text for name in names if (text := _text(root, f"{_FRAGMENTS}/{name}", _MOST_TEXT)) is not None]
     for text in texts:
         try:
-            for stanza in parse_stanzas(text):
+            for stanza in parse_stanzas(text, once=True):
                 if (one := _of_stanza(stanza)) is not None:
                     yield one
         except (KeyError, ValueError) as error:
@@ -104,8 +106,11 @@ def _dpkg(root: Path) -> Iterator[Installed]:
 def _of_stanza(stanza: Mapping[str, str]) -> Installed | None:
     # Fragments of distroless images have no Status: their packages are there.
     words = stanza.get("Status", "install ok installed").split()
-    if not words or words[-1] not in _INSTALLED:
+    state = words[-1] if words else ""
+    if state in _ABSENT:
         return None
+    if state not in _INSTALLED:
+        raise ValueError(f"{stanza['Package'][:80]!a} is in no state that dpkg knows: {state[:80]!a}")
     source, version = source_of(stanza)
     said = (stanza["Package"], stanza["Version"], stanza["Architecture"], source, version)
     if not all(_WORD.fullmatch(word) for word in said):
@@ -139,7 +144,11 @@ def _files(root: Path) -> Callable[[Installed], tuple[str, ...]]:
             for name in (one.name, f"{one.name}:{one.architecture}"):
                 text = _text(root, f"{place}/info/{name}.list", _MOST_LIST)
                 if text is not None:
-                    return telling([path for path in text.splitlines() if inside(root, path).is_file()])
+                    if "\0" in text:
+                        raise IntegrityError(
+                            "dpkg's list of files is malformed", where=f"{root}/{place}/info/{name}.list"
+                        )
+                    return _present(root, text.splitlines())
         return ()
 
     return files
@@ -154,6 +163,15 @@ def _rpm_files(root: Path) -> Callable[[Installed], tuple[str, ...]]:
         if not known:
             known.update({package.key: package.paths for package in installed_packages(root)})
         paths = known.get((one.name, one.architecture), ())
-        return telling([path for path in paths if inside(root, path).is_file()])
+        return _present(root, paths)
 
     return files
+
+
+def _present(root: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(map(_printable, telling([path for path in paths if inside(root, path).is_file()])))
+
+
+def _printable(text: str) -> str:
+    """What was decoded with `surrogateescape`, so that a report can be written."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

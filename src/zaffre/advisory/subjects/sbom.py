@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from zaffre.advisory.formats.document import text as _text
-from zaffre.advisory.formats.purl import kind_of, qualifiers_of
+from zaffre.advisory.formats.purl import kind_of, named, qualifiers_of
 from zaffre.advisory.subject import Installed, Platform, Subject, SubjectKind, require_packages, telling
 from zaffre.advisory.subjects.platforms import platform_of_root
 from zaffre.advisory.versions import source_version, with_epoch
@@ -25,7 +25,16 @@ from zaffre.errors import DefinitionError, FindingError, IntegrityError
 
 _MOST_BYTES = 512 << 20
 _PREFIX = "aquasecurity:trivy:"
-_TYPES = {"deb", "rpm"}
+_KINDS = {"deb", "rpm"}
+_PACKAGES = {"library", "framework"}
+_SILENT = {"file", "operating-system"}
+_TYPES = {
+    *_PACKAGES,
+    *_SILENT,
+    *("application", "container", "cryptographic-asset", "data", "device", "device-driver", "firmware"),
+    *("machine-learning-model", "platform"),
+}
+"""Of components (CycloneDX 1.6)."""
 _MOST_NAMED = 10
 
 
@@ -39,7 +48,8 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
             details="it is an SPDX one, which is not read here" if "spdxVersion" in document else None,
             resolution="give the CycloneDX document of the same artifact",
         )
-    components = _components(document)
+    about, components = _components(document, str(path))
+    _check_named(components, about, str(path))
     platform = _platform(components, distribution, str(path))
     image = _image(document, distribution)
     packages = tuple(_packages(components, platform, image, str(path)))
@@ -53,7 +63,7 @@ def sbom_subject(path: Path, distribution: Distribution | None) -> Subject:
         packages=require_packages(packages, str(path)),
         images=image,
         files=lambda one: telling(found.get(one.name, ())),
-        notes=tuple(_passed_over(components)),
+        notes=tuple(_passed_over(components, about)),
     )
 
 
@@ -72,18 +82,59 @@ def read_document(path: Path) -> Mapping[str, object]:
     return document
 
 
-def _components(document: Mapping[str, object]) -> list[Mapping[str, object]]:
-    """All components, nested ones too, and what the document is about."""
+def _components(document: Mapping[str, object], where: str) -> tuple[object, list[Mapping[str, object]]]:
+    """What the document is about, and all components, nested ones and that one too."""
     metadata = document.get("metadata")
+    about = metadata.get("component") if isinstance(metadata, dict) else None
     found: list[Mapping[str, object]] = []
-    todo: list[object] = [document.get("components"), [metadata.get("component")] if isinstance(metadata, dict) else []]
+    todo: list[object] = [document.get("components"), None if about is None else [about]]
     while todo:
         here = todo.pop()
-        for one in here if isinstance(here, list) else []:
-            if isinstance(one, dict):
-                found.append(one)
-                todo.append(one.get("components"))
-    return found
+        if here is None:
+            continue
+        if not isinstance(here, list):
+            raise _malformed("its components are no list", where)
+        for one in here:
+            if not isinstance(one, dict) or _text(one, "type") not in _TYPES:
+                raise _malformed(f"it has a component of no known type: {str(one)[:80]!a}", where)
+            found.append(one)
+            todo.append(one.get("components"))
+    return about, found
+
+
+def _malformed(why: str, where: str) -> DefinitionError:
+    return DefinitionError(
+        "the document is malformed",
+        where=where,
+        details=why,
+        resolution="make it anew with a current program: what it says there would be passed over without a word",
+    )
+
+
+def _check_named(components: Sequence[Mapping[str, object]], about: object, where: str) -> None:
+    """Raises FindingError where packages have no purl. Programs that were found without a package, and lists of other
+    kinds of packages, are applications without a version, as Trivy writes them.
+    """
+    nameless = [
+        _text(one, "name")
+        for one in components
+        if not _is_purl(_text(one, "purl"))
+        if one.get("purl")
+        or one["type"] in _PACKAGES
+        or (one["type"] == "application" and one.get("version") and one is not about)
+    ]
+    if nameless:
+        raise FindingError(
+            f"the document has {len(nameless)} packages without a purl, so it can't be said what they are",
+            where=where,
+            details=", ".join(nameless[:_MOST_NAMED]),
+            resolution="give a document whose packages have purls: they would be passed over without a word",
+        )
+
+
+def _is_purl(purl: str) -> bool:
+    kind = kind_of(purl)
+    return named(purl) is not None if kind in _KINDS else bool(kind)
 
 
 def _platform(components: Sequence[Mapping[str, object]], distribution: Distribution | None, where: str) -> Platform:
@@ -128,19 +179,11 @@ def _places(one: Mapping[str, object]) -> list[str]:
 def _packages(
     components: Sequence[Mapping[str, object]], platform: Platform, images: tuple[str, ...], where: str
 ) -> Iterator[Installed]:
-    sourceless = []
-    nameless = [_text(one, "name") for one in components if _text(one, "type") == "library" and not _text(one, "purl")]
-    if nameless:
-        raise FindingError(
-            f"the document has {len(nameless)} libraries without a purl, so it can't be said what they are",
-            where=where,
-            details=", ".join(nameless[:_MOST_NAMED]),
-            resolution="give a document whose packages have purls: they would be passed over without a word",
-        )
+    sourceless, versionless = [], []
     for one in components:
         purl = _text(one, "purl")
         kind = kind_of(purl)
-        if kind not in _TYPES:
+        if kind not in _KINDS:
             continue
         if kind != platform.family:
             raise FindingError(
@@ -149,8 +192,17 @@ def _packages(
         made = _installed(one, purl, platform.family)
         if made is None:
             sourceless.append(_text(one, "name"))
+        elif not made.version:
+            versionless.append(made.name)
         else:
             yield replace(made, within=images)
+    if versionless:
+        raise FindingError(
+            f"the document does not say which versions {len(versionless)} packages have",
+            where=where,
+            details=", ".join(versionless[:_MOST_NAMED]),
+            resolution="give a document whose packages have versions: without, none can be held against what is known",
+        )
     if sourceless:
         raise FindingError(
             f"the document does not name the sources of {len(sourceless)} packages, by which vulnerabilities are known",
@@ -161,12 +213,22 @@ def _packages(
         )
 
 
-def _passed_over(components: Sequence[Mapping[str, object]]) -> Iterator[str]:
-    """What the document has that is no package of a distribution."""
-    counts = Counter(kind for one in components if (kind := kind_of(_text(one, "purl"))) not in {"", *_TYPES})
+def _passed_over(components: Sequence[Mapping[str, object]], about: object) -> Iterator[str]:
+    """What the document has that is no package of a distribution. Files are what packages consist of."""
+    counts = Counter(kind for one in components if (kind := kind_of(_text(one, "purl"))) not in {"", *_KINDS})
     if counts:
-        told = ", ".join(f"{count} of {kind}" for kind, count in sorted(counts.items()))
-        yield f"the document has packages of other kinds, which are not scanned: {told}"
+        yield f"the document has packages of other kinds, which are not scanned: {_counted(counts)}"
+    others = Counter(
+        _text(one, "type")
+        for one in components
+        if not one.get("purl") and one["type"] not in _SILENT and one is not about
+    )
+    if others:
+        yield f"the document has components without a purl, which are not scanned: {_counted(others)}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} of {kind}" for kind, count in sorted(counts.items()))
 
 
 def _installed(one: Mapping[str, object], purl: str, family: str) -> Installed | None:
@@ -222,5 +284,5 @@ def _properties(one: Mapping[str, object]) -> dict[str, str]:
     found = {}
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and isinstance(row.get("name"), str) and isinstance(row.get("value"), str):
-            found[row["name"].removeprefix(_PREFIX)] = row["value"]
+            found[_text(row, "name").removeprefix(_PREFIX)] = _text(row, "value")
     return found

@@ -17,6 +17,7 @@ from dataclasses import replace
 from zaffre.advisory.formats.document import rows
 from zaffre.advisory.formats.osv import to_osv
 from zaffre.advisory.model import Advisory, Feed, Kind, Severity
+from zaffre.advisory.versions import order_of
 from zaffre.advisory.writing.bolt import bolt_bytes
 
 OSV_NAME = "osv.zip"
@@ -74,23 +75,33 @@ def _together(records: Sequence[tuple[Feed, Advisory]]) -> Mapping[str, object]:
 def trivy_files(feeds: Sequence[Feed], sources: Collection[str], at: dt.datetime) -> dict[str, bytes]:
     """The database and its metadata; nothing where no feed is of a distribution that Trivy knows as Debian's.
 
-    Of several records about one vulnerability in one source, the highest fix counts: they come in the order of ids, and
-    a feed of the archive has one for each.
+    Of several records about one vulnerability in one source, the highest fix counts, and none at all before any. Raises
+    ValueError for a fix that is no version.
     """
-    systems: dict[str, dict[str, dict[str, bytes]]] = {}
+    fixes: dict[str, dict[str, dict[str, str]]] = {}
     severities: dict[str, Severity] = {}
+    order = order_of("deb")
     for feed in feeds:
         name, colon, release = feed.ecosystem.partition(":")
         if feed.family != "deb" or not colon:
             continue
-        packages = systems.setdefault(f"{name.lower()} {release}", {})
+        packages = fixes.setdefault(f"{name.lower()} {release}", {})
         for one in records_of(feed, sources):
-            fix = next((ranged.fixed for ranged in one.ranges if ranged.fixed is not None), "")
+            known = packages.setdefault(one.package, {})
+            fix = max((ranged.fixed for ranged in one.ranges if ranged.fixed is not None), key=order, default="")
             for vulnerability in one.names:
-                packages.setdefault(one.package, {})[vulnerability] = _json({"FixedVersion": fix})
+                before = known.get(vulnerability, fix)
+                known[vulnerability] = max(before, fix, key=order) if before and fix else ""
                 severities.setdefault(vulnerability, one.severity)
-    if not systems:
+    if not fixes:
         return {}
+    systems = {
+        system: {
+            package: {name: _json({"FixedVersion": fix}) for name, fix in known.items()}
+            for package, known in packages.items()
+        }
+        for system, packages in fixes.items()
+    }
     details = {name: _json({"Severity": str(one).upper()}) for name, one in severities.items()}
     source = {
         system: _json({"ID": system.partition(" ")[0], "Name": "changelogs of the archive", "URL": ""})

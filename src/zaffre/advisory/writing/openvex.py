@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The owner's statements as an OpenVEX document (https://github.com/openvex/spec, 0.2.0). Pure.
 
-Scanners match it by binary packages with their versions, so each statement names all those that it is about. Purls are
-those of our bills of materials; a Debian package with an epoch has a second one, as Trivy names it in a root.
+Scanners match it by binary packages with their versions, so each statement names all those that it is about; one for
+some images names these, with the packages as their subcomponents. Purls are those of our bills of materials; a Debian
+package with an epoch has a second one, as Trivy names it in a root.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ def openvex_text(
     at: dt.datetime,
     feeds: Iterable[Feed] = (),
 ) -> str | None:
-    """The document; None if no statement is about a package that is there: OpenVEX has no empty ones.
+    """The document; None if no statement that holds is about a package that is there: OpenVEX has no empty ones.
 
     `feeds` say what a signed form was made of, where its name does not.
     """
     aliases = {old: new for feed in feeds for old, new in feed.aliases.items()}
-    said = [value for one in statements if (value := _statement(one, subjects, aliases, at)) is not None]
+    held = (one for one in statements if not one.is_expired(at.astimezone(dt.UTC).date()))
+    said = [value for one in held if (value := _statement(one, subjects, aliases, at)) is not None]
     if not said:
         return None
     content: JSON = list(said)
@@ -67,16 +69,14 @@ def openvex_text(
 def _statement(
     one: Statement, subjects: Iterable[Subject], aliases: Mapping[tuple[str, str], tuple[str, str]], at: dt.datetime
 ) -> JSON:
-    purls = sorted(
-        {
-            purl
-            for subject in subjects
-            for package in subject.packages
-            if _source(package, aliases) in one.packages and (not one.images or set(package.within) <= set(one.images))
-            for purl in _purls(subject, package)
-        }
-    )
-    if not purls:
+    found: dict[str | None, set[str]] = {}
+    for subject in subjects:
+        for package in subject.packages:
+            if _source(package, aliases) in one.packages:
+                for image in set(one.images) & set(package.within) if one.images else {None}:
+                    found.setdefault(image, set()).update(_purls(subject, package))
+    products = [entry for image in sorted(found, key=str) for entry in _products(image, sorted(found[image]))]
+    if not products:
         return None
     status = _STATUSES[one.status]
     reason = {"not_affected": "impact_statement", "affected": "action_statement"}.get(status, "status_notes")
@@ -84,11 +84,21 @@ def _statement(
     return {
         "vulnerability": {"name": one.vulnerability},
         "timestamp": _time(min(since, at)),
-        "products": [{"@id": purl, "identifiers": {"purl": purl}} for purl in purls],
+        "products": products,
         "status": status,
         **({"justification": str(one.justification)} if one.justification is not None else {}),
         reason: one.reason,
     }
+
+
+def _products(image: str | None, purls: Sequence[str]) -> list[JSON]:
+    """Packages wherever they are; of an image, as parts of it: elsewhere, nothing is said of them."""
+    packages: list[JSON] = [_component(purl) for purl in purls]
+    return packages if image is None else [{**_component(f"pkg:oci/{image}"), "subcomponents": packages}]
+
+
+def _component(purl: str) -> dict[str, JSON]:
+    return {"@id": purl, "identifiers": {"purl": purl}}
 
 
 def _source(package: Installed, aliases: Mapping[tuple[str, str], tuple[str, str]]) -> str:

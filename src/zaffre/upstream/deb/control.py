@@ -21,8 +21,10 @@ _RELATION = re.compile(
 )
 
 
-def parse_stanza(text: str) -> dict[str, str]:
-    """Fields of one stanza. Continuation lines keep their newline. Raises ValueError for a line of another form."""
+def parse_stanza(text: str, *, once: bool = False) -> dict[str, str]:
+    """Fields of one stanza. Continuation lines keep their newline. Raises ValueError for a line of another form, and
+    with `once` for a field that comes twice, which dpkg refuses too; else the last one counts.
+    """
     fields: dict[str, str] = {}
     name = ""
     for line in text.split("\n"):
@@ -36,14 +38,16 @@ def parse_stanza(text: str) -> dict[str, str]:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
             raise ValueError(f"not a field: {line[:80]!r}")
+        if once and name in fields:
+            raise ValueError(f"the field {name} comes twice: {fields[name][:80]!r} and {value.strip()[:80]!r}")
         fields[name] = value.strip()
     return fields
 
 
-def parse_stanzas(text: str) -> Iterator[dict[str, str]]:
-    """All stanzas of a small file. Indexes have their own reader in `index`."""
+def parse_stanzas(text: str, *, once: bool = False) -> Iterator[dict[str, str]]:
+    """All stanzas of a small file, each as `parse_stanza` says. Indexes have their own reader in `index`."""
     for block in re.split(r"\n[ \t]*\n", text):
-        if stanza := parse_stanza(block):
+        if stanza := parse_stanza(block, once=once):
             yield stanza
 
 
