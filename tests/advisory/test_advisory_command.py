@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from records import feed, fixed, installed, statement, subject
-from test_advisory_subjects import locked, package
+from subjects import locked, package
 
 from support.repository import NOW, Archive, Deb, Fault, Mirror, keyring, signing_key
 from support.shell import Shell

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from records import NOW, feed, fixed
-from test_advisory_subjects import OS_RELEASE, SYSTEM, component, root, stanza
+from subjects import OS_RELEASE, SYSTEM, component, root, stanza
 
 from support.scanners import Found, debsecan, trivy
 from zaffre.advisory.model import Advisory
