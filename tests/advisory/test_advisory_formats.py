@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -71,9 +70,6 @@ def test_cisas_catalogue_says_until_when() -> None:
 )
 def test_a_catalogue_that_is_wrong(data: object, error: type[ZaffreError], wrong: str) -> None:
     assert wrong in refused(data, error)
-
-
-Reads = Callable[..., bytes]
 
 
 @pytest.fixture

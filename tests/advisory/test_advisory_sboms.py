@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from subjects import SSL, SYSTEM, ZLIB, component, refused, sbom
 
+from support.bills import bill, package
 from zaffre.advisory.subjects import Reader
+from zaffre.bill import BillSystem
 from zaffre.definition import Distribution
 from zaffre.errors import DefinitionError
+from zaffre.trust.sbom import cyclonedx_text
 
 
 def test_an_sbom_names_sources_by_trivys_properties_or_by_upstream(tmp_path: Path, distribution: Distribution) -> None:
@@ -26,7 +29,7 @@ def test_an_sbom_names_sources_by_trivys_properties_or_by_upstream(tmp_path: Pat
 def test_an_sbom_of_ours_says_of_which_image_and_where_files_are(tmp_path: Path, distribution: Distribution) -> None:
     ssl = {**SSL, "evidence": {"occurrences": [{"location": "/usr/lib/libssl.so.3"}, {"location": "/etc/x"}]}}
     about = {
-        "component": {"type": "platform", "name": "container-host", "version": "1.1"},
+        "component": {"type": "platform", "name": "zaffre-container-host", "version": "1.1"},
         "properties": [{"name": "zaffre:distribution", "value": "zaffre 1"}],
     }
     (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, ssl, metadata=about)))
@@ -35,6 +38,14 @@ def test_an_sbom_of_ours_says_of_which_image_and_where_files_are(tmp_path: Path,
     about["properties"] = [{"name": "zaffre:distribution", "value": "other 1"}]
     (one,) = Reader(distribution).read(str(sbom(tmp_path, SYSTEM, ssl, metadata=about)))
     assert one.packages[0].within == ()
+
+
+def test_a_bill_as_it_is_written_is_of_its_image(tmp_path: Path, distribution: Distribution) -> None:
+    one = bill(package("libssl3t64"), image="server", distribution=BillSystem("zaffre", "1", "Zaffre Linux"))
+    path = tmp_path / "sbom.cdx.json"
+    path.write_text(cyclonedx_text(one))
+    (read,) = Reader(distribution).read(str(path))
+    assert [each.within for each in read.packages] == [("server",)]
 
 
 def test_components_may_be_nested_and_other_kinds_are_passed_over(tmp_path: Path, distribution: Distribution) -> None:

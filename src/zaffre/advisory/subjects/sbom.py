@@ -164,8 +164,8 @@ def _image(document: Mapping[str, object], distribution: Distribution | None) ->
     component = metadata.get("component") if isinstance(metadata, dict) else None
     if distribution is None or not isinstance(metadata, dict) or not isinstance(component, dict):
         return ()
-    name = _text(component, "name")
     of = _properties(metadata).get("zaffre:distribution", "").partition(" ")[0]
+    name = _text(component, "name").removeprefix(f"{of}-")
     return (name,) if of == distribution.identity.id and name in distribution.images else ()
 
 
