@@ -65,7 +65,7 @@ def publish(
 def verify(
     context: typer.Context,
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder, s3://bucket/folder, or a URL.")],
-    max_age: Annotated[int, typer.Option("--max-age", metavar="DAYS", help="How old it may be.", min=1)] = 7,
+    max_age: Annotated[int, typer.Option("--max-age", metavar="DAYS", help="How old it may be.", min=1, max=36500)] = 7,
     json: JsonOption = False,
 ) -> None:
     """Verify a published feed: the signature of its list, its age, and every file.
