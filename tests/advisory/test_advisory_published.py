@@ -17,7 +17,7 @@ from packageurl import PackageURL
 from records import AZURE, DEBIAN, NOW, WEEK, feed, fixed, installed, statement, subject
 
 from support.bills import bill, package
-from support.scanners import trivy_with
+from support.scanners import Found, trivy, trivy_with
 from zaffre.advisory.formats import Document, read_feed
 from zaffre.advisory.model import Feed, Kind, Range
 from zaffre.advisory.published import INDEX, index_of, publish_feed, verify_feed
@@ -136,6 +136,21 @@ def test_openvex_says_what_holds_for_an_image_of_that_image_alone() -> None:
 
         assert cleared(("node",)) == ["CVE-2026-1001"]
         assert cleared(()) == cleared(("server",)) == cleared(("node", "server")) == []
+
+
+@pytest.mark.tools
+@pytest.mark.parametrize(("images", "told"), [((), set()), (("node",), {("libssl3", "CVE-2026-1")})])
+def test_trivy_leaves_out_what_holds_in_all_images(tmp_path: Path, images: tuple[str, ...], told: Found) -> None:
+    made = package("libssl3", version="3.5-1", source="openssl", source_version="3.5-1")
+    document, vex = tmp_path / "sbom.cdx.json", tmp_path / "openvex.json"
+    document.write_text(cyclonedx_text(bill(made, image="node", system=BillSystem("debian", "13", "Debian"))))
+    text = openvex_text([statement(images=images)], [subject(SSL)], author="Own", namespace="urn:own", at=NOW)
+    assert text is not None
+    vex.write_text(text)
+    advisory = fixed("CVE-2026-1", "openssl", "3.5-2")
+    assert trivy("sbom", document, [advisory], tmp_path) == {("libssl3", "CVE-2026-1")}
+    files = {path.name: path.read_bytes() for path in (tmp_path / "cache/db").iterdir()}
+    assert trivy_with("sbom", document, files, tmp_path, vex=vex) == told
 
 
 @pytest.mark.parametrize(("days", "there"), [(0, False), (1, True)])

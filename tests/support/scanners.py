@@ -45,14 +45,17 @@ def trivy(kind: str, target: Path, advisories: Iterable[Advisory], folder: Path,
     return trivy_with(kind, target, files, folder)
 
 
-def trivy_with(kind: str, target: Path, database: Mapping[str, bytes], folder: Path) -> Found:
-    """The same by the files of a database."""
+def trivy_with(
+    kind: str, target: Path, database: Mapping[str, bytes], folder: Path, *, vex: Path | None = None
+) -> Found:
+    """The same by the files of a database, without what an OpenVEX document clears."""
     program = needed("trivy")
     place = folder / "cache/db"
     place.mkdir(parents=True, exist_ok=True)
     for name, data in database.items():
         (place / name).write_bytes(data)
     options = ["--cache-dir", str(folder / "cache"), "--skip-db-update", "--skip-java-db-update", "--offline-scan"]
+    options += ["--vex", str(vex)] if vex is not None else []
     argv = [program, kind, *options, "--scanners", "vuln", "--format", "json", "--quiet", str(target)]
     done = subprocess.run(argv, capture_output=True, timeout=_SECONDS, check=False)
     assert done.returncode == 0, done.stderr.decode()
