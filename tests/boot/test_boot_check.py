@@ -29,10 +29,20 @@ def host(lab: Lab) -> Path:
     return lab.build("container-host")
 
 
+def _slow_udev(distro: Path) -> None:
+    """In the initrd, it takes two seconds to end: the root must not take over before."""
+    drop_in = distro / "files/slow/usr/lib/systemd/system/systemd-udevd.service.d/99-slow.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Service]\nKillSignal=SIGCONT\nTimeoutStopSec=2\n")
+    image = distro / "images/container-host.toml"
+    image.write_text(image.read_text().replace("\n[initrd]\n", '\n[initrd]\ntree = "files/slow"\n'))
+    assert 'tree = "files/slow"' in image.read_text()
+
+
 @pytest.fixture(scope="module")
 def next_one(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The version after it."""
-    return Versions(lab, tmp_path_factory.mktemp("next")).build(1).folder
+    return Versions(lab, tmp_path_factory.mktemp("next"), adapt=_slow_udev).build(1).folder
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ import subprocess
 
 import pytest
 
-from zaffre.definition import Image, Kind
+from zaffre.definition import Image, Kind, load_distribution, reference_root
 from zaffre.definition.image import Disk, Etc, Initrd, Kernel
 from zaffre.digest import sha256_bytes
+from zaffre.image.serverstate import server_initrd_files
 from zaffre.image.state import escape_path, state_files, state_modules, state_programs
 
 UNITS = "usr/lib/systemd/system"
@@ -56,6 +57,17 @@ def test_files_are_read_ahead_from_the_root_and_only_on_request() -> None:
     assert files.root[name] == files.initrd[name]
     assert name not in state_files(host()).initrd
     assert name not in state_files(host()).root
+
+
+@pytest.mark.parametrize("name", ["container-host", "server"])
+def test_sockets_of_the_initrd_end_before_the_root_takes_over(name: str) -> None:
+    image = load_distribution(reference_root()).image(name)
+    files = server_initrd_files() if name == "server" else state_files(image).initrd
+    sockets = [unit for unit in image.initrd.units if unit.endswith(".socket")]
+    assert sockets
+    for unit in sockets:
+        lines = files[f"{UNITS}/{unit}.d/10-zaffre.conf"].splitlines()
+        assert {f"{word}=initrd-switch-root.target" for word in ("Conflicts", "Before")} <= set(lines)
 
 
 def test_modules_of_the_root_are_loaded_in_the_initrd_with_what_loads_them() -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 
 from zaffre.definition import Distribution, Image
-from zaffre.image.state import NO_JOURNAL
+from zaffre.image.state import NO_JOURNAL, UDEV_ENDS
 
 INSTALL_POLICY = "usr/lib/zaffre/install-policy"
 PACKAGED_POLICY = "usr/lib/zaffre/selinux"
@@ -29,6 +29,7 @@ def server_initrd_files() -> Mapping[str, str]:
     """By relative path; a content that begins with `->` is the target of a link."""
     return {
         "etc/systemd/system.conf.d/10-zaffre.conf": NO_JOURNAL,
+        **UDEV_ENDS,
         f"{_UNITS}/emergency.service": _EMERGENCY_SERVICE,
         f"{_UNITS}/initrd.target.wants/initrd-cleanup.service": "->../initrd-cleanup.service",
     }

@@ -61,6 +61,7 @@ def state_files(image: Image, *, labels: Sha256 | None = None) -> StateFiles:
     persistent, var_min_bytes = image.etc.persistent, image.disk.var_min
     initrd = {
         "etc/systemd/system.conf.d/10-zaffre.conf": NO_JOURNAL,
+        **UDEV_ENDS,
         "usr/lib/modules-load.d/zaffre.conf": _MODULES,
         "usr/lib/udev/rules.d/60-zaffre-disks.rules": _DISK_RULES,
         f"{_UNITS}/systemd-repart.service.d/10-zaffre.conf": _MAKE_VAR.format(label=VAR_LABEL),
@@ -188,6 +189,16 @@ def _repart_var(minimum: int) -> str:
 NO_JOURNAL = (
     "[Manager]\nDefaultStandardOutput=null\nDefaultStandardError=tty\nDefaultEnvironment=SYSTEMD_LOG_TARGET=kmsg\n"
 )
+
+# systemd.unit(5), Before=. The root's udev has sockets of the root's own, with its labels: of those of the initrd,
+# SELinux lets it have none, and they would be handed on to it if udev took longer to end than the root to take over.
+# initrd-udevadm-cleanup-db.service orders this, too, but has udev forget the disks that it has seen.
+UDEV_ENDS: Mapping[str, str] = {
+    f"{_UNITS}/systemd-udevd-{name}.socket.d/10-zaffre.conf": (
+        "[Unit]\nConflicts=initrd-switch-root.target\nBefore=initrd-switch-root.target\n"
+    )
+    for name in ("control", "kernel")
+}
 
 # In one go, before anything asks for them one by one.
 _MODULES = "dm_mod\ndm_verity\nerofs\noverlay\n"
